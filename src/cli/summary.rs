@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::terminal::count;
 use crate::config::model::{
-    Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId, MemberAddress,
-    RateLimitId, Route, TlsVersion,
+    Action, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
+    MemberAddress, RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -134,7 +134,7 @@ fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
 }
 
 fn has_client_auth(listener: &Listener) -> bool {
-    let required = |auth: &ClientAuth| matches!(auth, ClientAuth::Require { .. });
+    let required = |auth: &ClientAuth| auth.mode == AuthMode::Require;
     listener.tls.as_ref().is_some_and(|tls| required(&tls.client_auth))
 }
 

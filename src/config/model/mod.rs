@@ -2,6 +2,7 @@
 //! this room from the raw YAML types; the rest of the gateway reads nothing else.
 
 mod cluster;
+mod limits;
 mod listener;
 mod route;
 mod split;
@@ -17,12 +18,15 @@ pub use super::forms::percentage::Percentage;
 pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
-pub use super::keys::cluster::UpstreamProtocol;
+pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
 pub use super::keys::fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, StreamFault,
 };
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
-pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use super::keys::limits::{LimitKey, LimitMode};
+pub use super::keys::listener::{
+    AuthMode, Certificate, ClientAuth, HttpVersion, Limits, PathPolicy, Tls as ListenerTls, TlsVersion, UnknownSni,
+};
 pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{
     AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
@@ -34,12 +38,12 @@ pub use super::keys::split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
 };
 pub use super::types::{
-    Authority, Buckets, ClusterId, ConcurrencyLimit, HashKey, HeaderMatch, HostPattern, LimitKey, LimitMode,
-    LimitScope, ListenerId, LoadBalancer, Member, MemberAddress, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit,
-    RateLimitId, Rewrite, RouteId, Scheme, UpstreamHost, ValueMatch,
+    Authority, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member, MemberAddress,
+    PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, ValueMatch,
 };
-pub use cluster::{Cluster, UpstreamTls};
-pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
+pub use cluster::Cluster;
+pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
+pub use listener::{HttpsRedirect, Listener};
 pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 pub use split::{CookieKey, Part, Rollout, Split, Step};
 

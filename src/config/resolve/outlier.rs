@@ -112,10 +112,8 @@ fn too_few_to_compare(name: &str, policy: &OutlierDetection, members: &[Member],
         };
         let message = format!("this never ejects anybody: it needs {needed} endpoints, and there are {count}");
         let diagnostic = Diagnostic::warning("never-ejects", message);
-        scope.missing(
-            &at(name, key),
-            diagnostic.hint(format!("write `{key}: {{ minHosts: {count} }}`, or leave it out")),
-        );
+        let hint = format!("write `{key}: {{ minHosts: {count} }}`, or leave it out");
+        scope.missing(&at(name, key), diagnostic.hint(hint));
     }
 }
 

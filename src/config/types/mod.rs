@@ -1,13 +1,11 @@
 //! Values that the file and the gateway have in common. Knows nothing of how they are written.
 
-mod limits;
 mod matches;
 mod public;
 mod upstream;
 
 use std::fmt;
 
-pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
 pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress};

@@ -3,7 +3,7 @@
 //! place.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -126,7 +126,7 @@ impl Tls {
 
     fn refresh_clients(&self, files: &mut Loaded, provider: &Arc<CryptoProvider>) -> (u64, Result<bool, TlsError>) {
         let policy = &self.settings.client_auth;
-        let content = match ca_file(policy).map(read).transpose() {
+        let content = match policy.authorities().map(read).transpose() {
             Ok(content) => content,
             Err(error) => return (UNREADABLE, Err(error)),
         };
@@ -413,7 +413,7 @@ mod tests {
         assert!(matches!(load(&settings(vec![no_key])), Err(TlsError::Pem { .. })));
         assert!(matches!(load(&settings(Vec::new())), Err(TlsError::Setup(_))));
         let mut open = settings(vec![good]);
-        open.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", "") };
+        open.client_auth = asking(AuthMode::Require, folder.write("ca.pem", ""));
         assert!(matches!(load(&open), Err(TlsError::Empty { .. })), "an empty bundle never fails open");
     }
 }

@@ -226,23 +226,6 @@ mod tests {
             let per = Duration::from_millis(millis);
             assert_eq!(rate(text), Ok(Rate { requests, per }), "{text}");
         }
-        for (text, told) in [
-            ("100", "100/minute"),
-            ("100 rpm", "100/minute"),
-            ("0/second", "lets nothing through"),
-            ("10/0s", "lets nothing through"),
-            ("1.5/s", "3/2s"),
-            ("10/fortnight", "is not a rate"),
-            ("-1/s", "is not a rate"),
-            ("10/", "is not a rate"),
-            ("/s", "is not a rate"),
-            ("", "is not a rate"),
-            ("5000000000/s", "is not a rate"),
-            ("1000001/s", "more than a million"),
-        ] {
-            let error = rate(text).unwrap_err();
-            assert!(error.contains(told), "{text}: {error}");
-        }
     }
 
     #[test]
@@ -258,21 +241,6 @@ mod tests {
             ("cookie:Session", LimitKey::Cookie("Session".to_owned())),
         ] {
             assert_eq!(key(text), Ok(expected), "{text}");
-        }
-        for (text, told) in [
-            ("jwt:tenant", "this version does not have"),
-            ("tenant", "this version does not have"),
-            ("apiKey", "header:x-api-key"),
-            ("header", "does not say which"),
-            ("header:", "is not a header name"),
-            ("header:a b", "is not a header name"),
-            ("cookie:a=b", "is not a cookie name"),
-            ("clinetIp", "did you mean `clientIp`"),
-            ("clientIp:x", "is not a key"),
-            ("banana", "one of `clientIp`"),
-        ] {
-            let error = key(text).unwrap_err();
-            assert!(error.contains(told), "{text}: {error}");
         }
     }
 }

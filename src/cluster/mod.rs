@@ -342,7 +342,7 @@ mod tests {
         let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
         h2c.protocol = UpstreamProtocol::H2c;
         let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
-        tls.tls = Some(UpstreamTls { ca_file: None, server_name: None, client_cert: None });
+        tls.tls = Some(UpstreamTls::default());
         let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
         renamed.name = "others".to_owned();
         for changed in [h2c, tls, renamed] {

@@ -316,7 +316,7 @@ impl Rate {
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
-            handles: RateLimitHandles::new(metrics, &name, mode_word(settings.mode)),
+            handles: RateLimitHandles::new(metrics, &name, settings.mode.word()),
             limit,
         }
     }
@@ -373,14 +373,6 @@ impl Rate {
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
         let (policy, interval) = (self.policy.clone(), self.limiter().buckets().quota.interval());
         Some(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval })
-    }
-}
-
-/// The word for a mode in metrics.
-fn mode_word(mode: LimitMode) -> &'static str {
-    match mode {
-        LimitMode::Enforce => "enforce",
-        LimitMode::Shadow => "shadow",
     }
 }
 

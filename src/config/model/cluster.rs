@@ -1,11 +1,10 @@
 //! Upstream clusters: endpoints, balancing, the connections to them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
     CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic, TcpKeepalive,
-    UpstreamProtocol,
+    UpstreamProtocol, UpstreamTls,
 };
 
 /// One upstream cluster.
@@ -47,15 +46,4 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// The zone whose endpoints are preferred: the gateway's.
     pub zone: Option<String>,
-}
-
-/// TLS towards upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// PEM bundle of accepted authorities; `None` means the system's (with Mozilla's as a fallback).
-    pub ca_file: Option<PathBuf>,
-    /// Name for SNI and verification; `None` means the endpoint's configured name.
-    pub server_name: Option<String>,
-    /// Client certificate and key.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
 }

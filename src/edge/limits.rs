@@ -45,7 +45,7 @@ fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
 }
 
 /// What is known of whoever sent it.
-fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
+pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
     let caller = Caller {
         client: exchange.client.address,
         method: &exchange.request.method,

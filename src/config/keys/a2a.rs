@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
 use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
@@ -26,8 +26,9 @@ section! {
         /// Time without an event after which a stream of events gets a comment, `: keep-alive`, which clients and
         /// proxies take for a sign of life. It does not end the silence that `streaming.idleTimeout` limits.
         keep_alive: Option<Duration> as OrOff<Seconds<1, 3_600>> = off,
-        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`. Default: all.
-        methods: Option<Methods>; whole,
+        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
+        /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
+        methods: Option<Box<Methods>> as Boxed<Methods>; whole,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -83,7 +84,7 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
-        chosen || self.methods.is_some() || self.file_urls.is_some()
+        chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 }
 

@@ -141,8 +141,8 @@ fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Faul
 }
 
 fn send(params: &Value) -> Result<Operation, Fault> {
-    let wish = |key: &str| params.get("configuration").and_then(|wishes| wishes.get(key)).and_then(Value::as_bool);
-    let at_once = wish("returnImmediately") == Some(true) || wish("blocking") == Some(false);
+    let flag = |name: &str| params.get("configuration")?.get(name)?.as_bool();
+    let at_once = flag("returnImmediately") == Some(true) || flag("blocking") == Some(false);
     Ok(Operation::Send { message: message(params)?, at_once })
 }
 
@@ -192,15 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_may_wish_for_no_more_than_the_task() {
-        for (wish, wanted) in [
+    fn a_caller_may_ask_for_no_more_than_the_task() {
+        for (configuration, wanted) in [
             (json!({ "returnImmediately": true }), true),
             (json!({ "blocking": false }), true),
             (json!({ "returnImmediately": false }), false),
             (json!({ "blocking": true }), false),
             (json!({}), false),
         ] {
-            let params = json!({ "message": { "parts": [] }, "configuration": wish });
+            let params = json!({ "message": { "parts": [] }, "configuration": configuration });
             let (_, operation) = rpc("SendMessage", &params).unwrap();
             assert!(matches!(operation, Operation::Send { at_once, .. } if at_once == wanted), "{params}");
         }

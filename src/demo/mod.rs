@@ -1,6 +1,6 @@
 //! Demo agents: seven small A2A agents that run inside the process, so that the gateway has something real to talk to
-//! before anybody has written an agent; three are replicas of one. They speak A2A 1.0 (JSON-RPC and REST) and 0.3 (JSON-RPC), stream, and keep
-//! their tasks in a bounded store. This room knows nothing of the gateway.
+//! before anybody has written an agent; three are replicas of one. They speak A2A 1.0 (JSON-RPC and REST) and 0.3
+//! (JSON-RPC), stream, and keep their tasks in a bounded store. This room knows nothing of the gateway.
 
 mod answer;
 mod call;

@@ -28,6 +28,7 @@ mod agent_metrics;
 mod agent_streams;
 mod attempts;
 mod balancing;
+mod bindings;
 mod blame;
 mod bodies;
 mod call_limits;

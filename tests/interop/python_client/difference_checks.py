@@ -28,9 +28,7 @@ async def no_difference(world: World, flavour: Flavour) -> None:
     places = public_places(world)
     assert seen.keys() == expected.keys()
     for name, answer in expected.items():
-        # In gRPC, extended cards pass as they are.
-        is_mapped = (name, flavour.binding) != ('extended card', 'GRPC')
-        wanted = replaced(answer, places) if is_mapped else answer
+        wanted = replaced(answer, places)
         assert seen[name] == wanted, f'{name}: {seen[name]}\nnot {wanted}'
 
 

@@ -112,7 +112,7 @@ FORGETFUL = 'forgetful'  # the listener that leads to the replicas without affin
 
 
 def configuration(directory: Path, metrics_port: int, listeners: dict[str, int], clusters: dict, secret: str) -> str:
-    """The gateway's configuration: one listener for each agent, two routes on each."""
+    """The gateway's configuration: one listener and route for each agent."""
     tls = {
         'certificates': [{'certFile': str(directory / 'localhost.crt'), 'keyFile': str(directory / 'localhost.key')}]
     }
@@ -123,13 +123,7 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
             mark['fault'] = {'byHeader': {'clients': '127.0.0.0/8'}}
         if name == FORGETFUL:
             mark['a2a'] = {'affinity': 'off'}
-        cluster = 'replicas' if name == FORGETFUL else name
-        routes[name] = {**mark, 'match': {'path': {'prefix': '/'}}, 'cluster': cluster}
-        routes[f'{name}-grpc'] = {
-            **mark,
-            'match': {'path': {'prefix': '/lf.a2a.v1.A2AService'}},
-            'cluster': f'{cluster}-grpc',
-        }
+        routes[name] = {**mark, 'cluster': 'replicas' if name == FORGETFUL else name}
     return json.dumps(
         {
             'version': 1,
@@ -145,10 +139,14 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
     )  # JSON is YAML
 
 
-def cluster(agents: list[Agent], kind: str, protocol: str | None = None) -> dict:
-    """A cluster over one port of each agent."""
-    endpoints = [f'127.0.0.1:{agent.ports[kind]}' for agent in agents]
-    return {'endpoints': endpoints, **({'protocol': protocol} if protocol else {})}
+def cluster(agents: list[Agent], suffix: str = '') -> dict:
+    """A cluster of agents, each with its two ports."""
+    return {
+        'endpoints': [
+            {'address': f'127.0.0.1:{agent.ports["http" + suffix]}', 'grpc': agent.ports['grpc' + suffix]}
+            for agent in agents
+        ]
+    }
 
 
 class Gateway:
@@ -239,7 +237,7 @@ async def world(binary: str | None, directory: Path):
         certificates(directory)
         clusters = all_clusters(agents)
         gateway.configure(clusters, secret)
-        second.configure({name: clusters[name] for name in ('replicas', 'replicas-grpc')}, secret)
+        second.configure({'replicas': clusters['replicas']}, secret)
         ca_file = str(directory / 'ca.crt')
         try:
             await asyncio.gather(gateway.start(), second.start())
@@ -263,12 +261,9 @@ def all_clusters(agents: dict[str, Agent]) -> dict:
     """The clusters of the gateway."""
     replicas = [agents[name] for name in REPLICAS]
     return {
-        'steady': cluster([agents['steady']], 'http'),
-        'steady-grpc': cluster([agents['steady']], 'grpc', 'h2c'),
-        'fragile': cluster([agents['fragile']], 'httpLink'),
-        'fragile-grpc': cluster([agents['fragile']], 'grpcLink', 'h2c'),
-        'replicas': cluster(replicas, 'http'),
-        'replicas-grpc': cluster(replicas, 'grpc', 'h2c'),
+        'steady': cluster([agents['steady']]),
+        'fragile': cluster([agents['fragile']], 'Link'),
+        'replicas': cluster(replicas),
     }
 
 

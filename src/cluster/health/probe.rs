@@ -57,7 +57,8 @@ impl Failure {
     }
 }
 
-/// Checks `endpoint` once, and says what its card holds where that is what is asked for. Takes no longer than the check's time limit; dropped, it closes its connection.
+/// Checks `endpoint` once, and says what its card holds where that is what is asked for. Takes no longer than the
+/// check's time limit; dropped, it closes its connection.
 pub(super) async fn run(
     endpoint: &Endpoint,
     check: &HealthCheck,

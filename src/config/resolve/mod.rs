@@ -4,6 +4,7 @@
 
 mod action;
 mod agents;
+mod calls;
 mod circuit_breaker;
 mod cluster;
 mod fault;

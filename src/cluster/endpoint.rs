@@ -17,7 +17,7 @@ use super::outlier::EndpointRecord;
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
-use crate::observe::endpoints::{EndpointSeries, ListedEndpoint};
+use crate::observe::endpoints::{EndpointSeries, ListedEndpoint, Work};
 use crate::observe::metrics::Metrics;
 use crate::pool::Quota;
 
@@ -127,6 +127,17 @@ impl Endpoint {
         self.live.in_flight.load(Relaxed)
     }
 
+    /// Tasks that go on at it, as far as this gateway knows, as of the last second.
+    #[must_use]
+    pub fn tasks(&self) -> u32 {
+        self.live.tasks.load(Relaxed)
+    }
+
+    /// Says how many tasks go on at it.
+    pub(super) fn note_tasks(&self, count: usize) {
+        self.live.tasks.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+
     /// Shows its series in `metrics`, by its cluster and address, until it is gone; `None` where endpoints have none.
     /// Called anew by each worker after each reload.
     #[must_use]
@@ -137,8 +148,8 @@ impl Endpoint {
         }
         if listed.is_none() {
             let live = Arc::downgrade(&self.live);
-            let in_flight = move || live.upgrade().map(|live| live.in_flight.load(Relaxed));
-            *listed = metrics.list_endpoint((cluster, address), self.id.0, Arc::new(in_flight));
+            let now = move || live.upgrade().map(|live| live.work());
+            *listed = metrics.list_endpoint((cluster, address), self.id.0, Arc::new(now));
         }
         listed.as_ref().map(|listed| EndpointSeries::new(metrics, listed))
     }
@@ -229,6 +240,7 @@ impl AsRef<Self> for Endpoint {
 #[repr(align(128))]
 pub(super) struct Live {
     in_flight: AtomicU32,
+    tasks: AtomicU32,
     /// The base of the moments below.
     pub(super) born: Instant,
     pub(super) record: EndpointRecord,
@@ -241,11 +253,16 @@ impl Live {
     pub(super) fn new(born: Instant) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
+            tasks: AtomicU32::new(0),
             born,
             record: EndpointRecord::default(),
             warm: AtomicInstant::default(),
             latency: Latency::default(),
         }
+    }
+
+    fn work(&self) -> Work {
+        Work { in_flight: self.in_flight.load(Relaxed), tasks: self.tasks.load(Relaxed) }
     }
 }
 

@@ -24,6 +24,7 @@ mod status;
 mod unknown_ids;
 pub mod watch;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -158,6 +159,17 @@ impl Cluster {
         let members = self.members.load();
         let each = members.endpoints.iter().map(|endpoint| endpoint.in_flight());
         each.fold(0, u32::saturating_add)
+    }
+
+    /// Takes in how many tasks go on at each endpoint, and says how many that are at its own.
+    pub fn note_tasks(&self, active: &HashMap<EndpointId, usize>) -> usize {
+        let members = self.members();
+        let note = |endpoint: &Arc<Endpoint>| {
+            let count = active.get(&endpoint.id).copied().unwrap_or_default();
+            endpoint.note_tasks(count);
+            count
+        };
+        members.endpoints.iter().map(note).sum()
     }
 
     /// What the cluster looks like right now.

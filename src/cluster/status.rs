@@ -42,6 +42,8 @@ pub struct EndpointStatus {
     pub weight: u32,
     /// Requests and streams not yet finished.
     pub in_flight: u32,
+    /// Tasks of agents that go on at it, as far as this gateway knows, as of the last second.
+    pub tasks: u32,
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
     /// What its checks say, where there are checks.
@@ -60,6 +62,7 @@ impl EndpointStatus {
             name: endpoint.name.to_string(),
             weight: endpoint.weight,
             in_flight: endpoint.in_flight(),
+            tasks: endpoint.tasks(),
             labels: endpoint.labels.clone(),
             health: endpoint.health(),
             priority: endpoint.priority,

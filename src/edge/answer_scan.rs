@@ -137,7 +137,7 @@ impl Keeper {
     pub(super) fn keep(&mut self, answer: &Answer) {
         if answer.kind() == Kind::Tasks {
             for task in answer.tasks() {
-                self.learn(HeldKind::Task, task, Progress::Active);
+                self.learn(HeldKind::Task, task, Progress::Unknown);
             }
             return;
         }
@@ -161,9 +161,12 @@ impl Keeper {
             self.is_agent.store(true, Relaxed);
         }
         let Some(retention) = self.retention else { return };
-        let key = self.table.key(self.scope, kind, id.as_bytes());
-        let held = Held { kind, owner: self.owner, progress };
-        self.table.learn(key, held, retention, Instant::now());
+        let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
+        if progress == Progress::Unknown {
+            self.table.hear_of(key, kind, self.owner, retention, now);
+        } else {
+            self.table.learn(key, Held { kind, owner: self.owner, progress }, retention, now);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::supervise::{Task, Tasks};
-use super::{Gateway, certificates, limits};
+use super::{Gateway, affinity, certificates, limits};
 use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
 use crate::config::model::Config;
@@ -39,6 +39,11 @@ impl Gateway {
         }
         let (clusters, metrics) = (snapshot.clusters.clone(), Arc::clone(&self.metrics));
         generation.start(Task::Clusters, move || watch(clusters.clone(), Arc::clone(&metrics)));
+        let (clusters, metrics) = (snapshot.clusters.clone().into(), Arc::clone(&self.metrics));
+        let table = Arc::clone(&snapshot.agents.affinity);
+        generation.start(Task::Affinity, move || {
+            affinity::watch(Arc::clone(&clusters), Arc::clone(&table), Arc::clone(&metrics))
+        });
         let metrics = Arc::clone(&self.metrics);
         generation.start(Task::RateLimits, move || limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics)));
         let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));

@@ -42,7 +42,7 @@ pub use super::types::{
 pub use cluster::Cluster;
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{HttpsRedirect, Listener};
-pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 pub use split::{CookieKey, Part, Rollout, Split, Step};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};

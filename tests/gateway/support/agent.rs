@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Backend, Body, Place, full};
+use super::{Backend, Body, Place, Reply, full, post, with_field};
 
 /// The replica.
 #[derive(Debug)]
@@ -196,6 +196,24 @@ fn rest(result: Result<Value, (i64, &'static str)>) -> Response<Body> {
 fn reply(status: u16, answer: &Value) -> Response<Body> {
     let response = Response::builder().status(status).header("content-type", "application/json");
     response.body(full(answer.to_string())).unwrap()
+}
+
+/// A call by JSON-RPC, in the order of the Python SDK: the id comes last.
+pub(crate) fn call(method: &str, params: &Value) -> Request<Body> {
+    let text = format!(r#"{{"method":"{method}","params":{params},"id":"call-7","jsonrpc":"2.0"}}"#);
+    with_field("content-type", "application/json", post("/", text))
+}
+
+/// What an answer says.
+pub(crate) fn says(reply: &Reply) -> Value {
+    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
+}
+
+/// The parameters of a call that sends a message; `rest` is in the message too.
+pub(crate) fn message(rest: &Value) -> Value {
+    let mut message = json!({ "messageId": "m", "role": "ROLE_USER", "parts": [{ "text": "hello" }] });
+    message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    json!({ "message": message })
 }
 
 const NOT_FOUND: (i64, &str) = (-32001, "task not found");

@@ -15,7 +15,7 @@ mod sse;
 mod switchable_backend;
 mod wait;
 
-pub(crate) use agent::Agent;
+pub(crate) use agent::{Agent, call, message, says};
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};

@@ -47,3 +47,11 @@ pub struct Cluster {
     /// The zone whose endpoints are preferred: the gateway's.
     pub zone: Option<String>,
 }
+
+impl Cluster {
+    /// Whether endpoints have bindings for gRPC of their own.
+    #[must_use]
+    pub fn has_grpc(&self) -> bool {
+        self.members.iter().any(|member| member.grpc.is_some())
+    }
+}

@@ -36,8 +36,8 @@ pub use super::keys::split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
 };
 pub use super::types::{
-    Authority, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member, MemberAddress,
-    PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, ValueMatch,
+    Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
+    MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, UpstreamHost, ValueMatch,
 };
 pub use cluster::Cluster;
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};

@@ -8,7 +8,7 @@ use std::fmt;
 
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress};
+pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 /// A host to match, lower case and without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

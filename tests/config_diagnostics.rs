@@ -119,6 +119,61 @@ fn connections_that_peers_may_end_are_warned_about() {
 }
 
 #[test]
+fn what_is_not_done_for_agents_is_warned_about() {
+    for (endpoints, a2a, expected) in [
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['agent.test:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['10.0.0.1:80']", "{ affinity: off }", ""),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: { ttl: 1h } }", ""),
+        ("['10.0.0.1:80']", "{ agentCard: off }", "cards-not-mapped"),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "off", ""),
+    ] {
+        let report = problems(&with_route(&format!("{{ endpoints: {endpoints}, a2a: {a2a} }}")));
+        assert_eq!(codes(&report).join(" "), expected, "{endpoints} {a2a}");
+        assert_eq!(report.errors(), 0, "they are no mistakes");
+    }
+}
+
+#[test]
+fn a_signature_needs_a_key_of_its_kind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kinds = [("good", &rcgen::PKCS_ECDSA_P256_SHA256), ("other", &rcgen::PKCS_ED25519)];
+    for (name, kind) in kinds {
+        let key = rcgen::KeyPair::generate_for(kind).expect("a key");
+        fs::write(directory.path().join(name), key.serialize_pem()).expect("written");
+    }
+    fs::write(directory.path().join("text"), "no key").expect("written");
+    for (keys, expected, place) in [
+        ("signedCards: resign, signing: { keyFile: 'DIR/good' }", "", ""),
+        ("signedCards: resign", "missing-field", "routes.a.a2a.agentCard.signedCards"),
+        ("signedCards: resign, signing: {}", "missing-field", "routes.a.a2a.agentCard.signing"),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/other' }",
+            "invalid-value",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/none' }",
+            "missing-file",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/text' }",
+            "bad-certificate",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        ("signing: { keyFile: 'DIR/good' }", "without-effect", "routes.a.a2a.agentCard.signing"),
+    ] {
+        let keys = keys.replace("DIR", &directory.path().display().to_string());
+        let text = with_route(&format!("{{ endpoints: ['10.0.0.1:80'], a2a: {{ agentCard: {{ {keys} }} }} }}"));
+        let report = problems(&text);
+        assert_eq!(codes(&report).join(" "), expected, "{keys}: {report}");
+        let places: Vec<_> = report.diagnostics().iter().map(|diagnostic| diagnostic.path.as_str()).collect();
+        assert_eq!(places.join(" "), place, "{keys}");
+    }
+}
+
+#[test]
 fn ceilings_without_effect_are_warned_about() {
     for (ceilings, hint) in [
         ("maxPendingRequests: 50, maxRetries: 3", "add `maxConnections`"),

@@ -18,7 +18,7 @@ const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "clus
 
 /// Rooms everybody on the path may import.
 const BASE: &[&str] = &[
-    "error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "a2a",
+    "error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "jose", "a2a",
     "grpc_status",
 ];
 
@@ -32,8 +32,9 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("visible", &[]),
     ("pem", &[]),
     ("grpc_status", &[]),
-    ("a2a", &[]),
-    ("config", &["error", "visible", "pem", "a2a", "grpc_status"]),
+    ("jose", &[]),
+    ("a2a", &["jose"]),
+    ("config", &["error", "visible", "pem", "jose", "a2a", "grpc_status"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),

@@ -21,6 +21,7 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
+mod suspicion;
 mod unknown_ids;
 pub mod watch;
 
@@ -76,6 +77,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether a member is configured under this host, in its canonical form, and port, with any of its bindings. For
+    /// rare questions: it looks at all of them.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.settings.members.iter().any(|member| member.is_at(host, port))
+    }
+
     /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that
     /// name before the reload) go on when neither their address nor the transport changed, and names that could not be
     /// resolved now keep the addresses they had there. What checks said about an endpoint holds while the check is the

@@ -16,8 +16,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// A rate limit.
     pub(in crate::config) struct RateLimit {
-        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
-        /// of these for each combination.
+        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, `tenant`,
+        /// `operation` (of A2A), or a list of these for each combination.
         key: Vec<LimitKey> as Many<LimitKey> = clientIp,
         /// Requests in a time, in the long run.
         rate: Option<Rate>,
@@ -106,12 +106,12 @@ impl fmt::Display for LimitKey {
 
 text_value!(LimitKey, key, "a key such as `clientIp`", {
     "type": "string",
-    "description": "clientIp, global, method, header:NAME or cookie:NAME.",
+    "description": "clientIp, global, method, header:NAME, cookie:NAME, tenant or operation.",
     "pattern": key_pattern()
 });
 
 fn key_pattern() -> String {
-    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method"]).copied();
+    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method", "tenant", "operation"]).copied();
     let (whole, named) = (spellings(whole), spellings(["header", "cookie"]));
     format!("^({whole}|{named}:.+)$|{SUBSTITUTED}")
 }
@@ -123,6 +123,8 @@ fn key(text: &str) -> Result<LimitKey, String> {
         (word, None) if CLIENT_IP.contains(&word) => Ok(LimitKey::ClientIp),
         (word, None) if EVERYBODY.contains(&word) => Ok(LimitKey::Global),
         ("method", None) => Ok(LimitKey::Method),
+        ("tenant", None) => Ok(LimitKey::Tenant),
+        ("operation", None) => Ok(LimitKey::Operation),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(LimitKey::Header)
             .map_err(|_illegal| with_hint(format!("`{name}` is not a header name"), "write `header:x-api-key`")),
@@ -133,23 +135,20 @@ fn key(text: &str) -> Result<LimitKey, String> {
             }
             Ok(LimitKey::Cookie(name.to_owned()))
         }
-        ("jwt" | "tenant" | "a2atenant", _) => Err(with_hint(
-            format!("this version does not have the key `{text}`"),
-            "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`",
-        )),
+        ("jwt", _) => Err(with_hint(format!("this version does not have the key `{text}`"), ONE_OF)),
         ("apikey", _) => Err(with_hint("an API key is in a header or a cookie", "write `header:x-api-key`")),
         ("header" | "cookie", None) => {
             Err(with_hint(format!("`{text}` does not say which"), format!("write `{kind}:NAME`")))
         }
         _ => {
-            let hint = suggest::closest(kind, LIMIT_KEYS).map_or_else(
-                || "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`".to_owned(),
-                |word| format!("did you mean `{word}`?"),
-            );
+            let hint = suggest::closest(kind, LIMIT_KEYS)
+                .map_or_else(|| ONE_OF.to_owned(), |word| format!("did you mean `{word}`?"));
             Err(with_hint(format!("`{text}` is not a key"), hint))
         }
     }
 }
+
+const ONE_OF: &str = "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`, `tenant`, `operation`";
 
 /// Requests in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +234,8 @@ mod tests {
             ("client_ip", LimitKey::ClientIp),
             ("remote_address", LimitKey::ClientIp),
             ("global", LimitKey::Global),
+            ("Tenant", LimitKey::Tenant),
+            ("operation", LimitKey::Operation),
             ("method", LimitKey::Method),
             ("header:X-Api-Key", LimitKey::Header(HeaderName::from_static("x-api-key"))),
             ("header: x-user", LimitKey::Header(HeaderName::from_static("x-user"))),

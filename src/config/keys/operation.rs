@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::retries::FieldName;
 use super::{Bind, Count, Many, Network, OrOff, Time, choice, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
 use crate::config::forms::values::bind;
@@ -23,6 +25,17 @@ section! {
         trusted_proxies: Vec<IpNet> as Many<Network> = [],
         /// Bits of an IPv6 address that make one client where clients are counted; an IPv4 address is one as a whole.
         ipv6_prefix: u8 as Count<1, 128> = 64 [serde(rename = "ipv6PrefixLen")],
+    }
+
+    #[derive(PartialEq, Eq)]
+    /// On whose behalf requests are made.
+    pub struct Tenants {
+        /// The header that names the tenant, before what an A2A call says. Whoever sets it must be trusted: the gateway
+        /// believes it.
+        header: Option<HeaderName> as FieldName,
+        /// Tenants with a series of their own in `attache_tenant_requests_total`; all others share `other`. Without
+        /// names there is no such series.
+        series: Vec<String> as Many<String> = [],
     }
 
     #[derive(PartialEq, Eq)]

@@ -45,16 +45,22 @@ fn delay(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
 
 fn abort(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
     let Some(abort) = &fault.abort else { return };
-    match (abort.http_status, abort.grpc_status) {
-        (None, None) => {
-            let hint = "add `httpStatus: 503` or `grpcStatus: UNAVAILABLE`";
+    let given = [
+        ("httpStatus", abort.http_status.is_some()),
+        ("grpcStatus", abort.grpc_status.is_some()),
+        ("a2aError", abort.a2a_error.is_some()),
+    ];
+    let given: Vec<_> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+    match given[..] {
+        [] => {
+            let hint = "add `httpStatus: 503`, `grpcStatus: UNAVAILABLE` or `a2aError: InternalError`";
             scope.lacks(at, "an abort says what it answers", hint);
         }
-        (Some(_), Some(_)) => {
+        [_] => {}
+        [first, second, ..] => {
             let hint = "keep one of them: each is translated where the other is wanted";
-            scope.conflict(at, "`httpStatus` and `grpcStatus` are both given", hint);
+            scope.conflict(at, format!("`{first}` and `{second}` are both given"), hint);
         }
-        _ => {}
     }
     share(at, abort.percentage, scope);
 }

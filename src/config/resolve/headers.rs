@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
 use crate::config::keys::route::{Headers, ResponseHeaders};
-use crate::config::model::HeaderChanges;
+use crate::config::model::{HeaderChanges, RequestFact};
 use crate::config::node::{Entry, Node, Step, Value, below, steps};
 use crate::config::report::Diagnostic;
 use crate::config::text::names::is_secret_name;
@@ -57,7 +57,7 @@ pub(super) fn request(route: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 /// `responseHeaders` of a route.
 pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>) -> HeaderChanges {
     let ResponseHeaders { preset, remove, set, add } = raw;
-    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add }, scope);
+    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add, ..Headers::default() }, scope);
     if preset.is_some() {
         let taken =
             |name: &HeaderName| changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name);
@@ -83,6 +83,10 @@ fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
     }
     changes.set = values(&below(&at, "set"), raw.set, scope);
     changes.add = values(&below(&at, "add"), raw.add, scope);
+    let facts: Vec<RequestFact> = raw.tell.iter().map(|(_, fact)| *fact).collect();
+    let told = raw.tell.into_iter().map(|(name, fact)| (name, fact.word().to_owned())).collect();
+    let told = values(&below(&at, "tell"), told, scope);
+    changes.tell = told.into_iter().zip(facts).map(|((name, _), fact)| (name, fact)).collect();
     changes
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Scope, fault, mirror, public};
+use super::{Scope, agents, fault, mirror, public};
 use crate::config::certs::covers;
 use crate::config::model::{Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     uncovered_hosts(config, scope);
     public::lint(config, scope);
     for route in &config.routes {
+        agents::lint(route, config, scope);
         fault::lint(route, scope);
         mirror::lint(route, scope);
         switching(route, config, scope);

@@ -3,6 +3,7 @@
 //! used only when no error was found.
 
 mod action;
+mod agents;
 mod calls;
 mod circuit_breaker;
 mod cluster;
@@ -78,6 +79,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         redirects: &redirects,
         clusters: &cluster_ids,
         limits: &mut limits,
+        tenant_header: raw.tenants.header.as_ref(),
     };
     let routes: Vec<model::Route> =
         routes.into_iter().map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope)).collect();
@@ -92,6 +94,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         cookie_key: split::default_key(&resolved, &scope),
         workers: raw.workers,
         client_ip: raw.client_ip,
+        tenants: raw.tenants,
         rate_limits: limits.finish(),
         access_log: raw.access_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),

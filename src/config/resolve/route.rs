@@ -1,11 +1,13 @@
 //! Routes: what they match, and exactly one thing that they do.
 
+use http::HeaderName;
+
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, calls, fault, headers, mirror, retries};
+use super::{Scope, agents, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
-    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
+    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
 };
 use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
@@ -13,7 +15,7 @@ use crate::config::report::Diagnostic;
 /// Resolves one route.
 pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
-    let matches = matches(name, raw.matches.as_ref(), scope);
+    let matches = matches(name, raw.matches.as_ref(), references.tenant_header, scope);
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = unboxed(raw.rewrite);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
@@ -52,6 +54,7 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        card_key: agents::card_key(name, raw.a2a.as_ref(), scope),
         calls: calls::resolve(name, raw.a2a.as_ref(), raw.timeout.is_some() && forwards, references.limits, scope),
         a2a: raw.a2a,
         fault: fault::resolve(name, raw.fault, forwards, scope),
@@ -107,10 +110,15 @@ fn hosts(name: &str, raw: Option<Vec<HostPattern>>, scope: &mut Scope<'_>) -> Ve
     hosts
 }
 
-fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_>) -> Vec<Match> {
+fn matches(
+    name: &str,
+    raw: Option<&Vec<raw_route::Match>>,
+    tenant_header: Option<&HeaderName>,
+    scope: &mut Scope<'_>,
+) -> Vec<Match> {
     let root = || PathMatch::Prefix(String::new());
     let Some(list) = raw else {
-        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new() }];
+        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }];
     };
     if list.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`routes.{name}.match` is an empty list, which matches nothing"));
@@ -128,6 +136,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
                 .iter()
                 .map(|(name, value)| QueryMatch { name: name.clone(), value: value.clone() })
                 .collect(),
+            tenant: raw.tenant.clone().map(|value| Box::new(TenantMatch { header: tenant_header.cloned(), value })),
         });
     }
     matches

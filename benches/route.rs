@@ -54,7 +54,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
 }
 
 fn on(path: PathMatch) -> Match {
-    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() }
+    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }
 }
 
 fn table(count: usize, route_at: impl Fn(usize) -> Route) -> Table {

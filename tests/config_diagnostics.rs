@@ -68,15 +68,29 @@ fn files_with_several_mistakes() {
         let report = load(Path::new(case.file_name().expect("a name")), &env().with_root(&directory))
             .expect_err("it has mistakes");
         assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
-        let text = report.human(false);
-        assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
-        if std::env::var_os("ATTACHE_UPDATE").is_some() {
-            let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
-            let snapshot = directory.with_file_name("snapshots").join(format!("config_diagnostics__{name}.snap"));
-            fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
-        } else {
-            insta::assert_snapshot!(name, text);
-        }
+        compare(name, &report.human(false));
+    }
+}
+
+#[test]
+fn what_is_legal_and_probably_not_meant() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_doubts");
+    for name in ["ejection", "retries", "splits"] {
+        let loaded = load(Path::new(&format!("{name}.yaml")), &env().with_root(&directory)).expect("legal");
+        compare(format!("doubts-{name}"), &loaded.warnings.human(false));
+    }
+}
+
+/// Holds what is said against what was said before.
+fn compare(name: String, text: &str) {
+    assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
+        let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
+        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+        let snapshot = snapshots.join(format!("config_diagnostics__{name}.snap"));
+        fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
+    } else {
+        insta::assert_snapshot!(name, text);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::terminal::count;
 use crate::a2a::card::SignedCards;
 use crate::config::model::{
-    A2a, Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
+    A2a, Action, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
     MemberAddress, ProbeKind, RateLimitId, Route, TlsVersion,
 };
 
@@ -164,7 +164,7 @@ fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
 }
 
 fn has_client_auth(listener: &Listener) -> bool {
-    let required = |auth: &ClientAuth| matches!(auth, ClientAuth::Require { .. });
+    let required = |auth: &ClientAuth| auth.mode == AuthMode::Require;
     listener.tls.as_ref().is_some_and(|tls| required(&tls.client_auth))
 }
 

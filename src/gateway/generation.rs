@@ -11,9 +11,9 @@ use crate::a2a::card::SignedCards;
 use crate::cluster::health::CardPlaces;
 use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
-use crate::config::model::{Config, HostPattern, Route};
+use crate::config::model::{Config, HostPattern, ProbeKind, Route};
 use crate::observe::handles::HealthHandles;
-use crate::pool::{DialLimits, Dialer};
+use crate::pool::{ClientTls, DialLimits, Dialer, Version};
 
 impl Gateway {
     /// Starts the tasks of the configuration that just came into force, and ends those of the one before.
@@ -30,11 +30,14 @@ impl Gateway {
             });
             if let Some(check) = &cluster.settings.health_check {
                 let limits = DialLimits::each(check.limit());
-                let (cluster, tls) = (Arc::clone(cluster), tls.clone());
-                let metrics = Arc::clone(&self.metrics);
+                let (cluster, metrics) = (Arc::clone(cluster), Arc::clone(&self.metrics));
+                let mut dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
+                if check.kind == ProbeKind::Grpc && cluster.settings.has_grpc() {
+                    dialer = Dialer { version: Version::Http2, tls: tls.as_ref().map(ClientTls::only_http2), limits };
+                }
                 let places = card_places(config, &cluster.name);
                 generation.start(Task::Health, move || {
-                    let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
+                    let dialer = dialer.clone();
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
                     health::watch(Arc::clone(&cluster), dialer, handles, places.clone(), fastrand::Rng::new())
                 });

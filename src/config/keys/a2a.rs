@@ -23,6 +23,9 @@ section! {
         max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
         /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
         large_bodies: LargeBodies = pass,
+        /// Time without an event after which a stream of events gets a comment, `: keep-alive`, which clients and
+        /// proxies take for a sign of life. It does not end the silence that `streaming.idleTimeout` limits.
+        keep_alive: Option<Duration> as OrOff<Seconds<1, 3_600>> = off,
         /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
         /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,

@@ -46,7 +46,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
 }
 
 fn on(path: PathMatch) -> Match {
-    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() }
+    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }
 }
 
 fn exact(path: &str) -> PathMatch {

@@ -23,9 +23,10 @@ pub struct Outcome {
 }
 
 /// How far a try came, and how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Transport {
     /// A response head came; what comes after it is not known.
+    #[default]
     Head,
     /// The answer came to its end, or its client left after the head.
     Complete,
@@ -76,9 +77,10 @@ enum Ended {
 }
 
 /// What the protocol inside the answer said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Default)]
 pub enum Application {
     /// Nothing, or nothing yet.
+    #[default]
     #[default]
     Silent,
     /// A gRPC status.

@@ -16,7 +16,7 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
         Ok(Admitted { open, rate_limit_headers, counted }) => {
             exchange.guards.open = open;
             exchange.guards.counted = counted;
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            exchange.reply.rate_limit_headers = rate_limit_headers;
             Ok(Passage::On)
         }
         Err(refused) => Err(refuse(exchange, refused)),
@@ -29,10 +29,10 @@ pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let Some(limits) = route.limits.as_ref().filter(|limits| limits.wait_for_calls()) else {
         return Ok(Passage::On);
     };
-    let before = exchange.reply.rate_limit_headers.take().map(|before| *before);
+    let before = exchange.reply.rate_limit_headers.take();
     match limits.admit_call(&caller(exchange)?, exchange.guards.counted, before) {
         Ok(rate_limit_headers) => {
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            exchange.reply.rate_limit_headers = rate_limit_headers;
             Ok(Passage::On)
         }
         Err(refused) => Err(refuse(exchange, refused)),
@@ -40,7 +40,7 @@ pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
 }
 
 fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
-    exchange.reply.rate_limit_headers = refused.rate_limit_headers.map(Box::new);
+    exchange.reply.rate_limit_headers = refused.rate_limit_headers;
     refused.error
 }
 

@@ -23,7 +23,7 @@ pub struct Outcome {
 }
 
 /// How far a try came, and how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// A response head came; what comes after it is not known.
     #[default]
@@ -77,10 +77,9 @@ enum Ended {
 }
 
 /// What the protocol inside the answer said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Application {
     /// Nothing, or nothing yet.
-    #[default]
     #[default]
     Silent,
     /// A gRPC status.

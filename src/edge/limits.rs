@@ -44,15 +44,14 @@ fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
     refused.error
 }
 
-/// What is known of whoever sent it.
-fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
-    let caller = Caller {
+/// Who sends it, as limits tell clients apart.
+pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
+    Ok(Caller {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
         principal: exchange.client.identity.principal.as_deref(),
         tenant: exchange.tenant(),
         operation: exchange.operation,
-    };
-    Ok(caller)
+    })
 }

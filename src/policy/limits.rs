@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
-use crate::config::model::{Action, ConcurrencyLimit, Config, LimitKey, LimitMode, RateLimit, Route};
+use crate::config::model::{ConcurrencyLimit, Config, LimitKey, LimitMode, RateLimit, RateLimitId};
 use crate::error::Error;
 use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
@@ -50,17 +50,21 @@ impl Limits {
         Self { limits: limits.collect() }
     }
 
-    /// The limits of `route`, or `None` where it has none. What is open on `previous`, the same route before, goes on.
+    /// These limits of a route or of one of its operations, or `None` where there are none. What is open on
+    /// `previous`, the same before, goes on.
     #[must_use]
-    pub fn of(&self, route: &Route, previous: Option<&RouteLimits>) -> Option<RouteLimits> {
-        let rates = route.rate_limits.iter().filter_map(|id| self.limits.get(id.0).cloned());
-        let open = route.concurrency.map(|limit| {
+    pub fn of(
+        &self,
+        rates: &[RateLimitId],
+        concurrency: Option<ConcurrencyLimit>,
+        previous: Option<&RouteLimits>,
+    ) -> Option<RouteLimits> {
+        let rates = rates.iter().filter_map(|id| self.limits.get(id.0).cloned());
+        let open = concurrency.map(|limit| {
             let before = previous.and_then(|previous| previous.open.as_ref());
             (limit, before.map(|(_, open)| Arc::clone(open)).unwrap_or_default())
         });
-        // What a route answers by itself is looked into by nobody.
-        let forwards = matches!(route.action, Action::Forward(_) | Action::Split(_));
-        let limits = RouteLimits { rates: rates.collect(), open, sees_calls: forwards && route.a2a.is_some() };
+        let limits = RouteLimits { rates: rates.collect(), open, sees_calls: false };
         (!limits.rates.is_empty() || limits.open.is_some()).then_some(limits)
     }
 
@@ -81,7 +85,7 @@ impl Limits {
     }
 }
 
-/// The limits of one route. Shared by all workers.
+/// The limits of one route, or of one of its operations. Shared by all workers.
 #[derive(Debug)]
 pub struct RouteLimits {
     rates: Box<[Arc<CountedLimit>]>,
@@ -91,6 +95,13 @@ pub struct RouteLimits {
 }
 
 impl RouteLimits {
+    /// The same where calls of agents are recognised (`sees_calls`): limits that are about the call wait until it is
+    /// known.
+    #[must_use]
+    pub fn before_calls(self, sees_calls: bool) -> Self {
+        Self { sees_calls, ..self }
+    }
+
     /// The rate limits a request has to pass, in their order.
     pub fn rates(&self) -> impl Iterator<Item = &RateLimit> {
         self.rates.iter().map(|limit| &limit.settings)
@@ -103,7 +114,7 @@ impl RouteLimits {
     }
 }
 
-/// The limits of one route as one worker uses them.
+/// The limits of one route, or of one of its operations, as one worker uses them.
 #[derive(Debug)]
 pub struct WorkerLimits {
     rates: Vec<Rate>,

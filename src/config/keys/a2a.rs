@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
 use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
@@ -22,8 +22,9 @@ section! {
         max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
         /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
         large_bodies: LargeBodies = pass,
-        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`. Default: all.
-        methods: Option<Methods>; whole,
+        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
+        /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
+        methods: Option<Box<Methods>> as Boxed<Methods>; whole,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -64,7 +65,7 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
-        chosen || self.methods.is_some() || self.file_urls.is_some()
+        chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Routes: what they match and what they do.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::{
     PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, Split, Streaming,
     TenantMatch, UpstreamHost,
 };
+use crate::a2a::Operation;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -57,10 +59,36 @@ pub struct Route {
     pub access_log: bool,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
+    /// What holds for single operations of A2A, each once.
+    pub calls: Vec<CallPolicy>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
     pub mirror: Option<Box<MirrorTo>>,
+}
+
+/// What holds for the calls of one operation, beside what holds for their route.
+#[derive(Clone, Debug)]
+pub struct CallPolicy {
+    /// The operation.
+    pub operation: Operation,
+    /// Rate limits a call must pass, each at most once.
+    pub rate_limits: Vec<RateLimitId>,
+    /// What one client may have open at a time. Default no limit.
+    pub concurrency: Option<ConcurrencyLimit>,
+    /// What all clients together may have open at a time. Default no limit.
+    pub max_concurrent: Option<NonZeroU32>,
+    /// Total time of a call; for a stream it ends at the response head. `None`: as the route says.
+    pub timeout: Option<Duration>,
+}
+
+impl CallPolicy {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let is_limited = self.concurrency.is_some() || self.max_concurrent.is_some();
+        self.rate_limits.is_empty() && !is_limited && self.timeout.is_none()
+    }
 }
 
 impl Route {
@@ -85,6 +113,12 @@ impl Route {
             (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
             (HeadLimit::Off, None) => None,
         }
+    }
+
+    /// Whether calls of agents are recognised on it. What it answers by itself is looked into by nobody.
+    #[must_use]
+    pub fn sees_calls(&self) -> bool {
+        self.a2a.is_some() && matches!(self.action, Action::Forward(_) | Action::Split(_))
     }
 
     /// How the cards of its agents are mapped, if they are.

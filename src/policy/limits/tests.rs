@@ -28,7 +28,11 @@ impl Bench {
         let loaded = config::parse(&text, "test.yaml", &Environment::process());
         let config = loaded.unwrap_or_else(|report| panic!("{report:?}")).config;
         let limits = Limits::build(&config, previous.map(|previous| &previous.limits));
-        let route = limits.of(&config.routes[0], previous.map(|previous| &previous.route)).unwrap();
+        let route = {
+            let (settings, previous) = (&config.routes[0], previous.map(|previous| &previous.route));
+            let limits = limits.of(&settings.rate_limits, settings.concurrency, previous).unwrap();
+            limits.before_calls(settings.sees_calls())
+        };
         Self { limits, route, metrics: Metrics::new(&[1.0]).unwrap() }
     }
 

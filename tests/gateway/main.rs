@@ -25,6 +25,7 @@ mod agent_metrics;
 
 mod attempts;
 mod balancing;
+mod bindings;
 mod blame;
 mod bodies;
 mod call_limits;

@@ -47,6 +47,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         concurrency: None,
         access_log: true,
         a2a: None,
+        card_key: None,
         fault: None,
         mirror: None,
     }

@@ -202,6 +202,16 @@ pub struct Identity {
     pub tenant: Option<Box<str>>,
 }
 
+/// What tells clients apart by their addresses: the address, or the network of IPv6, whose addresses one client can all
+/// use.
+#[must_use]
+pub fn network(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
+    }
+}
+
 /// Facts of a finished downstream TLS handshake.
 #[derive(Clone, Debug)]
 pub struct TlsFacts {

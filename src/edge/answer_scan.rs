@@ -36,6 +36,15 @@ enum Reader {
     Grpc(GrpcAnswerReader),
 }
 
+/// Between what a stream stands, so that something can be put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Events of `text/event-stream`.
+    Events,
+    /// Messages of gRPC.
+    Messages,
+}
+
 /// Remembers who holds what.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -94,11 +103,14 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
-                    if let Some(answer) = reader.event().answer {
+                    let event = reader.event();
+                    if let Some(answer) = event.answer {
                         self.first_event.get_or_insert_with(Instant::now);
                         self.fault = fault_of(answer).or(self.fault);
                         self.phase = Some(phase_of(answer, self.phase));
                         self.keeper.keep(answer);
+                    } else if event.has_data {
+                        self.fault = self.fault.or(Some(AgentFault::Unreadable));
                     }
                 }
             }
@@ -113,6 +125,21 @@ impl AnswerScan {
                 }
             }
         }
+    }
+
+    /// Between what something can be put in after what has passed; `None` in the middle of something, and in an answer
+    /// that is no stream.
+    pub(super) fn between(&self) -> Option<Between> {
+        match &self.reader {
+            Reader::Unary(_) => None,
+            Reader::Events(reader) => reader.is_between().then_some(Between::Events),
+            Reader::Grpc(reader) => reader.is_between().then_some(Between::Messages),
+        }
+    }
+
+    /// Whether it is a stream of events.
+    pub(super) fn is_event_stream(&self) -> bool {
+        matches!(self.reader, Reader::Events(_))
     }
 
     /// The answer has come to its end. Says what the protocol inside said; `is_stream`: the operation is answered by a

@@ -20,7 +20,7 @@ use super::worker_route::WorkerRoute;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
-use crate::context::{Connection, Underway};
+use crate::context::{Connection, Underway, network};
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
@@ -284,7 +284,8 @@ impl Exchange {
             return;
         }
         let transport = if broken { Transport::BrokenOff } else { Transport::Complete };
-        in_flight.handle().report(Outcome { transport, ..ended }, now);
+        let client = network(self.client.address);
+        in_flight.handle().report_seen_by(Some(client), Outcome { transport, ..ended }, now);
     }
 
     /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug_span;
 
+use super::farewell::Farewells;
 use super::running_lookups::RunningLookups;
 use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
@@ -37,6 +38,7 @@ pub struct Worker {
     active: Cell<usize>,
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) stall_detectors: StallDetectors,
+    pub(super) farewells: Farewells,
     pub(super) mirrors: Mirrors,
     pub(super) lookups: RunningLookups,
 }
@@ -76,6 +78,7 @@ impl Worker {
             active: Cell::new(0),
             tunnels: RefCell::default(),
             stall_detectors: StallDetectors::default(),
+            farewells: Farewells::default(),
             mirrors: Mirrors::default(),
             lookups: RunningLookups::default(),
         })
@@ -175,6 +178,17 @@ impl Worker {
             tunnel.abort();
         })
         .count()
+    }
+
+    /// Tells the streams that can say something at their end that it has come; how many there are.
+    pub fn farewell(&self) -> usize {
+        self.farewells.tell()
+    }
+
+    /// How many streams have ended for that reason since the last time.
+    #[must_use]
+    pub fn ended_by_farewell(&self) -> usize {
+        self.farewells.take_ended()
     }
 
     pub(super) fn own(&self, tunnel: AbortHandle, connection: Rc<Connection>) {

@@ -42,7 +42,7 @@ impl CallLimits {
             CallLimit {
                 operation,
                 timeout: policy.timeout,
-                limits: limits.of(&policy.rate_limits, policy.concurrency, open),
+                limits: limits.of(&policy.rate_limits, policy.concurrency, false, open),
                 all: policy.max_concurrent.map(|max| (max, all().unwrap_or_default())),
             }
         };

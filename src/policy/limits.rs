@@ -51,12 +51,14 @@ impl Limits {
     }
 
     /// These limits of a route or of one of its operations, or `None` where there are none. What is open on
-    /// `previous`, the same before, goes on.
+    /// `previous`, the same before, goes on. `sees_calls` says that the limits are asked before a call of an agent is
+    /// known and once more after it.
     #[must_use]
     pub fn of(
         &self,
         rates: &[RateLimitId],
         concurrency: Option<ConcurrencyLimit>,
+        sees_calls: bool,
         previous: Option<&RouteLimits>,
     ) -> Option<RouteLimits> {
         let rates = rates.iter().filter_map(|id| self.limits.get(id.0).cloned());
@@ -64,7 +66,7 @@ impl Limits {
             let before = previous.and_then(|previous| previous.open.as_ref());
             (limit, before.map(|(_, open)| Arc::clone(open)).unwrap_or_default())
         });
-        let limits = RouteLimits { rates: rates.collect(), open, sees_calls: false };
+        let limits = RouteLimits { rates: rates.collect(), open, sees_calls };
         (!limits.rates.is_empty() || limits.open.is_some()).then_some(limits)
     }
 
@@ -95,13 +97,6 @@ pub struct RouteLimits {
 }
 
 impl RouteLimits {
-    /// The same where calls of agents are recognised (`sees_calls`): limits that are about the call wait until it is
-    /// known.
-    #[must_use]
-    pub fn before_calls(self, sees_calls: bool) -> Self {
-        Self { sees_calls, ..self }
-    }
-
     /// The rate limits a request has to pass, in their order.
     pub fn rates(&self) -> impl Iterator<Item = &RateLimit> {
         self.rates.iter().map(|limit| &limit.settings)
@@ -327,7 +322,7 @@ impl Rate {
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
-            handles: RateLimitHandles::new(metrics, &name, mode_word(settings.mode)),
+            handles: RateLimitHandles::new(metrics, &name, settings.mode.word()),
             limit,
         }
     }
@@ -384,14 +379,6 @@ impl Rate {
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
         let (policy, interval) = (self.policy.clone(), self.limiter().buckets().quota.interval());
         Some(Box::new(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval }))
-    }
-}
-
-/// The word for a mode in metrics.
-fn mode_word(mode: LimitMode) -> &'static str {
-    match mode {
-        LimitMode::Enforce => "enforce",
-        LimitMode::Shadow => "shadow",
     }
 }
 

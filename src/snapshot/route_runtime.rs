@@ -51,10 +51,9 @@ impl RouteRuntime {
     /// rollout changed.
     pub(super) fn adopt(previous: Option<&Self>, settings: &Arc<Route>, build: &Build<'_>) -> Self {
         let limits = previous.and_then(|before| before.limits.as_ref());
-        let limits = build.limits.of(&settings.rate_limits, settings.concurrency, limits);
         Self {
             paths: PathMappings::of(build.config, settings),
-            limits: limits.map(|limits| limits.before_calls(settings.sees_calls())),
+            limits: build.limits.of(&settings.rate_limits, settings.concurrency, settings.sees_calls(), limits),
             calls: CallLimits::adopt(
                 &settings.calls,
                 build.limits,

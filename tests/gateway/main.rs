@@ -21,8 +21,11 @@ mod support;
 mod access_log;
 mod admin;
 mod agent_cards;
+mod agent_cards_grpc;
+mod agent_cards_signed;
+mod agent_faults;
 mod agent_metrics;
-
+mod agent_streams;
 mod attempts;
 mod balancing;
 mod bindings;

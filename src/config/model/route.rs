@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::{
     TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
+use crate::jose::Key;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct Route {
     pub access_log: bool,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
+    /// What cards are signed with.
+    pub card_key: Option<Arc<Key>>,
     /// What holds for single operations of A2A, each once.
     pub calls: Vec<CallPolicy>,
     /// Faults injected on purpose.
@@ -92,6 +96,13 @@ impl CallPolicy {
 }
 
 impl Route {
+    /// Whether calls of agents are recognised here before they are sent on. What a route answers by itself is looked
+    /// into by nobody.
+    #[must_use]
+    pub fn sees_calls(&self) -> bool {
+        matches!(self.action, Action::Forward(_) | Action::Split(_)) && self.a2a.is_some()
+    }
+
     /// Bytes of a request's body, where the listener has these limits; none is no limit.
     #[must_use]
     pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
@@ -113,12 +124,6 @@ impl Route {
             (HeadLimit::Default, None) => (is_read && !has_time).then_some(HeadLimit::OF_SAFE),
             (HeadLimit::Off, None) => None,
         }
-    }
-
-    /// Whether calls of agents are recognised on it. What it answers by itself is looked into by nobody.
-    #[must_use]
-    pub fn sees_calls(&self) -> bool {
-        self.a2a.is_some() && matches!(self.action, Action::Forward(_) | Action::Split(_))
     }
 
     /// How the cards of its agents are mapped, if they are.

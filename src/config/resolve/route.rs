@@ -4,12 +4,12 @@ use http::HeaderName;
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, calls, fault, headers, mirror, retries};
+use super::{Scope, agents, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
     Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
 };
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves one route.
@@ -19,7 +19,9 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = unboxed(raw.rewrite);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
-        refuse_prefix_rewrite(name, scope);
+        let message = format!("`routes.{name}` rewrites a prefix but matches by regular expression");
+        let hint = "use `rewrite: { regex: { pattern: .., replacement: .. } }`";
+        scope.conflict(&steps!["routes", name, "rewrite"], message, hint);
     }
     let forwards = matches!(action, Action::Forward(_) | Action::Split(_));
     let around = retries::Around { route: name, timeout: raw.timeout, matches: &matches };
@@ -52,18 +54,12 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        card_key: agents::card_key(name, raw.a2a.as_ref(), scope),
         calls: calls::resolve(name, raw.a2a.as_ref(), raw.timeout.is_some() && forwards, references.limits, scope),
         a2a: raw.a2a,
         fault: fault::resolve(name, raw.fault, forwards, scope),
         mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),
     }
-}
-
-fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
-    let diagnostic =
-        Diagnostic::conflict(format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
-    let here = steps!["routes", name, "rewrite"];
-    scope.add_key(&here, diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"));
 }
 
 fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {
@@ -86,15 +82,11 @@ fn listeners(
         match references.listeners.get(wanted) {
             None => scope.dangling(&at, "listener", wanted, references.listeners.keys().map(String::as_str)),
             Some(id) if redirects(*id) => {
-                let diagnostic = Diagnostic::warning(
-                    "unreachable",
-                    format!("the listener `{wanted}` only redirects, so `routes.{name}` is not reached there"),
-                );
-                scope.add(&at, diagnostic.hint("take it out"));
+                let message =
+                    format!("the listener `{wanted}` only redirects, so `routes.{name}` is not reached there");
+                scope.warn(&at, "unreachable", message, "take it out");
             }
-            Some(id) if ids.contains(id) => {
-                scope.add(&at, Diagnostic::invalid(format!("`{wanted}` is given twice")));
-            }
+            Some(id) if ids.contains(id) => scope.add(&at, Diagnostic::invalid(format!("`{wanted}` is given twice"))),
             Some(id) => ids.push(*id),
         }
     }
@@ -153,15 +145,13 @@ fn matches(
 fn methods(route: &str, index: usize, raw: &raw_route::Match, scope: &mut Scope<'_>) -> Vec<http::Method> {
     let Some(method) = &raw.method else { return raw.methods.clone() };
     if !raw.methods.is_empty() {
-        let diagnostic = Diagnostic::conflict("`method` and `methods` are both given");
-        scope.add_key(&within_match(route, index, "method", scope), diagnostic.hint("keep `methods`"));
+        let at = within_match(route, index, "method", scope);
+        scope.conflict(&at, "`method` and `methods` are both given", "keep `methods`");
     }
     vec![method.clone()]
 }
 
 /// Path of something inside a route's match.
 fn within_match(route: &str, index: usize, key: &str, scope: &Scope<'_>) -> Vec<Step> {
-    let mut path = scope.one_of(&steps!["routes", route, "match"], index);
-    path.push(key.into());
-    path
+    below(&scope.one_of(&steps!["routes", route, "match"], index), key)
 }

@@ -30,8 +30,7 @@ impl Bench {
         let limits = Limits::build(&config, previous.map(|previous| &previous.limits));
         let route = {
             let (settings, previous) = (&config.routes[0], previous.map(|previous| &previous.route));
-            let limits = limits.of(&settings.rate_limits, settings.concurrency, previous).unwrap();
-            limits.before_calls(settings.sees_calls())
+            limits.of(&settings.rate_limits, settings.concurrency, settings.sees_calls(), previous).unwrap()
         };
         Self { limits, route, metrics: Metrics::new(&[1.0]).unwrap() }
     }

@@ -39,6 +39,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         concurrency: None,
         access_log: true,
         a2a: None,
+        card_key: None,
         fault: None,
         mirror: None,
     }

@@ -173,8 +173,8 @@ impl AnswerScan {
     }
 
     /// The task that the answer was about.
-    pub(super) fn take_task(&mut self) -> Option<Box<str>> {
-        self.keeper.task.take()
+    pub(super) fn task(&self) -> Option<&str> {
+        self.keeper.task.as_deref()
     }
 }
 
@@ -201,7 +201,7 @@ impl Keeper {
                 let is_known = self.retention.is_some() || phase != Phase::Terminal;
                 self.began.filter(|_| !is_known).map(|began| began.elapsed())
             });
-            self.ended = self.ended.or(answer.state().zip(took));
+            self.ended = self.ended.or_else(|| answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
             self.learn(HeldKind::Context, context, Progress::Active);

@@ -223,7 +223,7 @@ const COMPLETE: &[(&str, &str)] = &[
              maxActive: 7, until: 2030-01-01T00:00:00Z },
            a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: strip },
              affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false }, maxBodyBytes: 7KiB, largeBodies: refuse,
-             keepAlive: 7s,
+             keepAlive: 7s, continuity: true,
              methods: { allow: [SendMessage] }, pushUrls: { allow: b.example, private: true, http: true },
              fileUrls: { allow: b.example, private: true, http: true } },
            mirror: { cluster: two, percentage: 7%, methods: [POST], unsafe: true, maxBodyBytes: 7KiB, maxActive: 7,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answer_scan::AnswerScan;
 use super::call::Call;
+use super::continuity::Continuity;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
 use super::injected::Injected;
@@ -45,6 +46,8 @@ pub(super) struct Exchange {
     pub(super) call: Option<Box<Call>>,
     /// Reads the answer of an agent.
     pub(super) scan: Option<Box<AnswerScan>>,
+    /// With which its stream can go on.
+    pub(super) continuity: Option<Box<Continuity>>,
     pub(super) route: RouteFacts,
     pub(super) destination: Destination,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
@@ -78,6 +81,8 @@ pub(super) struct Ending {
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
     pub(super) sent: u64,
+    /// How often its stream went on after the endpoint had broken it off.
+    continued: u32,
     /// What may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     end: End,
@@ -137,6 +142,7 @@ impl Exchange {
             operation: None,
             call: None,
             scan: None,
+            continuity: None,
             route: RouteFacts::default(),
             destination: Destination::default(),
             attempts: Attempts::default(),
@@ -234,6 +240,20 @@ impl Exchange {
     /// Whether it was held back on purpose.
     pub(super) fn is_delayed(&self) -> bool {
         self.guards.fault.as_ref().is_some_and(|fault| fault.is_delayed())
+    }
+
+    /// The endpoint broke its stream off, which need not be the end for the client.
+    pub(super) fn broke_off(&mut self) {
+        if let Some(in_flight) = self.guards.in_flight.take() {
+            let (client, outcome) = (network(self.client.address), Outcome::ended(Transport::BrokenOff));
+            in_flight.handle().report_seen_by(Some(client), outcome, Instant::now());
+        }
+    }
+
+    /// Its stream goes on, from this endpoint.
+    pub(super) fn continued(&mut self, in_flight: InFlight<Rc<WorkerEndpoint>>) {
+        self.guards.in_flight = Some(in_flight);
+        self.outcome.continued += 1;
     }
 
     /// It ended early.
@@ -401,6 +421,7 @@ impl Exchange {
                 context: call.ids().context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
+                continued: outcome.continued,
             }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
@@ -442,6 +463,7 @@ impl Default for Ending {
             paused: None,
             left_waiting: false,
             sent: 0,
+            continued: 0,
             single: false,
             end: End::Open,
             transport: Transport::Head,

@@ -181,6 +181,8 @@ families! {
             "Bodies that may be calls of agents and passed without being read: too_long, late, no_room, or coded (compressed).";
         calls_refused: Counters "attache_a2a_refused_total" [route, reason]
             "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, unread_call or no_room.";
+        continued: Counters "attache_a2a_streams_continued_total" [route, result]
+            "Streams that an agent broke off before their task was over and that were to go on: continued, refused (the agent does not have the task any more) or failed (it gave no answer in time).";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
             "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
     }

@@ -122,7 +122,7 @@ async fn everywhere(
     let (head, body) = question::request(exchange, route, question)?;
     let now = Instant::now();
     let own = now + PATIENCE;
-    let deadline = exchange.deadline(route.settings()).map_or(own, |deadline| deadline.min(own));
+    let deadline = exchange.deadline(route).map_or(own, |deadline| deadline.min(own));
     let host = &route.settings().upstream_host;
     let plan = AskPlan { head: &head, body: &body, host, deadline, kind: cluster::Kind::Request };
     let (places, _admissions) = places(exchange, route, now);

@@ -180,7 +180,7 @@ families! {
         unread: Counters "attache_a2a_unread_bodies_total" [route, reason]
             "Bodies that may be calls of agents and passed without being read: too_long, late, no_room, or coded (compressed).";
         calls_refused: Counters "attache_a2a_refused_total" [route, reason]
-            "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, unread_call or no_room.";
+            "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, unread_call, no_room, or, by the limits of its operation, rate_limited or too_many_open.";
         continued: Counters "attache_a2a_streams_continued_total" [route, result]
             "Streams that an agent broke off before their task was over and that were to go on: continued, refused (the agent does not have the task any more) or failed (it gave no answer in time).";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
@@ -261,7 +261,7 @@ families! {
     /// Series of one route's limit on what a client has open.
     struct ConcurrencyHandles(route) {
         concurrency_limited: Counter "attache_concurrency_limited_total" [route]
-            "Requests refused because their client had maxConcurrentPerClient open.";
+            "Requests refused because their client had maxConcurrentPerClient of the route, or of the operation, open.";
     }
     /// Series of one listener, for one worker.
     struct ListenerHandles(listener) {

@@ -7,24 +7,29 @@ use crate::config::model::Methods;
 /// call: without it clients do not find the agent.
 #[must_use]
 pub fn may_ask(methods: &Methods, operation: Option<Operation>) -> bool {
-    let names = |names: &[Operation]| names.iter().any(|name| Some(*name) == operation);
-    match methods {
-        _ if operation == Some(Operation::GetAgentCard) => true,
-        Methods::Allow(allowed) => names(allowed),
-        Methods::Deny(denied) => !names(denied),
-    }
+    let names = |names: &Vec<Operation>| names.iter().any(|name| Some(*name) == operation);
+    let is_let_through = || methods.allow.as_ref().is_none_or(names) && !names(&methods.deny);
+    operation == Some(Operation::GetAgentCard) || is_let_through()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment};
+
+    fn methods(text: &str) -> Methods {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n\
+             routes: {{ all: {{ endpoints: ['a:80'], a2a: {{ methods: {text} }} }} }}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::empty(std::time::UNIX_EPOCH));
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        Methods::clone(config.routes[0].a2a.as_ref().unwrap().methods.as_ref().unwrap())
+    }
 
     #[test]
     fn what_is_named_is_let_through_or_not() {
-        let (allow, deny) = (
-            Methods::Allow(vec![Operation::SendMessage, Operation::GetTask]),
-            Methods::Deny(vec![Operation::SendMessage, Operation::GetTask]),
-        );
+        let (allow, deny) = (methods("{ allow: [SendMessage, GetTask] }"), methods("{ deny: [SendMessage, GetTask] }"));
         for (operation, is_named) in [
             (Some(Operation::SendMessage), true),
             (Some(Operation::GetTask), true),
@@ -35,7 +40,9 @@ mod tests {
             assert_eq!((may_ask(&allow, operation), may_ask(&deny, operation)), (is_named, !is_named), "{operation:?}");
         }
         assert!(may_ask(&allow, Some(Operation::GetAgentCard)));
-        let none = Methods::Allow(Vec::new());
+        let single = methods("{ allow: [SendMessage, GetTask], tasks/get: { deny: true } }");
+        assert!(may_ask(&single, Some(Operation::SendMessage)) && !may_ask(&single, Some(Operation::GetTask)));
+        let none = methods("{ allow: [] }");
         assert!(Operation::ALL.iter().filter(|operation| may_ask(&none, Some(**operation))).count() == 1);
     }
 

@@ -29,6 +29,7 @@ mod attempts;
 mod balancing;
 mod blame;
 mod bodies;
+mod call_limits;
 mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;

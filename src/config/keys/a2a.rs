@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
 use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
@@ -28,8 +28,9 @@ section! {
         /// Go on with a stream that an agent breaks off before its task is over: subscribe to the task again at the
         /// endpoint that holds it. Events in between may be missing; the first one tells how far the task is.
         continuity: bool = false,
-        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`. Default: all.
-        methods: Option<Methods>; whole,
+        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
+        /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
+        methods: Option<Box<Methods>> as Boxed<Methods>; whole,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -70,7 +71,7 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
-        chosen || self.methods.is_some() || self.file_urls.is_some()
+        chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::text::names::{CLIENT_IP, EVERYBODY, LIMIT_KEYS};
 use crate::config::types::{LimitKey, LimitMode};
 
 section! {
-    #[derive()]
+    #[derive(PartialEq, Eq)]
     /// A rate limit.
     pub(in crate::config) struct RateLimit {
         /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
@@ -40,7 +40,7 @@ words!(LimitMode, "LimitMode", Self::Enforce => ["enforce", "enforced"], Self::S
 word_values!(LimitMode);
 
 /// The name of a shared limit, or a limit of the route's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum RateLimitUse {
     Shared(String),
     Own(Box<RateLimit>),

@@ -37,7 +37,7 @@ pub use super::types::{
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
-pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 

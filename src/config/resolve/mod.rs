@@ -3,6 +3,7 @@
 //! used only when no error was found.
 
 mod action;
+mod calls;
 mod circuit_breaker;
 mod cluster;
 mod fault;

@@ -40,9 +40,11 @@ pub(super) struct Continuity {
 struct Asking {
     /// Why the stream broke off.
     broke: Error,
-    /// Tries that are left after it, and what came of it.
-    answer: Pin<Box<dyn Future<Output = (usize, Result<Asked, &'static str>)>>>,
+    answer: Pin<Box<dyn Future<Output = Answer>>>,
 }
+
+/// Tries that are left, and the new stream or the word for why there is none.
+type Answer = (usize, Result<Asked, &'static str>);
 
 impl fmt::Debug for Asking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,7 +150,7 @@ struct Subscription {
 
 impl Subscription {
     /// Tries so often, with growing pauses.
-    async fn run(self, mut left: usize, mut rng: fastrand::Rng) -> (usize, Result<Asked, &'static str>) {
+    async fn run(self, mut left: usize, mut rng: fastrand::Rng) -> Answer {
         let end = Instant::now() + PATIENCE;
         while let Some(pause) = PAUSES.get(TRIES.saturating_sub(left)).filter(|_| left > 0) {
             left -= 1;

@@ -193,12 +193,12 @@ impl Drop for Underway {
     }
 }
 
-/// What was proven about a client. Nothing of it comes from what a client merely says.
+/// Who a client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is.
+    /// Who it is. That is proven, never what a client merely says.
     pub principal: Option<Box<str>>,
-    /// On whose behalf.
+    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true.
     pub tenant: Option<Box<str>>,
 }
 

@@ -47,7 +47,7 @@ rateLimits: { one: { rate: 1/s } }
 clusters:
   bare: { endpoints: ['a:80'] }
   one:
-    endpoints: ['b:80', { address: 'c:80' }, 'd:80', 'e:80', 'f:80', 'g:80']
+    endpoints: ['b:80', { address: 'c:80', grpc: 81 }, 'd:80', 'e:80', 'f:80', 'g:80']
     tls: {}
     healthCheck: { path: /h }
     circuitBreaker: { maxRequests: 10, maxPendingRequests: 2, halfOpen: {} }
@@ -209,7 +209,7 @@ const COMPLETE: &[(&str, &str)] = &[
         "routes",
         "{ listeners: web, hosts: a.example, publicUrl: 'https://a.example', cluster: one, mapLocation: false,
            match: { path: { prefix: /a } }, rewrite: { prefix: /b }, upstreamHost: endpoint, timeout: 40s,
-           requestHeaders: { remove: [x-a], set: { x-b: c }, add: { x-d: e } },
+           requestHeaders: { remove: [x-a], set: { x-b: c }, tell: { x-t: tenant }, add: { x-d: e } },
            responseHeaders: { preset: secure, remove: [x-a], set: { x-b: c }, add: { x-d: e } },
            responseHeadTimeout: 7s, streaming: { idleTimeout: 7m, maxDuration: 8m }, websocket: true,
            retries: { attempts: 1, perTryTimeout: 7s, retryOn: [reset, 503], nonIdempotent: connect-failure,

@@ -41,7 +41,7 @@ pub use self::breaker::{Breaker, BreakerState, Probe};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
 use self::discovery::{Discovered, Source, fixed};
-pub use self::endpoint::{Endpoint, EndpointId, InFlight};
+pub use self::endpoint::{Binding, Endpoint, EndpointId, InFlight};
 pub use self::hash::hash_key;
 pub use self::members::Members;
 pub use self::outlier::Cause;
@@ -77,6 +77,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether a member is configured under this host, in its canonical form, and port, with any of its bindings. For
+    /// rare questions: it looks at all of them.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.settings.members.iter().any(|member| member.is_at(host, port))
+    }
+
     /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that
     /// name before the reload) go on when neither their address nor the transport changed, and names that could not be
     /// resolved now keep the addresses they had there. What checks said about an endpoint holds while the check is the
@@ -227,7 +234,7 @@ mod tests {
 
     use super::discovery::dns::{self, Error, ResolvedName};
     use super::*;
-    use crate::config::model::{LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+    use crate::config::model::{BindingPlace, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 
     pub(super) fn settings(members: Vec<Member>) -> model::Cluster {
         model::Cluster {
@@ -253,7 +260,7 @@ mod tests {
     }
 
     fn member(address: MemberAddress, weight: u32) -> Member {
-        Member { address, weight, labels: BTreeMap::new(), priority: 0 }
+        Member { address, weight, labels: BTreeMap::new(), priority: 0, grpc: None }
     }
 
     fn socket(address: &str, weight: u32) -> Member {
@@ -325,13 +332,40 @@ mod tests {
     }
 
     #[test]
+    fn a_binding_that_comes_goes_or_moves_is_no_other_endpoint() {
+        let none = Resolutions::new();
+        let with = |grpc: Option<BindingPlace>| vec![Member { grpc, ..socket("10.0.0.1:80", 1) }];
+        let first = build(settings(with(None)), None, &none);
+        let stream = InFlight::new(Arc::clone(&first.members().endpoints[0]));
+        let elsewhere = BindingPlace::Address("10.0.0.7:90".parse().unwrap());
+        let mut before = first;
+        for (grpc, expected) in
+            [(Some(BindingPlace::Port(81)), Some("10.0.0.1:81")), (Some(elsewhere), Some("10.0.0.7:90")), (None, None)]
+        {
+            let after = build(settings(with(grpc)), Some(&before), &none);
+            let endpoint = Arc::clone(&after.members().endpoints[0]);
+            let binding = endpoint.grpc.as_ref().map(|binding| binding.address.to_string());
+            assert_eq!(binding.as_deref(), expected);
+            assert_eq!((endpoint.id, endpoint.in_flight()), (stream.endpoint().id, 1));
+            before = after;
+        }
+        let named = Member { grpc: Some(BindingPlace::Port(81)), ..name("agent.local.", 1) };
+        let cluster =
+            build(settings(vec![named]), None, &resolutions([("agent.local.", answer(&["10.0.0.1", "fd00::1"]))]));
+        let bindings = cluster.members().endpoints.iter().map(|one| one.grpc.clone().unwrap()).collect::<Vec<_>>();
+        let places = bindings.iter().map(|one| one.address.to_string()).collect::<Vec<_>>();
+        assert_eq!(places, ["10.0.0.1:81", "[fd00::1]:81"]);
+        assert!(bindings.iter().all(|one| &*one.name == "agent.local:81" && one.host() == "agent.local"));
+    }
+
+    #[test]
     fn another_transport_makes_other_endpoints() {
         let none = Resolutions::new();
         let before = build(settings(vec![socket("10.0.0.1:80", 1)]), None, &none);
         let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
         h2c.protocol = UpstreamProtocol::H2c;
         let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
-        tls.tls = Some(UpstreamTls { ca_file: None, server_name: None, client_cert: None });
+        tls.tls = Some(UpstreamTls::default());
         let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
         renamed.name = "others".to_owned();
         for changed in [h2c, tls, renamed] {
@@ -411,6 +445,7 @@ mod tests {
             Discovered {
                 address: format!("{ip}:8080").parse().unwrap(),
                 name: "agents.test:8080".into(),
+                grpc: None,
                 weight: weight.parse().unwrap(),
                 priority: 0,
                 zone: zone.map(str::to_owned),

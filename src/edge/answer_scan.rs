@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use super::call::Call;
-use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase};
+use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
 use crate::body::Events;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
@@ -24,6 +25,8 @@ pub(super) struct AnswerScan {
     is_unreadable: bool,
     /// How far the task of a stream was when it was last told of; `None` before the first event.
     phase: Option<Phase>,
+    /// When the first event came.
+    first_event: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,6 +58,10 @@ pub(super) struct Keeper {
     pub(super) told: Option<Phase>,
     /// The task it told of first.
     pub(super) task: Option<Box<str>>,
+    /// When the call was made, where it may begin a task.
+    pub(super) began: Option<Instant>,
+    /// The last state of a task whose end was not known before, and how long it took.
+    pub(super) ended: Option<(TaskState, Duration)>,
 }
 
 impl AnswerScan {
@@ -82,7 +89,7 @@ impl AnswerScan {
             _ => return None,
         };
         let is_read = status.is_success() || call.binding == Binding::JsonRpc;
-        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None })
+        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None, first_event: None })
     }
 
     /// Bytes of the answer pass.
@@ -96,6 +103,9 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
+                    if reader.event().answer.is_some() {
+                        self.first_event.get_or_insert_with(Instant::now);
+                    }
                     note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
                 }
             }
@@ -103,6 +113,7 @@ impl AnswerScan {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
                     if let Some(answer) = reader.answer() {
+                        self.first_event.get_or_insert_with(Instant::now);
                         self.phase = Some(phase_of(answer, self.phase));
                         self.keeper.keep(answer);
                     }
@@ -156,6 +167,9 @@ impl AnswerScan {
             },
             Reader::Events(reader) => {
                 if reader.finish() {
+                    if reader.event().answer.is_some() {
+                        self.first_event.get_or_insert_with(Instant::now);
+                    }
                     note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
                 }
                 let is_whole = reader.is_between() && self.phase != Some(Phase::Working);
@@ -163,6 +177,16 @@ impl AnswerScan {
             }
             Reader::Grpc(_) => (is_stream && self.phase == Some(Phase::Working)).then_some(AgentFault::Truncated),
         }
+    }
+
+    /// When the first event came.
+    pub(super) fn first_event(&self) -> Option<Instant> {
+        self.first_event
+    }
+
+    /// The last state of a task whose end it told of, and how long the task took.
+    pub(super) fn ended(&self) -> Option<(TaskState, Duration)> {
+        self.keeper.ended
     }
 
     /// The task that the answer was about.
@@ -188,24 +212,31 @@ impl Keeper {
         let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
         if let Some(task) = answer.task() {
             self.task.get_or_insert_with(|| task.into());
-            self.learn(HeldKind::Task, task, progress);
+            let took = self.learn(HeldKind::Task, task, progress);
+            // Where the route follows no tasks, only what ends with the call that began it is known to end once.
+            let took = took.or_else(|| {
+                let is_known = self.retention.is_some() || phase != Phase::Terminal;
+                self.began.filter(|_| !is_known).map(|began| began.elapsed())
+            });
+            self.ended = self.ended.or(answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
             self.learn(HeldKind::Context, context, Progress::Active);
         }
     }
 
-    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
+    /// Who holds it; how long it went on, if it is a task of whose end this is the first news.
+    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) -> Option<Duration> {
         if !self.is_agent.load(Relaxed) {
             self.is_agent.store(true, Relaxed);
         }
-        let Some(retention) = self.retention else { return };
+        let retention = self.retention?;
         let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
         if progress == Progress::Unknown {
             self.table.hear_of(key, kind, self.owner, retention, now);
-        } else {
-            self.table.learn(key, Held { kind, owner: self.owner, progress }, retention, now);
+            return None;
         }
+        self.table.learn(key, Held { kind, owner: self.owner, progress }, self.began, retention, now)
     }
 }
 

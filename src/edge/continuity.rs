@@ -157,7 +157,14 @@ impl Subscription {
             // Many streams may have broken off at the same time.
             sleep(pause.mul_f64(0.5 + rng.f64() / 2.0)).await;
             let deadline = end.min(Instant::now() + ONE_TRY);
-            let plan = AskPlan { head: &self.head, body: &self.body, host: &self.host, deadline, kind: Kind::Stream };
+            let plan = AskPlan {
+                head: &self.head,
+                body: &self.body,
+                host: &self.host,
+                grpc: self.is_grpc,
+                deadline,
+                kind: Kind::Stream,
+            };
             let asked = timeout_at(deadline, ask(&plan, Rc::clone(&self.worker_endpoint))).await;
             let Ok(Ok(asked)) = asked else { continue };
             match self.judge(&asked.response) {

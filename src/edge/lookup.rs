@@ -123,8 +123,8 @@ async fn everywhere(
     let now = Instant::now();
     let own = now + PATIENCE;
     let deadline = exchange.deadline(route).map_or(own, |deadline| deadline.min(own));
-    let host = &route.settings().upstream_host;
-    let plan = AskPlan { head: &head, body: &body, host, deadline, kind: cluster::Kind::Request };
+    let (host, grpc) = (&route.settings().upstream_host, question.binding == Binding::Grpc);
+    let plan = AskPlan { head: &head, body: &body, host, grpc, deadline, kind: cluster::Kind::Request };
     let (places, _admissions) = places(exchange, route, now);
     let mut is_sure = !places.is_empty();
     let mut asked: FuturesUnordered<_> =

@@ -43,6 +43,7 @@ pub mod seen;
 mod stage;
 mod stall_detector;
 mod stream_care;
+mod told;
 mod tracked_body;
 mod tunnel;
 mod unparsed;

@@ -103,8 +103,8 @@ impl TrackedBody {
         // Where the length is announced, nothing can be put in.
         let is_open = inner.size_hint().exact().is_none();
         let care = StreamCare::of(&mut exchange, limits.keep_alive).filter(|_| is_open).map(Box::new);
-        let inner = match (exchange.reply.ahead.take(), &mut exchange.guards.fault) {
-            (Some(ahead), _) => FaultBody::begun(*ahead, inner),
+        let inner = match (exchange.reply.come.take(), &mut exchange.guards.fault) {
+            (Some(come), _) => FaultBody::begun(*come, inner),
             (None, Some(fault)) => fault.disturb(inner),
             (None, None) => FaultBody::Untouched(inner),
         };

@@ -19,6 +19,7 @@ use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::observe::tenants::TenantSeries;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Mirrors, WorkerCluster, WorkerEndpoints};
 
@@ -48,6 +49,8 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     generation: u64,
     unrouted: RouteHandles,
+    /// Where requests are counted by tenant.
+    tenants: Option<Box<TenantSeries>>,
     /// Empty places that are small: thousands of them are made anew with each configuration.
     routes: Vec<OnceCell<Rc<WorkerRoute>>>,
     targets: Vec<OnceCell<Rc<WorkerCluster>>>,
@@ -192,6 +195,15 @@ impl Worker {
         self.tunnels.borrow_mut().push((tunnel, connection));
     }
 
+    /// Counts an answer for its tenant, where tenants are counted.
+    pub(super) fn count_tenant<'a>(&self, tenant: impl FnOnce() -> Option<&'a str>, status: u16) {
+        if let Some(tenants) = &self.view.borrow().tenants
+            && let Some(tenant) = tenant()
+        {
+            tenants.count(tenant, status);
+        }
+    }
+
     pub(super) fn enter(&self) {
         self.active.set(self.active.get() + 1);
     }
@@ -209,7 +221,9 @@ impl View {
         let routes = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
-        Self { generation, unrouted, routes, targets, worker_endpoints, turn, metrics: Arc::clone(metrics), snapshot }
+        let tenants = TenantSeries::new(&snapshot.config.tenants.series, metrics).map(Box::new);
+        let metrics = Arc::clone(metrics);
+        Self { generation, unrouted, tenants, routes, targets, worker_endpoints, turn, metrics, snapshot }
     }
 
     /// This worker's side of a route, made when the first request needs it.

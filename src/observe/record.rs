@@ -93,6 +93,8 @@ pub struct AgentFacts<'a> {
     pub code: Option<i32>,
     /// How often its stream was continued; events may be missing in between.
     pub continued: u32,
+    /// From the request head to the first event of its stream.
+    pub first_event: Option<Duration>,
 }
 
 /// Appends `record` to `out` as one JSON object and a newline.
@@ -205,6 +207,10 @@ fn agent_facts(out: &mut Vec<u8>, agent: &AgentFacts<'_>) {
     }
     if agent.continued > 0 {
         number(out, ",\"a2a_continued\":", agent.continued);
+    }
+    if let Some(time) = agent.first_event {
+        out.extend_from_slice(b",\"first_event_ms\":");
+        milliseconds(out, time);
     }
 }
 

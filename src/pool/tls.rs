@@ -62,7 +62,7 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(verifier);
-        let mut config = match &settings.client_cert {
+        let mut config = match settings.client_cert() {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
         };
@@ -73,6 +73,14 @@ impl ClientTls {
         };
         let server_name = settings.server_name.as_deref().map(name).transpose()?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+    }
+
+    /// The same settings, for peers that must speak HTTP/2.
+    #[must_use]
+    pub fn only_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(self.connector.config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self { connector: TlsConnector::from(Arc::new(config)), server_name: self.server_name.clone() }
     }
 
     /// Runs a handshake with the endpoint called `host`; with `http1` that is the only protocol offered.

@@ -132,8 +132,8 @@ impl AnswerScan {
         }
     }
 
-    /// Whether the stream has more to tell: its task is known not to be over. A stream whose agent ended it politely may
-    /// wait for the client.
+    /// Whether the stream has more to tell: its task is known not to be over. A stream whose agent ended it politely
+    /// may wait for the client.
     pub(super) fn is_unfinished(&self, is_polite: bool) -> bool {
         let goes_on = match self.phase {
             Some(Phase::Working) => true,

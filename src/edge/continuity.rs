@@ -167,7 +167,7 @@ impl Subscription {
             };
             let asked = timeout_at(deadline, ask(&plan, Rc::clone(&self.worker_endpoint))).await;
             let Ok(Ok(asked)) = asked else { continue };
-            match self.judge(&asked.response) {
+            match self.what_says(&asked.response) {
                 Said::Yes => return (left, Ok(asked)),
                 Said::No => return (left, Err("refused")),
                 Said::NotNow => {}
@@ -177,7 +177,7 @@ impl Subscription {
     }
 
     /// What an answer says about the stream that is asked for.
-    fn judge<B>(&self, response: &Response<B>) -> Said {
+    fn what_says<B>(&self, response: &Response<B>) -> Said {
         let (status, fields) = (response.status(), response.headers());
         if self.is_grpc {
             return match fields.get(&GRPC_STATUS).map(HeaderValue::as_bytes) {

@@ -226,7 +226,7 @@ const COMPLETE: &[(&str, &str)] = &[
            a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: resign,
              signing: { keyFile: cards.key, keyId: a, jwks: false } },
              affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false }, maxBodyBytes: 7KiB, largeBodies: refuse,
-             keepAlive: 7s,
+             keepAlive: 7s, continuity: true,
              methods: { allow: [SendMessage], GetTask: { rateLimit: shared, maxConcurrentPerClient: 7, maxConcurrent: 8,
                timeout: 7s, deny: true } }, pushUrls: { allow: b.example, private: true, http: true },
              fileUrls: { allow: b.example, private: true, http: true } },

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::operation::{Binding, Generation, Operation};
 use super::path::RestPath;
@@ -17,6 +17,8 @@ pub enum Subject<'a> {
     Task(&'a str),
     /// A context, of which a task is wanted.
     Context(&'a str),
+    /// The further events of a task.
+    Events(&'a str),
 }
 
 /// Whether an agent holds something.
@@ -30,6 +32,8 @@ pub struct Question<'a> {
     pub subject: Subject<'a>,
     /// The tenant that the client names in its body.
     pub tenant: Option<&'a str>,
+    /// The id of a JSON-RPC call whose answer the client gets, as it wrote it.
+    pub id: Option<&'a str>,
 }
 
 impl<'a> Question<'a> {
@@ -47,7 +51,14 @@ impl<'a> Question<'a> {
             (None, Some(context)) if is_current => Subject::Context(context),
             (None, _) => return None,
         };
-        Some(Self { binding, generation, subject, tenant: ids.tenant.filter(|_| is_current) })
+        Some(Self { binding, generation, subject, tenant: ids.tenant.filter(|_| is_current), id: None })
+    }
+
+    /// The further events of `task`, for a client whose call has these ids: `ids` of A2A, `id` of JSON-RPC.
+    #[must_use]
+    pub fn events(binding: Binding, generation: Generation, task: &'a str, ids: &Ids<'a>, id: Option<&'a str>) -> Self {
+        let tenant = ids.tenant.filter(|_| generation == Generation::V1_0);
+        Self { binding, generation, subject: Subject::Events(task), tenant, id }
     }
 
     /// The operation that asks.
@@ -56,15 +67,17 @@ impl<'a> Question<'a> {
         match self.subject {
             Subject::Task(_) => Operation::GetTask,
             Subject::Context(_) => Operation::ListTasks,
+            Subject::Events(_) => Operation::SubscribeToTask,
         }
     }
 
     /// The method of HTTP.
     #[must_use]
     pub const fn method(&self) -> Method {
-        match self.binding {
-            Binding::Rest => Method::GET,
-            Binding::JsonRpc | Binding::Grpc => Method::POST,
+        match (self.binding, self.subject) {
+            // Both are served; clients post (A2A 1.0 section 11.3).
+            (Binding::Rest, Subject::Task(_) | Subject::Context(_)) => Method::GET,
+            (Binding::Rest, Subject::Events(_)) | (Binding::JsonRpc | Binding::Grpc, _) => Method::POST,
         }
     }
 
@@ -73,14 +86,23 @@ impl<'a> Question<'a> {
     pub fn path<'p>(&self, method: &Method, path: &'p str) -> Option<Cow<'p, str>> {
         Some(match (self.binding, self.subject) {
             (Binding::JsonRpc, _) => Cow::Borrowed(path),
-            (Binding::Grpc, _) => Cow::Owned(format!("{}/{}", path.rsplit_once('/')?.0, self.operation().name())),
-            (Binding::Rest, Subject::Context(_)) => {
-                Cow::Owned(format!("{}/tasks", RestPath::read(method, path)?.prefix))
-            }
-            (Binding::Rest, Subject::Task(task)) => {
-                Cow::Owned(format!("{}/tasks/{}", RestPath::read(method, path)?.prefix, encoded(task)))
+            (Binding::Grpc, _) => Cow::Owned(format!("{}/{}", path.rsplit_once('/')?.0, self.grpc_name())),
+            (Binding::Rest, subject) => {
+                let prefix = RestPath::read(method, path)?.prefix;
+                Cow::Owned(match subject {
+                    Subject::Context(_) => format!("{prefix}/tasks"),
+                    Subject::Task(task) => format!("{prefix}/tasks/{}", path_segment(task)),
+                    Subject::Events(task) => format!("{prefix}/tasks/{}:subscribe", path_segment(task)),
+                })
             }
         })
+    }
+
+    fn grpc_name(&self) -> &'static str {
+        match (self.subject, self.generation) {
+            (Subject::Events(_), Generation::V0_1 | Generation::V0_3) => "TaskSubscription",
+            _ => self.operation().name(),
+        }
     }
 
     /// The query to ask with: the client's, which may hold its key or version, without what narrows an answer.
@@ -91,9 +113,13 @@ impl<'a> Question<'a> {
         }
         let kept = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !narrows(pair));
         let mut pairs: Vec<Cow<'_, str>> = kept.map(Cow::Borrowed).collect();
-        if let Subject::Context(context) = self.subject {
-            pairs.push(Cow::Owned(format!("contextId={}", encoded(context))));
-            pairs.push(Cow::Borrowed("pageSize=1"));
+        match self.subject {
+            Subject::Events(_) => return (!pairs.is_empty()).then(|| pairs.join("&")),
+            Subject::Task(_) => {}
+            Subject::Context(context) => {
+                pairs.push(Cow::Owned(format!("contextId={}", path_segment(context))));
+                pairs.push(Cow::Borrowed("pageSize=1"));
+            }
         }
         pairs.push(Cow::Borrowed("historyLength=0"));
         Some(pairs.join("&"))
@@ -104,25 +130,30 @@ impl<'a> Question<'a> {
     pub fn body(&self) -> Vec<u8> {
         match self.binding {
             Binding::Rest => Vec::new(),
-            Binding::JsonRpc => self.json().to_string().into_bytes(),
+            Binding::JsonRpc => self.json().into_bytes(),
             Binding::Grpc => framed(&self.message()),
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> String {
         let method = match (self.generation, self.subject) {
             (Generation::V1_0, Subject::Task(_)) => "GetTask",
             (Generation::V0_1 | Generation::V0_3, Subject::Task(_)) => "tasks/get",
             (_, Subject::Context(_)) => "ListTasks",
+            (Generation::V1_0, Subject::Events(_)) => "SubscribeToTask",
+            (Generation::V0_1 | Generation::V0_3, Subject::Events(_)) => "tasks/resubscribe",
         };
         let mut params = match self.subject {
             Subject::Task(task) => json!({ "id": task, "historyLength": 0 }),
             Subject::Context(context) => json!({ "contextId": context, "pageSize": 1, "historyLength": 0 }),
+            Subject::Events(task) => json!({ "id": task }),
         };
         if let (Some(tenant), Some(params)) = (self.tenant, params.as_object_mut()) {
             params.insert("tenant".to_owned(), tenant.into());
         }
-        json!({ "jsonrpc": "2.0", "id": "attache", "method": method, "params": params })
+        // Written by hand, because the id is the caller's in the caller's spelling.
+        let id = self.id.unwrap_or(r#""attache""#);
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#)
     }
 
     fn message(&self) -> Vec<u8> {
@@ -134,7 +165,11 @@ impl<'a> Question<'a> {
                 // History: none.
                 message.extend([3 << 3, 0]);
             }
-            (_, Subject::Task(task)) => text(&mut message, 1, &format!("tasks/{task}")),
+            (Generation::V1_0, Subject::Events(task)) => {
+                text(&mut message, 1, self.tenant.unwrap_or_default());
+                text(&mut message, 2, task);
+            }
+            (_, Subject::Task(task) | Subject::Events(task)) => text(&mut message, 1, &format!("tasks/{task}")),
             (_, Subject::Context(context)) => {
                 text(&mut message, 1, self.tenant.unwrap_or_default());
                 text(&mut message, 2, context);
@@ -153,7 +188,8 @@ fn narrows(pair: &str) -> bool {
 }
 
 /// A text as one segment of a path, or a value of a query.
-fn encoded(text: &str) -> String {
+#[must_use]
+pub fn path_segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
@@ -295,6 +331,42 @@ mod tests {
             (context, Some(client), "key=k&A2A-Version=1.0&contextId=c%26d&pageSize=1&historyLength=0"),
         ] {
             assert_eq!(asked.query(query).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn further_events_are_asked_for_in_the_callers_words() {
+        let ids = Ids { task: Some("t/1"), tenant: Some("acme"), ..Ids::default() };
+        for (binding, generation, path, expected, body) in [
+            (Binding::JsonRpc, Generation::V1_0, "/rpc", "/rpc", Some(("SubscribeToTask", true))),
+            (Binding::JsonRpc, Generation::V0_3, "/", "/", Some(("tasks/resubscribe", false))),
+            (Binding::Rest, Generation::V1_0, "/acme/message:stream", "/acme/tasks/t%2F1:subscribe", None),
+            (Binding::Rest, Generation::V0_3, "/v1/tasks/x:subscribe", "/v1/tasks/t%2F1:subscribe", None),
+        ] {
+            let asked = Question::events(binding, generation, "t/1", &ids, Some("7.50"));
+            assert_eq!(asked.path(&Method::POST, path).as_deref(), Some(expected));
+            assert_eq!((asked.method(), asked.operation()), (Method::POST, Operation::SubscribeToTask));
+            let Some((method, is_tenant)) = body else {
+                assert!(asked.body().is_empty());
+                assert_eq!(asked.query(None), None);
+                assert_eq!(asked.query(Some("key=k&historyLength=3")).as_deref(), Some("key=k"));
+                continue;
+            };
+            let body = Body::read(&asked.body()).unwrap();
+            assert_eq!((body.method(), body.id()), (Some(method), Some("7.50")));
+            let read = body.ids(Operation::SubscribeToTask, generation);
+            assert_eq!((read.task, read.tenant), (Some("t/1"), Some("acme").filter(|_| is_tenant)));
+        }
+        for (generation, called, path) in [
+            (Generation::V1_0, "/lf.a2a.v1.A2AService/SendStreamingMessage", "/lf.a2a.v1.A2AService/SubscribeToTask"),
+            (Generation::V0_3, "/a2a.v1.A2AService/SendStreamingMessage", "/a2a.v1.A2AService/TaskSubscription"),
+        ] {
+            let asked = Question::events(Binding::Grpc, generation, "t/1", &ids, None);
+            assert_eq!(asked.path(&Method::POST, called).as_deref(), Some(path));
+            let mut reader = GrpcRequestReader::new(Operation::SubscribeToTask, generation);
+            assert!(reader.read(&asked.body()), "the message is whole");
+            let body = reader.body().unwrap();
+            assert_eq!(body.ids(Operation::SubscribeToTask, generation).task, Some("t/1"));
         }
     }
 }

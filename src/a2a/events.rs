@@ -263,6 +263,15 @@ impl EventReader {
         Some(end)
     }
 
+    /// The stream is over; whether that ended an event: a carriage return at its end needs no line feed.
+    pub fn finish(&mut self) -> bool {
+        let has_ended = std::mem::take(&mut self.lines.returned) && self.lines.line(&mut self.data);
+        if has_ended {
+            self.data.finish();
+        }
+        has_ended
+    }
+
     /// The event that ended last.
     #[must_use]
     pub fn event(&self) -> Event<'_> {

@@ -34,7 +34,7 @@ mod task;
 mod texts;
 
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
-pub use ask::{Question, Subject};
+pub use ask::{Question, Subject, path_segment};
 pub use events::{Event, EventReader, Lines};
 pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};

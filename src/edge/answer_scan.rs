@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use super::call::Call;
-use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
+use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
 use crate::body::Events;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
@@ -103,15 +103,10 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
-                    let event = reader.event();
-                    if let Some(answer) = event.answer {
+                    if reader.event().answer.is_some() {
                         self.first_event.get_or_insert_with(Instant::now);
-                        self.fault = fault_of(answer).or(self.fault);
-                        self.phase = Some(phase_of(answer, self.phase));
-                        self.keeper.keep(answer);
-                    } else if event.has_data {
-                        self.fault = self.fault.or(Some(AgentFault::Unreadable));
                     }
+                    note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
                 }
             }
             Reader::Grpc(reader) => {
@@ -137,6 +132,22 @@ impl AnswerScan {
         }
     }
 
+    /// Whether the stream has more to tell: its task is known not to be over. A stream whose agent ended it politely
+    /// may wait for the client.
+    pub(super) fn is_unfinished(&self, is_polite: bool) -> bool {
+        let goes_on = match self.phase {
+            Some(Phase::Working) => true,
+            Some(Phase::Interrupted) => !is_polite,
+            Some(Phase::Terminal) | None => false,
+        };
+        goes_on && self.between().is_some()
+    }
+
+    /// The task that it told of first.
+    pub(super) fn task(&self) -> Option<&str> {
+        self.keeper.task.as_deref()
+    }
+
     /// Whether it is a stream of events.
     pub(super) fn is_event_stream(&self) -> bool {
         matches!(self.reader, Reader::Events(_))
@@ -155,6 +166,12 @@ impl AnswerScan {
                 Err(_) => Some(AgentFault::Unreadable),
             },
             Reader::Events(reader) => {
+                if reader.finish() {
+                    if reader.event().answer.is_some() {
+                        self.first_event.get_or_insert_with(Instant::now);
+                    }
+                    note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
+                }
                 let is_whole = reader.is_between() && self.phase != Some(Phase::Working);
                 self.fault.or(if is_whole { None } else { Some(AgentFault::Truncated) })
             }
@@ -220,6 +237,17 @@ impl Keeper {
             return None;
         }
         self.table.learn(key, Held { kind, owner: self.owner, progress }, self.began, retention, now)
+    }
+}
+
+/// Takes in an event.
+fn note(event: &Event<'_>, fault: &mut Option<AgentFault>, phase: &mut Option<Phase>, keeper: &mut Keeper) {
+    if let Some(answer) = event.answer {
+        *fault = fault_of(answer).or(*fault);
+        *phase = Some(phase_of(answer, *phase));
+        keeper.keep(answer);
+    } else if event.has_data {
+        *fault = fault.or(Some(AgentFault::Unreadable));
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) fn rest_text(error: &Error) -> String {
     format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details"))
 }
 
-/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is said
-/// in an agent's stead.
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is
+/// said in an agent's stead.
 pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
     let id = id.unwrap_or("null");
     let code = if let Error::FaultAbort(AbortAnswer::Call(error)) = error { error.code() } else { -32603 };

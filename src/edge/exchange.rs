@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answer_scan::AnswerScan;
 use super::call::Call;
+use super::continuity::Continuity;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
 use super::injected::{Injected, blamed};
@@ -46,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) call: Option<Box<Call>>,
     /// Reads the answer of an agent.
     pub(super) scan: Option<Box<AnswerScan>>,
+    /// With which its stream can go on.
+    pub(super) continuity: Option<Box<Continuity>>,
     pub(super) route: RouteFacts,
     pub(super) destination: Destination,
     /// Kept here rather than with the attempts under way, which are gone when the client leaves.
@@ -77,6 +80,8 @@ pub(super) struct Ending {
     /// Whether the client left while it waited for the endpoint.
     left_waiting: bool,
     pub(super) sent: u64,
+    /// How often its stream went on after the endpoint had broken it off.
+    continued: u32,
     /// What may be a stream by its type has had one message so far (gRPC).
     pub(super) single: bool,
     end: End,
@@ -146,6 +151,7 @@ impl Exchange {
             operation: None,
             call: None,
             scan: None,
+            continuity: None,
             route: RouteFacts::default(),
             destination: Destination::default(),
             attempts: Attempts::default(),
@@ -251,6 +257,20 @@ impl Exchange {
     /// Whether it was held back on purpose.
     pub(super) fn is_delayed(&self) -> bool {
         self.guards.fault.as_ref().is_some_and(|fault| fault.is_delayed())
+    }
+
+    /// The endpoint broke its stream off, which need not be the end for the client.
+    pub(super) fn broke_off(&mut self) {
+        if let Some(in_flight) = self.guards.in_flight.take() {
+            let (client, outcome) = (network(self.client.address), Outcome::ended(Transport::BrokenOff));
+            in_flight.handle().report_seen_by(Some(client), outcome, Instant::now());
+        }
+    }
+
+    /// Its stream goes on, from this endpoint.
+    pub(super) fn continued(&mut self, in_flight: InFlight<Rc<WorkerEndpoint>>) {
+        self.guards.in_flight = Some(in_flight);
+        self.outcome.continued += 1;
     }
 
     /// It ended early.
@@ -438,6 +458,7 @@ impl Exchange {
                 context: call.ids().context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
+                continued: outcome.continued,
                 first_event: self.first_event(),
             }),
             method: request.method.as_str(),

@@ -9,32 +9,29 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::affinity::{self, Holder};
 use super::call::Call;
 use super::exchange::Exchange;
-use super::prepare::{self, Outfit};
+use super::question;
 use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
-use crate::body::RequestBody;
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
 use crate::error::Error;
 use crate::pool::ResponseBody;
 use crate::snapshot::Agents;
-use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask, with_head_of};
+use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask};
 
 /// Finds the endpoint that holds what the request is about, where the table does not know it.
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
         let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let is_asked_for = exchange.call.as_deref().and_then(question).is_some();
+        let is_asked_for = exchange.call.as_deref().and_then(question_of).is_some();
         if let Some(settings) = settings.filter(|_| is_asked_for)
             && let Some(holder) = Box::pin(look(exchange, entry, route)).await
         {
@@ -45,7 +42,7 @@ pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedR
 }
 
 /// What endpoints are asked for the sake of a call.
-fn question(call: &Call) -> Option<Question<'_>> {
+fn question_of(call: &Call) -> Option<Question<'_>> {
     Question::of(call.operation?, call.binding, call.generation, &call.ids())
 }
 
@@ -63,7 +60,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
     if route.clusters().map(|cluster| cluster.size()).sum::<usize>() < 2 {
         return None;
     }
-    let question = question(exchange.call.as_deref()?)?;
+    let question = question_of(exchange.call.as_deref()?)?;
     let key = key(exchange, route, &agents.affinity, &question);
     let (worker, end) = (Rc::clone(&exchange.worker), Instant::now() + PATIENCE);
     let _looking = loop {
@@ -104,7 +101,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
 /// What an id is remembered by that nobody has. Agents may hide from one caller what they show to another.
 fn key(exchange: &Exchange, route: &ServedRoute<'_>, table: &Affinity, question: &Question<'_>) -> HeldKey {
     let (kind, id) = match question.subject {
-        Subject::Task(task) => (HeldKind::Task, task),
+        Subject::Task(task) | Subject::Events(task) => (HeldKind::Task, task),
         Subject::Context(context) => (HeldKind::Context, context),
     };
     let fields = exchange.message.as_ref().map(Request::headers);
@@ -122,12 +119,12 @@ async fn everywhere(
     route: &ServedRoute<'_>,
     question: &Question<'_>,
 ) -> Result<Found, Error> {
-    let (head, body) = request(exchange, route, question)?;
+    let (head, body) = question::request(exchange, route, question)?;
     let now = Instant::now();
     let own = now + PATIENCE;
     let deadline = exchange.deadline(route).map_or(own, |deadline| deadline.min(own));
-    let grpc = question.binding == Binding::Grpc;
-    let plan = AskPlan { head: &head, body: &body, host: &route.settings().upstream_host, grpc, deadline };
+    let (host, grpc) = (&route.settings().upstream_host, question.binding == Binding::Grpc);
+    let plan = AskPlan { head: &head, body: &body, host, grpc, deadline, kind: cluster::Kind::Request };
     let (places, _admissions) = places(exchange, route, now);
     let mut is_sure = !places.is_empty();
     let mut asked: FuturesUnordered<_> =
@@ -210,7 +207,7 @@ impl Place {
 /// Whether an endpoint says that it holds what is asked for.
 fn is_yes(answer: &Answer, question: &Question<'_>) -> bool {
     match question.subject {
-        Subject::Task(task) => answer.kind() == Kind::Task && answer.task() == Some(task),
+        Subject::Task(task) | Subject::Events(task) => answer.kind() == Kind::Task && answer.task() == Some(task),
         Subject::Context(_) => answer.kind() == Kind::Tasks && answer.tasks().next().is_some(),
     }
 }
@@ -243,58 +240,6 @@ async fn read(response: Response<ResponseBody>, question: &Question<'_>, seen: i
     }
     question.binding != Binding::Grpc && json.finish().map(seen).is_ok()
 }
-
-/// The question as endpoints shall see it: the client's request with another operation.
-fn request(exchange: &Exchange, route: &ServedRoute<'_>, question: &Question<'_>) -> Result<(Parts, Bytes), Error> {
-    let (message, facts) = (exchange.message()?, &exchange.request);
-    let path = question.path(&facts.method, facts.path()).ok_or(Error::Internal)?;
-    let target = prepare::target(exchange, route, &path, question.query(facts.uri.query()).as_deref())?;
-    let body = Bytes::from(question.body());
-    let (mut head, _) = with_head_of(message, RequestBody::Empty).into_parts();
-    head.version = message.version();
-    for name in &OF_THE_CALL {
-        head.headers.remove(name);
-    }
-    let fields = &mut head.headers;
-    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    match question.binding {
-        Binding::JsonRpc => drop(fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"))),
-        Binding::Grpc => drop(fields.insert(ACCEPTED_BY_GRPC, HeaderValue::from_static("identity"))),
-        Binding::Rest => {
-            fields.remove(header::CONTENT_TYPE);
-            fields.insert(header::ACCEPT, HeaderValue::from_static("application/a2a+json, application/json"));
-        }
-    }
-    let outfit = Outfit { upgrade: false, operation: Some(question.operation()) };
-    prepare::dress(exchange, route, &mut head, outfit);
-    if !body.is_empty() {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    }
-    head.method = question.method();
-    head.uri = Uri::from(target);
-    head.version = Version::HTTP_11;
-    Ok((head, body))
-}
-
-/// Fields that are about the client's body, about what the client has already, or about the answer to this one call.
-const OF_THE_CALL: [HeaderName; 15] = [
-    header::CONTENT_LENGTH,
-    header::CONTENT_ENCODING,
-    header::EXPECT,
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    header::IF_RANGE,
-    header::RANGE,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("grpc-encoding"),
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("last-event-id"),
-];
-const ACCEPTED_BY_GRPC: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Lookups at the same time, over all workers.
 const MAX_LOOKUPS: usize = 64;

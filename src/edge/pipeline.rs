@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage};
 use super::{
     admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, guards, https_redirect,
-    hygiene, identify, limits, lookup, mirror, own_answer, prepare, recognition, routing, version,
+    hygiene, identify, limits, lookup, mirror, own_answer, prepare, recognition, resumption, routing, version,
 };
 use crate::error::Error;
 
@@ -37,6 +37,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(affinity::find(exchange, entry, route));
     pass!(lookup::find(exchange, entry, route).await);
     pass!(version::choose(exchange, route));
+    pass!(resumption::plan(exchange, route));
     pass!(prepare::prepare(exchange, route));
     pass!(mirror::start(exchange, route));
     pass!(expectation::meet(exchange, route).await);

@@ -3,18 +3,20 @@
 //! byte of the agent waits for it.
 
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
 
+use super::continuity::{Again, Continuity};
 use super::exchange::Exchange;
 use super::farewell::Farewell;
 use super::last_word::{self, Parting};
-use crate::a2a::Operation;
+use crate::a2a::{Binding, Operation};
 use crate::body::IdleTimer;
 use crate::error::Error;
+use crate::pool;
 
 /// The care for one stream.
 #[derive(Debug)]
@@ -23,17 +25,19 @@ pub(super) struct StreamCare {
     /// Runs while the agent says nothing.
     quiet: Option<IdleTimer>,
     parting: Option<Parting>,
+    continuity: Option<Box<Continuity>>,
 }
 
 impl StreamCare {
     /// For the answer of this exchange; `None` where it is no stream of a recognised call.
-    pub(super) fn of(exchange: &Exchange, keep_alive: Option<Duration>) -> Option<Self> {
+    pub(super) fn of(exchange: &mut Exchange, keep_alive: Option<Duration>) -> Option<Self> {
         let scan = exchange.scan.as_ref()?;
         if !exchange.operation.is_some_and(Operation::is_streaming) || scan.between().is_none() {
             return None;
         }
         let quiet = keep_alive.filter(|_| scan.is_event_stream()).map(IdleTimer::new);
-        Some(Self { farewell: exchange.worker.farewells.enter(), quiet, parting: None })
+        let continuity = exchange.continuity.take();
+        Some(Self { farewell: exchange.worker.farewells.enter(), quiet, parting: None, continuity })
     }
 
     /// A piece of the agent passes.
@@ -53,6 +57,54 @@ impl StreamCare {
     /// Whether the stream is to end, and stands where it can.
     pub(super) fn is_told_to_end(&self, exchange: &Exchange, cx: &Context<'_>) -> bool {
         self.farewell.poll_due(cx) && exchange.scan.as_ref().is_some_and(|scan| scan.between().is_some())
+    }
+
+    /// Whether it can go on after an end that the agent gives it here.
+    pub(super) fn may_go_on(&self, exchange: &Exchange, is_polite: bool) -> bool {
+        let continuity = self.continuity.as_ref();
+        continuity.is_some_and(|continuity| continuity.has_tries())
+            && exchange.scan.as_ref().is_some_and(|scan| scan.is_unfinished(is_polite))
+    }
+
+    /// Begins to go on after the endpoint has broken off.
+    ///
+    /// # Errors
+    /// Why it broke off, where it cannot go on.
+    pub(super) fn go_on(&mut self, exchange: &mut Exchange, broke: Error) -> Result<(), Error> {
+        if !matches!(broke, Error::UpstreamAborted(_)) || !self.may_go_on(exchange, false) {
+            return Err(broke);
+        }
+        exchange.attempts.note(&broke);
+        let (Some(continuity), Some(again)) = (&mut self.continuity, again(exchange)) else { return Err(broke) };
+        continuity.begin(again, broke)?;
+        exchange.broke_off();
+        Ok(())
+    }
+
+    /// What came of it.
+    pub(super) fn poll_going_on(
+        &mut self,
+        exchange: &mut Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<pool::ResponseBody, Error>> {
+        let Some(continuity) = &mut self.continuity else { return Poll::Pending };
+        let asked = ready!(continuity.poll(cx));
+        let word = asked.as_ref().map_or_else(|(word, _)| *word, |_| "continued");
+        exchange.route.handles.iter().for_each(|handles| handles.agent().continued.count(word));
+        Poll::Ready(match asked {
+            Ok(asked) => {
+                let endpoint = asked.in_flight.handle().label();
+                tracing::info!(endpoint, "a stream goes on; its events since it broke off may be missing");
+                exchange.continued(asked.in_flight);
+                Ok(asked.response.into_body())
+            }
+            Err((_, broke)) => Err(broke),
+        })
+    }
+
+    /// Whether a subscription is under way.
+    pub(super) fn is_going_on(&self) -> bool {
+        self.continuity.as_ref().is_some_and(|continuity| continuity.is_asking())
     }
 
     /// The last frame of a stream that `error` ends, where it may have one.
@@ -76,6 +128,15 @@ impl StreamCare {
     pub(super) fn breaks(&self) -> bool {
         self.parting.is_some()
     }
+}
+
+/// Whom to ask to go on with the stream of this exchange; `None` where that is not known.
+fn again(exchange: &Exchange) -> Option<Again<'_>> {
+    // Events of a call whose id is not known would not be the caller's.
+    let call = exchange.call.as_deref().filter(|call| call.binding != Binding::JsonRpc || call.id().is_some())?;
+    let task = exchange.scan.as_ref()?.task().or_else(|| call.ids().task)?;
+    let worker_endpoint = Rc::clone(exchange.guards.in_flight.as_ref()?.handle());
+    Some(Again { call, task, worker_endpoint, rng: exchange.worker.fork_rng() })
 }
 
 /// Whether a sign of life is due. The time to the next one begins when the client has taken it and asks for more, so

@@ -102,7 +102,7 @@ impl TrackedBody {
         });
         // Where the length is announced, nothing can be put in.
         let is_open = inner.size_hint().exact().is_none();
-        let care = StreamCare::of(&exchange, limits.keep_alive).filter(|_| is_open).map(Box::new);
+        let care = StreamCare::of(&mut exchange, limits.keep_alive).filter(|_| is_open).map(Box::new);
         let inner = match (exchange.reply.come.take(), &mut exchange.guards.fault) {
             (Some(come), _) => FaultBody::begun(*come, inner),
             (None, Some(fault)) => fault.disturb(inner),
@@ -139,6 +139,44 @@ impl TrackedBody {
             exchange.failed(&error);
         }
         Poll::Ready(Some(Err(error)))
+    }
+
+    /// Whether the stream can go on although the agent ends it here.
+    fn may_go_on(&self) -> bool {
+        let (Some(care), Some(exchange)) = (&self.care, &self.exchange) else { return false };
+        care.is_going_on() || care.may_go_on(exchange, true)
+    }
+
+    /// The agent ended it too early: it goes on, or it fails.
+    fn broke_off(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let (Some(care), Some(exchange)) = (&mut self.care, &mut self.exchange) else { return self.fail(error) };
+        match care.go_on(exchange, error) {
+            Ok(()) => self.poll_going_on(cx),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// While the agent is asked to go on.
+    fn poll_going_on(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let (Some(care), Some(exchange)) = (&mut self.care, &mut self.exchange) else { return Poll::Ready(None) };
+        match care.poll_going_on(exchange, cx) {
+            Poll::Pending if self.is_over(cx) => self.fail(Error::StreamTooLong),
+            Poll::Pending => self.poll_quiet(cx),
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Ready(Ok(body)) => {
+                self.inner = FaultBody::Untouched(body);
+                self.idle.iter_mut().for_each(IdleTimer::touch);
+                Pin::new(self).poll_frame(cx)
+            }
+        }
+    }
+
+    /// Whether its time is over, of which its task is told.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.end.as_mut().is_some_and(|end| {
+            let at = end.at;
+            end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(cx).is_ready()
+        })
     }
 
     /// What is due of itself in the stream of an agent that says nothing.
@@ -184,7 +222,7 @@ impl TrackedBody {
             exchange.outcome.application = exchange.outcome.application.or_trailers(fields);
         }
         // Nothing follows trailers: what they say is known before the client can act on it.
-        if frame.is_trailers() || self.inner.is_end_stream() {
+        if frame.is_trailers() || self.inner.is_end_stream() && !self.may_go_on() {
             self.complete();
         }
         match frame.into_trailers() {
@@ -195,12 +233,8 @@ impl TrackedBody {
 
     /// The time limit that has passed, if one has. Timers are armed only while there is nothing to pass on.
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Option<Error> {
-        if let Some(end) = &mut self.end {
-            let at = end.at;
-            let sleep = end.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if sleep.as_mut().poll(cx).is_ready() {
-                return Some(end.error());
-            }
+        if self.is_over(cx) {
+            return self.end.as_ref().map(End::error);
         }
         if self.inner.is_holding() {
             return None;
@@ -251,6 +285,9 @@ impl Body for TrackedBody {
         if withdrawal.is_some_and(|withdrawal| withdrawal.poll_cut(cx)) {
             return this.fail(Error::Withdrawn);
         }
+        if this.care.as_ref().is_some_and(|care| care.is_going_on()) {
+            return this.poll_going_on(cx);
+        }
         let polled = Pin::new(&mut this.inner).poll_frame(cx);
         this.waits = polled.is_pending();
         if let Some(exchange) = &mut this.exchange {
@@ -261,8 +298,9 @@ impl Body for TrackedBody {
             Poll::Ready(Some(Err(error))) => {
                 // What the client did to its own upload is not the endpoint's failure.
                 let cause = this.exchange.as_ref().and_then(|exchange| exchange.request.upload.failure());
-                this.fail(cause.unwrap_or(error))
+                this.broke_off(cause.unwrap_or(error), cx)
             }
+            Poll::Ready(None) if this.may_go_on() => this.broke_off(Error::UpstreamAborted(None), cx),
             Poll::Ready(None) => {
                 this.complete();
                 Poll::Ready(None)
@@ -275,7 +313,7 @@ impl Body for TrackedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream() && self.care.as_ref().is_none_or(|care| !care.breaks())
+        self.inner.is_end_stream() && self.care.as_ref().is_none_or(|care| !care.breaks() && !self.may_go_on())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -286,7 +324,7 @@ impl Body for TrackedBody {
 impl Drop for TrackedBody {
     fn drop(&mut self) {
         // hyper drops a body it knows to be over without asking it once more; over HTTP/1.1 it knows by the length.
-        if self.care.as_ref().is_some_and(|care| care.breaks()) {
+        if self.care.as_ref().is_some_and(|care| care.breaks() || self.may_go_on()) {
             return;
         }
         if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {

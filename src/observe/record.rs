@@ -91,6 +91,8 @@ pub struct AgentFacts<'a> {
     pub fault: Option<&'static str>,
     /// The code of the agent's error.
     pub code: Option<i32>,
+    /// How often its stream was continued; events may be missing in between.
+    pub continued: u32,
     /// From the request head to the first event of its stream.
     pub first_event: Option<Duration>,
 }
@@ -202,6 +204,9 @@ fn agent_facts(out: &mut Vec<u8>, agent: &AgentFacts<'_>) {
     optional(out, ",\"a2a_outcome\":", agent.fault);
     if let Some(code) = agent.code {
         number(out, ",\"a2a_error\":", code);
+    }
+    if agent.continued > 0 {
+        number(out, ",\"a2a_continued\":", agent.continued);
     }
     if let Some(time) = agent.first_event {
         out.extend_from_slice(b",\"first_event_ms\":");

@@ -28,6 +28,8 @@ pub struct AskPlan<'a> {
     pub grpc: bool,
     /// When an answer is of no use any more.
     pub deadline: Instant,
+    /// What it counts as there.
+    pub kind: Kind,
 }
 
 /// An answer, whose endpoint is counted as busy until the guard is dropped.
@@ -45,8 +47,8 @@ pub struct Asked {
 /// # Errors
 /// The last try's error, or that the endpoint has no room.
 pub async fn ask(plan: &AskPlan<'_>, worker_endpoint: Rc<WorkerEndpoint>) -> Result<Asked, Error> {
-    let full = worker_endpoint.endpoint().full(Kind::Request);
-    let in_flight = InFlight::enter(worker_endpoint, Kind::Request);
+    let full = worker_endpoint.endpoint().full(plan.kind);
+    let in_flight = InFlight::enter(worker_endpoint, plan.kind);
     let in_flight = in_flight.ok_or_else(|| full.map_or(Error::Internal, Error::at_ceiling))?;
     let mut left = TRIES;
     loop {

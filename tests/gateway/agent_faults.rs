@@ -115,7 +115,7 @@ async fn an_injected_error_is_what_an_agent_would_say_in_the_callers_protocol() 
     assert_eq!((&said["id"], &said["error"]["code"]), (&json!(1), &json!(-32001)));
     let details = &said["error"]["data"][0];
     assert_eq!((&details["reason"], &details["domain"]), (&json!("TASK_NOT_FOUND"), &json!("a2a-protocol.org")));
-    let rest = client.reply(get("/tasks/t")).await;
+    let rest = client.reply(with_field("a2a-version", "1.0", get("/tasks/t"))).await;
     let said: Value = serde_json::from_str(rest.text()).unwrap();
     assert_eq!((rest.status, &said["error"]["status"]), (404, &json!("NOT_FOUND")));
     assert_eq!(said["error"]["details"][0]["reason"], "TASK_NOT_FOUND");

@@ -167,8 +167,8 @@ async fn nothing_is_put_into_a_stream_whose_length_is_announced() {
 #[tokio::test]
 async fn a_stream_that_the_gateway_ends_says_why() {
     for (settings, expected) in [
-        ("streaming: { idleTimeout: 300ms }", "stream_idle"),
-        ("streaming: { maxDuration: 300ms }", "stream_too_long"),
+        ("streaming: { idleTimeout: 1s }", "stream_idle"),
+        ("streaming: { maxDuration: 1s }", "stream_too_long"),
         ("fault: { stream: { percentage: 100%, cutAfterEvents: 1 } }", "fault_injected"),
     ] {
         let sse = Sse::new().await;
@@ -241,7 +241,7 @@ async fn a_broken_stream_of_grpc_ends_with_a_status() {
 }
 
 const KEPT_ALIVE: &str =
-    "routes: { all: { endpoints: ['{0}'], a2a: { keepAlive: 1s }, streaming: { idleTimeout: 2500ms } } }";
+    "routes: { all: { endpoints: ['{0}'], a2a: { keepAlive: 1s }, streaming: { idleTimeout: 3500ms } } }";
 
 #[tokio::test]
 async fn a_silent_agent_is_covered_for_by_comments_that_do_not_end_its_silence() {
@@ -249,24 +249,32 @@ async fn a_silent_agent_is_covered_for_by_comments_that_do_not_end_its_silence()
     let gw = Gw::with(KEPT_ALIVE, &[&sse]).await;
     for mut client in [gw.h1().await, gw.h2().await] {
         let (mut body, _stream) = begun(&mut client, &sse, json_rpc()).await;
-        for _ in 0..2 {
-            assert_eq!(chunk(&mut body).await.unwrap().unwrap(), ": keep-alive\n\n");
-        }
-        assert_eq!(reason(&last(&mut body, "event: error\n").await), "stream_idle");
+        let mut comments = 0;
+        let error = loop {
+            let piece = chunk(&mut body).await.expect("not the end").expect("an event before it breaks off");
+            if piece != ": keep-alive\n\n" {
+                break String::from_utf8(piece.to_vec()).unwrap();
+            }
+            comments += 1;
+        };
+        assert!((1..=3).contains(&comments), "{comments}");
+        assert!(error.contains("\"stream_idle\""), "{error}");
+        let end = chunk(&mut body).await;
+        assert!(matches!(end, Some(Err(_))), "{end:?}");
     }
     let first = gw.records(2).await.remove(0);
-    assert!(first["bytes_sent"].as_u64().unwrap() > WORKING.len() as u64 + 2 * 14, "{first}");
+    assert!(first["bytes_sent"].as_u64().unwrap() > WORKING.len() as u64 + 14, "{first}");
 }
 
 #[tokio::test]
 async fn no_comment_is_put_into_an_event_or_into_what_is_no_call() {
     let sse = Sse::new().await;
-    let gw = Gw::with(&KEPT_ALIVE.replace("2500ms", "10s"), &[&sse]).await;
+    let gw = Gw::with(&KEPT_ALIVE.replace("3500ms", "10s"), &[&sse]).await;
     let (mut client, mut other) = (gw.h1().await, gw.h1().await);
     let (mut body, stream) = begun(&mut client, &sse, json_rpc()).await;
     let (plain, silent) = tokio::join!(other.send(get("/stream")), sse.stream());
     stream.body().send("data: ha").await;
-    assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "data: ha");
+    while chunk(&mut body).await.unwrap().unwrap() != "data: ha" {}
     pass(Duration::from_millis(1500)).await;
     stream.body().send("lf\n\n").await;
     assert_eq!(chunk(&mut body).await.unwrap().unwrap(), "lf\n\n", "nothing came in between");

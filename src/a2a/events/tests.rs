@@ -62,6 +62,26 @@ fn events_are_read_in_every_framing_and_cut() {
 }
 
 #[test]
+fn the_end_of_a_stream_ends_a_line_that_a_carriage_return_has_ended() {
+    for (text, has_ended) in [
+        ("data: {\"statusUpdate\":{}}\r\r", true),
+        ("data: {\"statusUpdate\":{}}\r\n\r", true),
+        ("data: {\"statusUpdate\":{}}\r", false),
+        ("data: {\"statusUpdate\":{}}\n", false),
+        ("data: {\"statusUpdate\":{}}", false),
+        ("", false),
+    ] {
+        let mut reader = EventReader::new(AnswerReader::rest());
+        assert_eq!(reader.read(text.as_bytes()), None, "{text:?}");
+        assert_eq!(reader.finish(), has_ended, "{text:?}");
+        if has_ended {
+            assert_eq!(reader.event().answer.unwrap().kind(), Kind::StatusUpdate, "{text:?}");
+            assert!(reader.is_between() && !reader.finish(), "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_is_between_events_or_in_one() {
     for (text, is_between) in [
         ("", true),

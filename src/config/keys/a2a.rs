@@ -26,6 +26,9 @@ section! {
         /// Time without an event after which a stream of events gets a comment, `: keep-alive`, which clients and
         /// proxies take for a sign of life. It does not end the silence that `streaming.idleTimeout` limits.
         keep_alive: Option<Duration> as OrOff<Seconds<1, 3_600>> = off,
+        /// Go on with a stream that an agent breaks off before its task is over: subscribe to the task again at the
+        /// endpoint that holds it. Events in between may be missing; the first one tells how far the task is.
+        continuity: bool = false,
         /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
         /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,

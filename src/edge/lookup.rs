@@ -25,6 +25,7 @@ use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::body::RequestBody;
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
+use crate::config::model;
 use crate::error::Error;
 use crate::pool::ResponseBody;
 use crate::snapshot::Agents;
@@ -34,8 +35,8 @@ use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask, wi
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
         let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let is_asked_for = exchange.call.as_deref().and_then(question).is_some();
-        if let Some(settings) = settings.filter(|_| is_asked_for)
+        let asked_for = |settings: &&_| exchange.call.as_deref().and_then(|call| question(call, settings)).is_some();
+        if let Some(settings) = settings.filter(asked_for)
             && let Some(holder) = Box::pin(look(exchange, entry, route)).await
         {
             affinity::prefer(exchange, holder, settings);
@@ -45,8 +46,8 @@ pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedR
 }
 
 /// What endpoints are asked for the sake of a call.
-fn question(call: &Call) -> Option<Question<'_>> {
-    Question::of(call.operation?, call.binding, call.generation, &call.ids())
+fn question<'a>(call: &'a Call, settings: &model::Affinity) -> Option<Question<'a>> {
+    Question::of(call.operation?, call.binding, call.generation, &affinity::ids(call, settings))
 }
 
 /// What came of it.
@@ -63,7 +64,8 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
     if route.clusters().map(|cluster| cluster.size()).sum::<usize>() < 2 {
         return None;
     }
-    let question = question(exchange.call.as_deref()?)?;
+    let settings = affinity::settings(route)?;
+    let question = question(exchange.call.as_deref()?, settings)?;
     let key = key(exchange, route, &agents.affinity, &question);
     let (worker, end) = (Rc::clone(&exchange.worker), Instant::now() + PATIENCE);
     let _looking = loop {
@@ -76,7 +78,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
             Turn::Others(ends) => timeout_at(end, ends.notified()).await.ok()?,
         }
         exchange.guards.waited = true;
-        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, affinity::settings(route)?) {
+        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, settings) {
             return Some(holder);
         }
     };

@@ -32,9 +32,12 @@ section! {
         file_urls: Option<UrlGuard> as OrOff<UrlGuard> = off,
     }
 
-    #[derive(Copy, PartialEq, Eq)]
+    #[derive(PartialEq, Eq)]
     /// How the gateway knows who holds what, and for how long.
     pub struct Affinity {
+        /// What calls are followed by: `taskId`, `contextId`, `mcpSession` (`Mcp-Session-Id`), and `{ header: X-Session }`
+        /// for any header whose value servers hand out in answers and clients send back.
+        by: Vec<HeldBy> as Many<HeldBy> = [taskId, contextId, mcpSession],
         /// A task, context or session after it was last used.
         ttl: Duration as Seconds<1, 604_800> = 1h,
         /// A task that is over.
@@ -59,6 +62,36 @@ section! {
         signed_cards: SignedCards = keep,
     }
 }
+
+/// What a call may be held by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The task it names.
+    TaskId,
+    /// The context it names.
+    ContextId,
+    /// The session of MCP it names, until that is ended by DELETE or 404.
+    McpSession,
+    /// What it has in this header.
+    Header(HeaderName),
+}
+
+one_of! {
+    /// A header.
+    HeldByFields => HeldBy {
+        /// Its name.
+        header: String => |name| field(&name).map(HeldBy::Header)
+    }
+}
+
+text_or!(
+    HeldBy, HeldByFields, "`taskId`, `contextId`, `mcpSession` or `{ header: .. }`", find, as Word<HeldBy>
+);
+
+words!(
+    HeldBy, "HeldByWord",
+    Self::TaskId => ["taskId"], Self::ContextId => ["contextId"], Self::McpSession => ["mcpSession"],
+);
 
 impl A2a {
     /// Whether its guards are more than the usual. Then it leads to agents beyond doubt, and no call may pass unread.

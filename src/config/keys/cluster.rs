@@ -216,7 +216,7 @@ one_of! {
     }
 }
 
-fn field(name: &str) -> Result<HeaderName, String> {
+pub(super) fn field(name: &str) -> Result<HeaderName, String> {
     let illegal = |_| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
     HeaderName::try_from(name).map_err(illegal)
 }

@@ -1,6 +1,7 @@
 //! Who holds what a request is about. A call that names a task, a context or a session goes to the endpoint that holds
 //! it; what names nothing that is known goes where there is least to do.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -15,7 +16,7 @@ use crate::a2a::Ids;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength};
 use crate::config::model::{self, HeldBy, OnLoss};
 use crate::error::Error;
-use crate::upstream::WorkerCluster;
+use crate::upstream::{WorkerCluster, WorkerEndpoint};
 
 /// Where something is held: which cluster of the route, and which of its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,12 +154,12 @@ pub(super) fn keeper(
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
-    Some(keeper_for(in_flight.handle().endpoint().id, table, route, cluster))
+    Some(keeper_for(Rc::clone(in_flight.handle()), table, route, cluster))
 }
 
 /// What writes down what an answer of that endpoint says.
 pub(super) fn keeper_for(
-    owner: EndpointId,
+    owner: Rc<WorkerEndpoint>,
     table: &Arc<Affinity>,
     route: &WorkerRoute,
     cluster: &WorkerCluster,

@@ -1,6 +1,7 @@
 //! What an agent's answer says, read while it passes: which endpoint holds which task from now on, and how the call
 //! ended for the protocol inside. Nothing is delayed and nothing is encoded again.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,8 +12,9 @@ use tokio::time::Instant;
 use super::call::Call;
 use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase};
 use crate::body::Events;
-use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
+use crate::cluster::{Affinity, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
+use crate::upstream::WorkerEndpoint;
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ enum Reader {
 pub(super) struct Keeper {
     pub(super) table: Arc<Affinity>,
     pub(super) scope: Scope,
-    pub(super) owner: EndpointId,
+    pub(super) owner: Rc<WorkerEndpoint>,
     /// `None` where the route does not follow tasks.
     pub(super) retention: Option<Retention>,
     pub(super) is_agent: Arc<AtomicBool>,
@@ -162,10 +164,14 @@ impl Keeper {
         }
         let Some(retention) = self.retention else { return };
         let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
+        let endpoint = self.owner.endpoint();
         if progress == Progress::Unknown {
-            self.table.hear_of(key, kind, self.owner, retention, now);
-        } else {
-            self.table.learn(key, Held { kind, owner: self.owner, progress }, retention, now);
+            self.table.hear_of(key, kind, endpoint.id, retention, now);
+            return;
+        }
+        self.table.learn(key, Held { kind, owner: endpoint.id, progress }, retention, now);
+        if kind == HeldKind::Task && progress == Progress::Active {
+            endpoint.holds_task(now);
         }
     }
 }

@@ -184,7 +184,7 @@ impl Place {
         question: &Question<'_>,
     ) -> (Holder, Said) {
         let holder = Holder { part: self.part, endpoint: self.worker_endpoint.endpoint().id };
-        let Ok(asked) = ask(plan, self.worker_endpoint).await else { return (holder, Said::Nothing) };
+        let Ok(asked) = ask(plan, Rc::clone(&self.worker_endpoint)).await else { return (holder, Said::Nothing) };
         let mut said = Said::Nothing;
         let status = asked.response.status();
         let is_read = read(asked.response, question, |answer| {
@@ -193,7 +193,7 @@ impl Place {
                 return;
             }
             said = Said::Yes;
-            let mut keeper = affinity::keeper_for(holder.endpoint, table, route, &self.cluster);
+            let mut keeper = affinity::keeper_for(Rc::clone(&self.worker_endpoint), table, route, &self.cluster);
             keeper.keep(answer);
             if let Subject::Context(context) = question.subject {
                 keeper.learn(HeldKind::Context, context, Progress::Active);

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::calls::{Methods, UrlGuard};
-use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::cluster::field;
+use super::{Boxed, Bytes, Many, OrOff, Seconds, choice, find, one_of, section, text_or, word_values, words};
 use crate::a2a::card::SignedCards;
+use crate::config::forms::words::Word;
 use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
@@ -35,8 +39,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// How the gateway knows who holds what, and for how long.
     pub struct Affinity {
-        /// What calls are followed by: `taskId`, `contextId`, `mcpSession` (`Mcp-Session-Id`), and `{ header: X-Session }`
-        /// for any header whose value servers hand out in answers and clients send back.
+        /// What calls are followed by: `taskId`, `contextId`, `mcpSession` (`Mcp-Session-Id`), and
+        /// `{ header: X-Session }` for any header whose value servers hand out in answers and clients send back.
         by: Vec<HeldBy> as Many<HeldBy> = [taskId, contextId, mcpSession],
         /// A task, context or session after it was last used.
         ttl: Duration as Seconds<1, 604_800> = 1h,

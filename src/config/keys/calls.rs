@@ -130,7 +130,7 @@ schema_of!(Methods as "Methods", |generator| {
         "type": "object",
         "description": "Which operations are let through, and what holds for single ones, by their names.",
         "properties": {
-            "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list.clone()] },
+            "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list] },
             "deny": { "description": "All but these operations.", "anyOf": [list] },
         },
         "propertyNames": { "pattern": format!("^(allow|deny|{})$", spellings(names)) },

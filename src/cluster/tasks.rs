@@ -133,7 +133,7 @@ mod tests {
         let after = cluster(&[("10.0.0.2:80", 1)], Some(&before));
         let (members, now) = (after.members(), Instant::now());
         for _ in 0..10 {
-            after.detector.report(&members.endpoints[1], Outcome::ended(Transport::ConnectFailed), now);
+            after.detector.report(&members.endpoints[1], Outcome::ended(Transport::ConnectFailed), None, now);
         }
         assert_eq!(after.note_tasks(&active, now), TaskCount { active: 0, cut: 2 });
         assert_eq!(addresses(&after), ["10.0.0.2:80*1"]);

@@ -12,7 +12,7 @@ use super::call::Call;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use crate::a2a::Ids;
+use crate::a2a::{Ids, Operation};
 use crate::cluster::{Affinity, EndpointId, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength};
 use crate::config::model::{self, HeldBy, OnLoss};
 use crate::error::Error;
@@ -136,7 +136,7 @@ pub(super) fn note_session(
         if let Some(begun) = fields.get(header).filter(|_| status.is_success()) {
             let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
             let key = session_key(table, cluster, header, begun);
-            table.learn(key, held, retention(settings), Instant::now());
+            table.learn(key, held, None, retention(settings), Instant::now());
         }
     }
     // That is how MCP ends one. With another header it is about something in the session.
@@ -154,7 +154,9 @@ pub(super) fn keeper(
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
-    Some(keeper_for(Rc::clone(in_flight.handle()), table, route, cluster))
+    let keeper = keeper_for(Rc::clone(in_flight.handle()), table, route, cluster);
+    let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
+    Some(Keeper { began, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
@@ -170,8 +172,10 @@ pub(super) fn keeper_for(
         owner,
         retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
+        began: None,
         told: None,
         task: None,
+        ended: None,
     }
 }
 

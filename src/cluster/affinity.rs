@@ -98,6 +98,12 @@ impl Scope {
     pub fn of_cluster(name: &str) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
+
+    /// What of these is handed out in the header of that name: another header may have the same values.
+    #[must_use]
+    pub fn of_header(self, name: &str) -> Self {
+        Self(self.0 ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+    }
 }
 
 impl Affinity {
@@ -364,6 +370,8 @@ mod tests {
         }
         table.forget(fixture.key("a"));
         assert_eq!(fixture.owner("a", 0), None);
+        let by_header = |name: &str| table.key(fixture.scope.of_header(name), HeldKind::Session, b"1");
+        assert_ne!(by_header("x-one"), by_header("x-two"));
     }
 
     #[test]

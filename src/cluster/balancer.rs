@@ -45,7 +45,7 @@ pub enum Strength {
     /// The endpoint is chosen while it may be used.
     Likes,
     /// The endpoint holds what the request is about. It is also chosen while it drains or is ejected; another one is
-    /// chosen when its checks say that it is down, or it was tried.
+    /// chosen when its checks say that it is down, its drain is over, or it was tried.
     Holds,
     /// The same, and no other endpoint will do.
     HoldsAlone,
@@ -194,8 +194,8 @@ impl Members {
         let was_tried = request.tried.contains(&endpoint.id);
         let may_be_used = match preference.strength {
             Strength::Likes => is_usable(endpoint, request.now) && !was_tried,
-            Strength::Holds => !endpoint.is_unhealthy() && !was_tried,
-            Strength::HoldsAlone => true,
+            Strength::Holds => !endpoint.is_unhealthy() && !was_tried && !endpoint.is_gone(request.now),
+            Strength::HoldsAlone => !endpoint.is_gone(request.now),
         };
         (may_be_used && endpoint.full(request.kind).is_none()).then_some(index)
     }
@@ -205,7 +205,7 @@ impl Members {
     #[must_use]
     pub fn holder_is_full(&self, request: &PickRequest<'_>) -> Option<LimitHit> {
         let preference = request.preferred.filter(|preference| preference.strength != Strength::Likes)?;
-        let (_, endpoint) = self.find(preference.endpoint)?;
+        let (_, endpoint) = self.find(preference.endpoint).filter(|(_, endpoint)| !endpoint.is_gone(request.now))?;
         let is_tried = request.tried.contains(&endpoint.id) || endpoint.is_unhealthy();
         let is_wanted = preference.strength == Strength::HoldsAlone || !is_tried;
         if is_wanted { endpoint.full(request.kind) } else { None }

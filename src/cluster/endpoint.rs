@@ -83,6 +83,10 @@ pub struct Endpoint {
     pub(super) room: Option<Arc<Room>>,
     /// Keeps its series shown. Shared over changes of its settings.
     pub(super) listed: Arc<Mutex<Option<ListedEndpoint>>>,
+    /// While it drains: until when it gets calls about its tasks.
+    pub(super) drains_until: Option<Instant>,
+    /// Whether it is here for its tasks alone.
+    pub(super) was_removed: bool,
 }
 
 impl Endpoint {
@@ -102,6 +106,8 @@ impl Endpoint {
             health: None,
             room: None,
             listed: Arc::default(),
+            drains_until: None,
+            was_removed: false,
         }
     }
 
@@ -151,6 +157,13 @@ impl Endpoint {
     #[must_use]
     pub fn tasks(&self) -> u32 {
         self.live.tasks.load(Relaxed)
+    }
+
+    /// A task goes on at it, whether or not it has been counted yet.
+    pub fn holds_task(&self, now: Instant) {
+        if self.tasks() == 0 && !self.is_gone(now) {
+            self.live.tasks.store(1, Relaxed);
+        }
     }
 
     /// Says how many tasks go on at it.

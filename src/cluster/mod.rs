@@ -10,6 +10,7 @@ mod breaker;
 mod calendar;
 mod ceilings;
 pub mod discovery;
+mod drain;
 mod endpoint;
 pub mod endpoint_health;
 mod hash;
@@ -22,10 +23,10 @@ mod retrying;
 mod roster;
 mod status;
 mod suspicion;
+mod tasks;
 mod unknown_ids;
 pub mod watch;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -49,6 +50,7 @@ pub use self::outlier_detector::OutlierDetector;
 pub use self::retrying::{Retrying, RetryingGuard};
 use self::roster::Roster;
 pub use self::status::{ClusterStatus, EndpointStatus, NameStatus, Survey};
+pub use self::tasks::TaskCount;
 pub use self::unknown_ids::UnknownIds;
 use crate::config::model::{self, MemberAddress};
 
@@ -169,17 +171,6 @@ impl Cluster {
         each.fold(0, u32::saturating_add)
     }
 
-    /// Takes in how many tasks go on at each endpoint, and says how many that are at its own.
-    pub fn note_tasks(&self, active: &HashMap<EndpointId, usize>) -> usize {
-        let members = self.members();
-        let note = |endpoint: &Arc<Endpoint>| {
-            let count = active.get(&endpoint.id).copied().unwrap_or_default();
-            endpoint.note_tasks(count);
-            count
-        };
-        members.endpoints.iter().map(note).sum()
-    }
-
     /// What the cluster looks like right now.
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
@@ -209,16 +200,20 @@ impl Cluster {
         if !roster.replace(source, found) {
             return None;
         }
+        let endpoints = self.settle(&mut roster, Instant::now());
+        info!(cluster = %self.name, %source, endpoints, "endpoints changed");
+        Some(endpoints)
+    }
+
+    /// Puts the members in force that follow from `roster` and those of the moment. Returns how many there are.
+    fn settle(&self, roster: &mut Roster, now: Instant) -> usize {
         let current = self.members();
-        let joining = Some(Instant::now());
-        let members = roster.members(&self.settings, self.ceilings.as_deref(), &current.endpoints, joining);
-        let endpoints = members.endpoints.len();
-        let generation = members.generation;
+        let members = roster.members(&self.settings, self.ceilings.as_deref(), &current.endpoints, Some(now));
+        let (endpoints, generation) = (members.endpoints.len(), members.generation);
         self.members.store(Arc::new(members));
         self.generation.store(generation, Ordering::Release);
         self.changed.notify_one();
-        info!(cluster = %self.name, %source, endpoints, "endpoints changed");
-        Some(endpoints)
+        endpoints
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
@@ -253,6 +248,7 @@ mod tests {
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
             slow_start: Some(Duration::from_secs(30)),
+            drain_tasks: Some(Duration::from_secs(300)),
             panic: model::Panic::default(),
             outlier_detection: Some(model::OutlierDetection::unasked()),
             zone: None,
@@ -263,7 +259,7 @@ mod tests {
         Member { address, weight, labels: BTreeMap::new(), priority: 0, grpc: None }
     }
 
-    fn socket(address: &str, weight: u32) -> Member {
+    pub(super) fn socket(address: &str, weight: u32) -> Member {
         member(MemberAddress::Socket(address.parse().unwrap()), weight)
     }
 
@@ -280,7 +276,7 @@ mod tests {
         outcomes.into_iter().map(|(host, outcome)| (host.to_owned(), outcome)).collect()
     }
 
-    fn build(settings: model::Cluster, previous: Option<&Cluster>, resolutions: &Resolutions) -> Cluster {
+    pub(super) fn build(settings: model::Cluster, previous: Option<&Cluster>, resolutions: &Resolutions) -> Cluster {
         Cluster::build(Arc::new(settings), previous, resolutions)
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::ceilings::Ceilings;
 use super::discovery::{Discovered, Source};
+use super::drain;
 use super::endpoint::{Endpoint, EndpointId, Live};
 use super::members::Members;
 use crate::config::model::Cluster;
@@ -27,8 +28,11 @@ pub(super) struct Roster {
     pub(super) verdicts_hold: bool,
 }
 
+/// Address and configured name.
+type Place = (SocketAddr, Arc<str>);
+
 /// Identities and counters by place.
-type Known = HashMap<(SocketAddr, Arc<str>), (EndpointId, Weak<Live>)>;
+type Known = HashMap<Place, (EndpointId, Weak<Live>)>;
 
 impl Roster {
     /// One without sources that knows these endpoints from before.
@@ -70,6 +74,7 @@ impl Roster {
         self.known.retain(|_, (_, live)| live.strong_count() > 0);
         let by_id: HashMap<EndpointId, &Arc<Endpoint>> =
             current.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
+        let now = joining.unwrap_or_else(Instant::now);
         let mut seen = HashSet::new();
         let mut endpoints = Vec::new();
         for found in self.found.iter().flatten() {
@@ -84,10 +89,13 @@ impl Roster {
             let room = ceilings.and_then(|ceilings| ceilings.room(room_before));
             let same_room = room.as_ref().map(Arc::as_ptr) == room_before.map(Arc::as_ptr);
             let judged = same.filter(|_| self.verdicts_hold);
+            let drains = found.weight_now() == 0;
+            let drains_until = drains.then(|| drain::end(settings, same.map(|same| &**same), now));
             let endpoint = match judged {
-                Some(same) if same_room && is_unchanged(same, settings, found) => Arc::clone(same),
+                Some(same) if same_room && is_unchanged(same, settings, found, drains_until) => Arc::clone(same),
                 _ => {
                     let mut endpoint = endpoint(settings, found, known);
+                    endpoint.drains_until = drains_until;
                     let verdict = judged.and_then(|judged| judged.health.clone());
                     let is_checked = settings.health_check.is_some();
                     endpoint.health = verdict.or_else(|| is_checked.then(Arc::default));
@@ -105,12 +113,46 @@ impl Roster {
             self.known.insert(place, (endpoint.id, Arc::downgrade(&endpoint.live)));
             endpoints.push(endpoint);
         }
-        Members { left_out: seen.len() - endpoints.len(), ..Members::new(endpoints) }
+        let left_out = seen.len() - endpoints.len();
+        self.keep_busy(settings, current, &seen, &mut endpoints, now);
+        Members { left_out, ..Members::new(endpoints) }
+    }
+
+    /// Keeps endpoints that are found no more while tasks go on at them.
+    fn keep_busy(
+        &mut self,
+        settings: &Cluster,
+        current: &[Arc<Endpoint>],
+        found: &HashSet<Place>,
+        endpoints: &mut Vec<Arc<Endpoint>>,
+        now: Instant,
+    ) {
+        for endpoint in current.iter().filter(|endpoint| endpoint.tasks() > 0) {
+            let place = (endpoint.address, Arc::clone(&endpoint.name));
+            let until = drain::end(settings, Some(endpoint), now);
+            if until <= now || found.contains(&place) || endpoints.len() >= MAX_ENDPOINTS {
+                continue;
+            }
+            let is_same = endpoint.was_removed && endpoint.drains_until == Some(until) && self.verdicts_hold;
+            let kept = if is_same {
+                Arc::clone(endpoint)
+            } else {
+                let mut removed = endpoint.removed(until);
+                if !self.verdicts_hold {
+                    removed.health = settings.health_check.is_some().then(Arc::default);
+                }
+                Arc::new(removed)
+            };
+            self.known.insert(place, (kept.id, Arc::downgrade(&kept.live)));
+            endpoints.push(kept);
+        }
     }
 }
 
-fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered) -> bool {
-    endpoint.weight == found.weight_now()
+fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered, drains_until: Option<Instant>) -> bool {
+    !endpoint.was_removed
+        && endpoint.drains_until == drains_until
+        && endpoint.weight == found.weight_now()
         && endpoint.labels == found.labels
         && endpoint.grpc == found.grpc
         && endpoint.priority == found.priority

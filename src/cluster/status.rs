@@ -56,6 +56,9 @@ pub struct EndpointStatus {
     /// How long its traffic keeps it out from now on.
     #[serde(serialize_with = "seconds")]
     pub ejected_for: Option<Duration>,
+    /// While it drains: how long it still gets calls about its tasks.
+    #[serde(serialize_with = "seconds")]
+    pub drains_for: Option<Duration>,
 }
 
 impl EndpointStatus {
@@ -74,6 +77,7 @@ impl EndpointStatus {
                 .ejected_until()
                 .and_then(|until| until.checked_duration_since(now))
                 .filter(|left| !left.is_zero()),
+            drains_for: endpoint.drains_until.map(|until| until.saturating_duration_since(now)),
         }
     }
 }

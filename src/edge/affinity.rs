@@ -1,20 +1,22 @@
 //! Who holds what a request is about. A call that names a task, a context or a session goes to the endpoint that holds
 //! it; what names nothing that is known goes where there is least to do.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::answer_scan::Keeper;
+use super::call::Call;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use crate::a2a::Operation;
-use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Preference, Progress, Retention, Strength};
-use crate::config::model::{self, OnLoss};
+use crate::a2a::{Ids, Operation};
+use crate::cluster::{Affinity, EndpointId, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength};
+use crate::config::model::{self, HeldBy, OnLoss};
 use crate::error::Error;
-use crate::upstream::WorkerCluster;
+use crate::upstream::{WorkerCluster, WorkerEndpoint};
 
 /// Where something is held: which cluster of the route, and which of its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +28,47 @@ pub(super) struct Holder {
 
 /// Finds the endpoint that holds what the request is about.
 pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let Some(settings) = settings(route).filter(|_| exchange.call.is_some() || exchange.request.seen.session) else {
+    let Some(settings) = settings(route) else { return Ok(Passage::On) };
+    exchange.destination.session = session(exchange, settings);
+    if exchange.call.is_none() && exchange.destination.session.is_none() {
         return Ok(Passage::On);
-    };
-    if exchange.request.seen.session {
-        exchange.destination.session = exchange.message()?.headers().get(&SESSION).cloned();
     }
     let table = &entry.view.snapshot.agents.affinity;
     if let Some(holder) = known(exchange, route, table, settings) {
         prefer(exchange, holder, settings);
     }
     Ok(Passage::On)
+}
+
+/// A session that a request names.
+#[derive(Debug)]
+pub(super) struct Session {
+    header: HeaderName,
+    id: HeaderValue,
+}
+
+fn session(exchange: &Exchange, settings: &model::Affinity) -> Option<Box<Session>> {
+    let fields = exchange.message.as_ref()?.headers();
+    let mut headers = settings.by.iter().filter_map(|by| match by {
+        HeldBy::McpSession if exchange.request.seen.session => Some(SESSION),
+        HeldBy::Header(name) => Some(name.clone()),
+        HeldBy::McpSession | HeldBy::TaskId | HeldBy::ContextId => None,
+    });
+    headers.find_map(|header| Some(Box::new(Session { id: fields.get(&header)?.clone(), header })))
+}
+
+/// What a call names, of what the route follows.
+pub(super) fn ids<'a>(call: &'a Call, settings: &model::Affinity) -> Ids<'a> {
+    let ids = call.ids();
+    Ids {
+        task: ids.task.filter(|_| settings.by.contains(&HeldBy::TaskId)),
+        context: ids.context.filter(|_| settings.by.contains(&HeldBy::ContextId)),
+        ..ids
+    }
+}
+
+fn session_key(table: &Affinity, cluster: &WorkerCluster, header: &HeaderName, id: &HeaderValue) -> HeldKey {
+    table.key(cluster.scope().of_header(header.as_str()), HeldKind::Session, id.as_bytes())
 }
 
 /// Sends the request to who holds what it is about.
@@ -68,22 +100,23 @@ pub(super) fn known(
     let (now, retention) = (exchange.request.started, retention(settings));
     // Where no other endpoint will do, one that is gone is an answer too.
     let alone = settings.on_loss == OnLoss::Fail;
-    let of = |kind: HeldKind, id: &[u8]| {
+    let of = |key: &dyn Fn(&WorkerCluster) -> HeldKey| {
         route.clusters().enumerate().find_map(|(part, cluster)| {
-            let owner = table.owner(table.key(cluster.scope(), kind, id), retention, now)?;
+            let owner = table.owner(key(cluster), retention, now)?;
             (alone || cluster.has(owner)).then_some(Holder { part, endpoint: owner })
         })
     };
-    if let Some(call) = &exchange.call {
-        let ids = call.ids();
-        let task = ids.task.and_then(|task| of(HeldKind::Task, task.as_bytes()));
-        return task.or_else(|| ids.context.and_then(|context| of(HeldKind::Context, context.as_bytes())));
-    }
-    let session = exchange.destination.session.as_ref()?;
-    of(HeldKind::Session, session.as_bytes())
+    let named = |kind: HeldKind, id: &str| of(&|cluster| table.key(cluster.scope(), kind, id.as_bytes()));
+    let ids = exchange.call.as_ref().map(|call| ids(call, settings)).unwrap_or_default();
+    let task = ids.task.and_then(|task| named(HeldKind::Task, task));
+    let holder = task.or_else(|| ids.context.and_then(|context| named(HeldKind::Context, context)));
+    holder.or_else(|| {
+        let Session { header, id } = &**exchange.destination.session.as_ref()?;
+        of(&|cluster| session_key(table, cluster, header, id))
+    })
 }
 
-/// Notes the session that an answer begins or ends.
+/// Notes the sessions that an answer begins or ends.
 pub(super) fn note_session(
     exchange: &Exchange,
     table: &Affinity,
@@ -94,14 +127,22 @@ pub(super) fn note_session(
 ) {
     let owner = exchange.guards.in_flight.as_ref().map(|in_flight| in_flight.handle().endpoint().id);
     let Some((owner, settings)) = owner.zip(settings(route)) else { return };
-    let key = |id: &HeaderValue| table.key(cluster.scope(), HeldKind::Session, id.as_bytes());
-    if let Some(begun) = fields.get(&SESSION).filter(|_| status.is_success()) {
-        let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
-        table.learn(key(begun), held, None, retention(settings), Instant::now());
+    for by in &settings.by {
+        let header = match by {
+            HeldBy::McpSession => &SESSION,
+            HeldBy::Header(name) => name,
+            HeldBy::TaskId | HeldBy::ContextId => continue,
+        };
+        if let Some(begun) = fields.get(header).filter(|_| status.is_success()) {
+            let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
+            let key = session_key(table, cluster, header, begun);
+            table.learn(key, held, None, retention(settings), Instant::now());
+        }
     }
+    // That is how MCP ends one. With another header it is about something in the session.
     let over = exchange.request.method == Method::DELETE && status.is_success() || status == StatusCode::NOT_FOUND;
-    if let Some(asked) = exchange.destination.session.as_ref().filter(|_| over) {
-        table.forget(key(asked));
+    if let Some(asked) = exchange.destination.session.as_ref().filter(|asked| over && asked.header == SESSION) {
+        table.forget(session_key(table, cluster, &asked.header, &asked.id));
     }
 }
 
@@ -113,14 +154,14 @@ pub(super) fn keeper(
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
-    let keeper = keeper_for(in_flight.handle().endpoint().id, table, route, cluster);
+    let keeper = keeper_for(Rc::clone(in_flight.handle()), table, route, cluster);
     let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
     Some(Keeper { began, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
 pub(super) fn keeper_for(
-    owner: EndpointId,
+    owner: Rc<WorkerEndpoint>,
     table: &Arc<Affinity>,
     route: &WorkerRoute,
     cluster: &WorkerCluster,
@@ -139,4 +180,4 @@ pub(super) fn keeper_for(
 }
 
 /// Names a session of MCP (streamable HTTP).
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");

@@ -99,9 +99,8 @@ fn scan(
         let keeper = affinity::keeper(exchange, table, route, cluster);
         let scan = keeper.and_then(|keeper| AnswerScan::of(call, status, fields, events, keeper));
         exchange.scan = scan.map(Box::new);
-    } else if exchange.destination.session.is_some() || fields.contains_key(&affinity::SESSION) {
-        affinity::note_session(exchange, table, route, cluster, status, fields);
     }
+    affinity::note_session(exchange, table, route, cluster, status, fields);
 }
 
 /// How an answer that is a stream is divided.

@@ -1,6 +1,7 @@
 //! What an agent's answer says, read while it passes: which endpoint holds which task from now on, and how the call
 //! ended for the protocol inside. Nothing is delayed and nothing is encoded again.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,8 +13,9 @@ use tokio::time::Instant;
 use super::call::Call;
 use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
 use crate::body::Events;
-use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
+use crate::cluster::{Affinity, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
+use crate::upstream::WorkerEndpoint;
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(super) enum Between {
 pub(super) struct Keeper {
     pub(super) table: Arc<Affinity>,
     pub(super) scope: Scope,
-    pub(super) owner: EndpointId,
+    pub(super) owner: Rc<WorkerEndpoint>,
     /// `None` where the route does not follow tasks.
     pub(super) retention: Option<Retention>,
     pub(super) is_agent: Arc<AtomicBool>,
@@ -143,11 +145,6 @@ impl AnswerScan {
         goes_on && self.between().is_some()
     }
 
-    /// The task that it told of first.
-    pub(super) fn task(&self) -> Option<&str> {
-        self.keeper.task.as_deref()
-    }
-
     /// Whether it is a stream of events.
     pub(super) fn is_event_stream(&self) -> bool {
         matches!(self.reader, Reader::Events(_))
@@ -232,11 +229,15 @@ impl Keeper {
         }
         let retention = self.retention?;
         let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
+        let endpoint = self.owner.endpoint();
         if progress == Progress::Unknown {
-            self.table.hear_of(key, kind, self.owner, retention, now);
+            self.table.hear_of(key, kind, endpoint.id, retention, now);
             return None;
         }
-        self.table.learn(key, Held { kind, owner: self.owner, progress }, self.began, retention, now)
+        if kind == HeldKind::Task && progress == Progress::Active {
+            endpoint.holds_task(now);
+        }
+        self.table.learn(key, Held { kind, owner: endpoint.id, progress }, self.began, retention, now)
     }
 }
 

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
+use super::affinity::Session;
 use super::claimed::Claimed;
 use super::seen::{HeadFields, Seen};
 use crate::body::{Come, UploadState};
@@ -113,7 +114,7 @@ pub(super) struct Destination {
     /// The cluster of the route that holds what it is about, by its position.
     pub(super) part: Option<usize>,
     /// The session it names.
-    pub(super) session: Option<HeaderValue>,
+    pub(super) session: Option<Box<Session>>,
     /// The endpoint it should go to.
     pub(super) preferred: Option<Preference>,
     /// The protocol is switched if the endpoint agrees.

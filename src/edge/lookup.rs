@@ -22,6 +22,7 @@ use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
+use crate::config::model;
 use crate::error::Error;
 use crate::pool::ResponseBody;
 use crate::snapshot::Agents;
@@ -31,8 +32,8 @@ use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask};
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
         let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let is_asked_for = exchange.call.as_deref().and_then(question_of).is_some();
-        if let Some(settings) = settings.filter(|_| is_asked_for)
+        let asked_for = |settings: &&_| exchange.call.as_deref().and_then(|call| question_of(call, settings)).is_some();
+        if let Some(settings) = settings.filter(asked_for)
             && let Some(holder) = Box::pin(look(exchange, entry, route)).await
         {
             affinity::prefer(exchange, holder, settings);
@@ -42,8 +43,8 @@ pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedR
 }
 
 /// What endpoints are asked for the sake of a call.
-fn question_of(call: &Call) -> Option<Question<'_>> {
-    Question::of(call.operation?, call.binding, call.generation, &call.ids())
+fn question_of<'a>(call: &'a Call, settings: &model::Affinity) -> Option<Question<'a>> {
+    Question::of(call.operation?, call.binding, call.generation, &affinity::ids(call, settings))
 }
 
 /// What came of it.
@@ -60,7 +61,8 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
     if route.clusters().map(|cluster| cluster.size()).sum::<usize>() < 2 {
         return None;
     }
-    let question = question_of(exchange.call.as_deref()?)?;
+    let settings = affinity::settings(route)?;
+    let question = question_of(exchange.call.as_deref()?, settings)?;
     let key = key(exchange, route, &agents.affinity, &question);
     let (worker, end) = (Rc::clone(&exchange.worker), Instant::now() + PATIENCE);
     let _looking = loop {
@@ -73,7 +75,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
             Turn::Others(ends) => timeout_at(end, ends.notified()).await.ok()?,
         }
         exchange.guards.waited = true;
-        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, affinity::settings(route)?) {
+        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, settings) {
             return Some(holder);
         }
     };
@@ -179,7 +181,7 @@ impl Place {
         question: &Question<'_>,
     ) -> (Holder, Said) {
         let holder = Holder { part: self.part, endpoint: self.worker_endpoint.endpoint().id };
-        let Ok(asked) = ask(plan, self.worker_endpoint).await else { return (holder, Said::Nothing) };
+        let Ok(asked) = ask(plan, Rc::clone(&self.worker_endpoint)).await else { return (holder, Said::Nothing) };
         let mut said = Said::Nothing;
         let status = asked.response.status();
         let is_read = read(asked.response, question, |answer| {
@@ -188,7 +190,7 @@ impl Place {
                 return;
             }
             said = Said::Yes;
-            let mut keeper = affinity::keeper_for(holder.endpoint, table, route, &self.cluster);
+            let mut keeper = affinity::keeper_for(Rc::clone(&self.worker_endpoint), table, route, &self.cluster);
             keeper.keep(answer);
             if let Subject::Context(context) = question.subject {
                 keeper.learn(HeldKind::Context, context, Progress::Active);

@@ -348,6 +348,8 @@ families! {
             "Tasks, contexts and sessions whose endpoint is known, as of the last second.";
         active_tasks: Gauge "a2a_active_tasks" [cluster]
             "Tasks of agents that go on, as far as this gateway knows, as of the last second; from the first task of the cluster on.";
+        tasks_cut: Counter "attache_drained_tasks_cut_total" [cluster]
+            "Tasks that went on at an endpoint when its drain was over (drainTasks), or when it was removed and did not answer.";
         rate_limit_clients: Gauge "attache_rate_limit_clients" [limit]
             "Clients a rate limit keeps a bucket for, as of the last second.";
         rate_limit_overflow: Counter "attache_rate_limit_overflow_total" [limit]

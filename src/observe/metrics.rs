@@ -245,6 +245,7 @@ mod tests {
         RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
         metrics.affinity_ids().set(1);
         metrics.show_active_tasks("v1", 1);
+        metrics.tasks_cut("v1").inc();
         metrics.rate_limit_clients("edge").set(1);
         metrics.rate_limit_overflow("edge").inc();
         ConcurrencyHandles::new(metrics, "agents").concurrency_limited.inc();

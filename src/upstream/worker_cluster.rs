@@ -81,7 +81,9 @@ impl WorkerCluster {
             quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
         };
-        let grpc = settings.has_grpc().then(|| {
+        // One that was removed may still have a binding for its tasks.
+        let has_binding = || cluster.members().endpoints.iter().any(|endpoint| endpoint.grpc.is_some());
+        let grpc = (settings.has_grpc() || has_binding()).then(|| {
             let tls = tls.as_ref().map(ClientTls::only_http2);
             Rc::new(transport(Version::Http2, tls, worker_endpoints.handles(&cluster.name)))
         });
@@ -213,11 +215,13 @@ impl WorkerCluster {
     }
 
     /// Its endpoints that can be asked what they hold: draining and ejected ones too, but none that its checks find
-    /// down.
+    /// down, and none whose drain is over.
     #[must_use]
     pub fn askable(&self) -> Vec<Rc<WorkerEndpoint>> {
         let local = self.current();
-        let up = local.worker_endpoints.iter().filter(|worker_endpoint| !worker_endpoint.endpoint().is_unhealthy());
+        let now = Instant::now();
+        let can_be_asked = |endpoint: &Endpoint| !endpoint.is_unhealthy() && !endpoint.is_gone(now);
+        let up = local.worker_endpoints.iter().filter(|worker_endpoint| can_be_asked(worker_endpoint.endpoint()));
         up.cloned().collect()
     }
 

@@ -1,7 +1,7 @@
 //! A worker's own record of an endpoint: the endpoint everybody shares and the connections only this worker uses.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -251,9 +251,18 @@ impl WorkerEndpoints {
         if self.seen.replace(seen) != seen {
             let members: Vec<_> = clusters.iter().map(|cluster| cluster.members()).collect();
             let endpoints = members.iter().flat_map(|members| &members.endpoints);
-            let current: HashSet<_, foldhash::fast::RandomState> = endpoints.map(|endpoint| endpoint.id).collect();
-            let gone = known.iter().filter(|(id, _)| !current.contains(id));
-            gone.for_each(|(_, worker_endpoint)| worker_endpoint.pools().for_each(|pool| pool.retire()));
+            let current: HashMap<_, _, foldhash::fast::RandomState> =
+                endpoints.map(|endpoint| (endpoint.id, &endpoint.grpc)).collect();
+            for (id, worker_endpoint) in known.iter() {
+                match current.get(id) {
+                    None => worker_endpoint.pools().for_each(|pool| pool.retire()),
+                    // Its binding went or moved, and no request has come by here since.
+                    Some(grpc) if **grpc != worker_endpoint.endpoint.grpc => {
+                        worker_endpoint.grpc.iter().for_each(|pool| pool.retire());
+                    }
+                    Some(_) => {}
+                }
+            }
         }
         known.retain(|_, worker_endpoint| {
             worker_endpoint.pools().for_each(|pool| pool.sweep(now));

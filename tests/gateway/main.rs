@@ -38,6 +38,7 @@ mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;
 mod documents;
+mod drains;
 mod early_answers;
 mod ejection;
 mod endpoints;

@@ -165,6 +165,71 @@ async fn a_session_of_mcp_stays_with_its_server() {
     }
 }
 
+/// A server with sessions of its own in `header`: others answer 404, and so does anything at `/none`.
+async fn with_sessions(name: &'static str, header: &'static str) -> Backend {
+    Backend::handling(move |request| async move {
+        let known = request.headers().get(header).map(|id| id.to_str().unwrap().to_owned());
+        let is_own = known.as_ref().is_none_or(|id| id.starts_with(name));
+        let status = if is_own && request.uri().path() != "/none" { 200 } else { 404 };
+        let answer = http::Response::builder().status(status);
+        let answer = if known.is_none() { answer.header(header, format!("{name}-1")) } else { answer };
+        answer.body(crate::support::empty()).unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_server_hands_out_in_a_header_is_followed_where_that_was_chosen() {
+    let (one, two) = (with_sessions("one", "x-session").await, with_sessions("two", "x-session").await);
+    let template = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}'], \
+                    a2a: { affinity: { by: [contextId, { header: X-Session }] } } } }";
+    let gw = Gw::with(template, &[&one, &two]).await;
+    for _ in 0..5 {
+        let session = gw.send(post("/", "{}")).await.header("x-session").to_owned();
+        let again = |path: &str| with_field("x-session", &session, post(path, "{}"));
+        for _ in 0..3 {
+            assert_eq!(gw.send(again("/")).await.status, 200);
+        }
+        // A page that is not there, or one that was deleted, is not the end of the session.
+        assert_eq!(gw.send(again("/none")).await.status, 404);
+        let deleted = with_field("x-session", &session, crate::support::delete("/page"));
+        assert_eq!(gw.send(deleted).await.status, 200);
+        for _ in 0..4 {
+            assert_eq!(gw.send(again("/")).await.status, 200);
+        }
+        // A call of A2A that names nothing else goes there too.
+        let send = with_field("x-session", &session, call("SendMessage", &message(&json!({}))));
+        assert_eq!(gw.send(send).await.status, 200);
+    }
+    let agents = Agent::three().await;
+    let template = "routes: { all: { endpoints: ['{0}', '{1}', '{2}'], a2a: { affinity: { by: mcpSession } } } }";
+    let gw = Gw::with(template, &[&agents[0], &agents[1], &agents[2]]).await;
+    let task = begin(&gw, "SendMessage").await;
+    for _ in 0..30 {
+        gw.send(call("GetTask", &json!({ "id": task }))).await;
+    }
+    let asked = agents.iter().filter(|agent| agent.served("GetTask", &task) > 0).count();
+    assert!(asked > 1, "what the list does not name is not followed");
+    assert_eq!(gw.metric("attache_a2a_lookups_total", &[]).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_session_of_mcp_ends_with_its_delete_or_a_404() {
+    for ends in ["delete", "missing"] {
+        let (one, two) = (with_sessions("one", "mcp-session-id").await, with_sessions("two", "mcp-session-id").await);
+        let gw = Gw::with("workers: 1\nroutes: { all: { endpoints: ['{0}', '{1}'] } }", &[&one, &two]).await;
+        let session = gw.send(post("/mcp", "{}")).await.header("mcp-session-id").to_owned();
+        let again = |request| with_field("mcp-session-id", &session, request);
+        eventually("it is counted", async || gw.metric("attache_affinity_ids", &[]).await == 1.0).await;
+        let (request, status) = match ends {
+            "delete" => (crate::support::delete("/mcp"), 200),
+            _ => (post("/none", "{}"), 404),
+        };
+        assert_eq!(gw.send(again(request)).await.status, status);
+        eventually("it is forgotten", async || gw.metric("attache_affinity_ids", &[]).await == 0.0).await;
+    }
+}
+
 #[tokio::test]
 async fn the_record_of_a_call_says_what_it_was() {
     let agents = Agent::three().await;

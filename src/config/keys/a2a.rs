@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::calls::{Methods, UrlGuard};
-use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::cluster::field;
+use super::{Boxed, Bytes, Many, OrOff, Seconds, choice, find, one_of, section, text_or, word_values, words};
 use crate::a2a::card::SignedCards;
+use crate::config::forms::words::Word;
 use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
@@ -39,9 +43,12 @@ section! {
         file_urls: Option<UrlGuard> as OrOff<UrlGuard> = off,
     }
 
-    #[derive(Copy, PartialEq, Eq)]
+    #[derive(PartialEq, Eq)]
     /// How the gateway knows who holds what, and for how long.
     pub struct Affinity {
+        /// What calls are followed by: `taskId`, `contextId`, `mcpSession` (`Mcp-Session-Id`), and
+        /// `{ header: X-Session }` for any header whose value servers hand out in answers and clients send back.
+        by: Vec<HeldBy> as Many<HeldBy> = [taskId, contextId, mcpSession],
         /// A task, context or session after it was last used.
         ttl: Duration as Seconds<1, 604_800> = 1h,
         /// A task that is over.
@@ -81,6 +88,36 @@ section! {
         jwks: bool = true,
     }
 }
+
+/// What a call may be held by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The task it names.
+    TaskId,
+    /// The context it names.
+    ContextId,
+    /// The session of MCP it names, until that is ended by DELETE or 404.
+    McpSession,
+    /// What it has in this header.
+    Header(HeaderName),
+}
+
+one_of! {
+    /// A header.
+    HeldByFields => HeldBy {
+        /// Its name.
+        header: String => |name| field(&name).map(HeldBy::Header)
+    }
+}
+
+text_or!(
+    HeldBy, HeldByFields, "`taskId`, `contextId`, `mcpSession` or `{ header: .. }`", find, as Word<HeldBy>
+);
+
+words!(
+    HeldBy, "HeldByWord",
+    Self::TaskId => ["taskId"], Self::ContextId => ["contextId"], Self::McpSession => ["mcpSession"],
+);
 
 impl A2a {
     /// Whether its guards are more than the usual. Then it leads to agents beyond doubt, and no call may pass unread.

@@ -10,7 +10,9 @@ use super::circuit_breaker::CircuitBreaker;
 use super::health::HealthCheck;
 use super::outlier::{OutlierDetection, Panic};
 use super::wire::{Http2, TcpKeepalive};
-use super::{ANY, Count, Limit, MILLION, Many, Named, OrOff, Time, choice, find, one_of, section, text_or, words};
+use super::{
+    ANY, Count, Limit, MILLION, Many, Named, OrOff, Seconds, Time, choice, find, one_of, section, text_or, words,
+};
 use crate::config::de::with_hint;
 use crate::config::forms::names::target;
 use crate::config::forms::words::Word;
@@ -52,6 +54,9 @@ section! {
         panic: Option<Panic> as OrOff<Panic> = {},
         /// How long an endpoint that joins or returns takes to its full weight.
         slow_start: Option<Duration> as OrOff<Limit> = 30s,
+        /// How long an endpoint that is removed or has the weight 0 still gets calls about tasks that go on at it;
+        /// `off`: not at all.
+        drain_tasks: Option<Duration> as OrOff<Seconds<1, 604_800>> = 5m,
         /// `prefer` keeps to endpoints whose label `zone` is the gateway's, `ignore` does not.
         zones: Zones = prefer,
     }
@@ -224,7 +229,7 @@ one_of! {
     }
 }
 
-fn field(name: &str) -> Result<HeaderName, String> {
+pub(super) fn field(name: &str) -> Result<HeaderName, String> {
     let illegal = |_| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
     HeaderName::try_from(name).map_err(illegal)
 }

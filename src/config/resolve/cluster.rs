@@ -31,6 +31,7 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
         outlier_detection,
         panic,
         slow_start: raw.slow_start,
+        drain_tasks: raw.drain_tasks,
         zone: zone.filter(|_| raw.zones == raw_cluster::Zones::Prefer).map(str::to_owned),
         members,
         load_balancer: raw.load_balancer,

@@ -127,9 +127,8 @@ impl Affinity {
             return None;
         }
         let limit = millis(retention.of(entry.held.progress));
-        // Written anew only now and then.
-        if entry.expires - now < limit - limit / 8 {
-            entry.expires = now + limit;
+        if is_due(entry.expires, now, limit) {
+            entry.expires = now.saturating_add(limit);
             self.entries.insert(key.0, entry);
         }
         Some(entry.held.owner)
@@ -137,8 +136,13 @@ impl Affinity {
 
     /// An agent has said that it holds this.
     pub fn learn(&self, key: HeldKey, held: Held, retention: Retention, now: Instant) {
-        let expires = self.millis(now) + millis(retention.of(held.progress));
-        self.entries.insert(key.0, Entry { held, expires });
+        let (now, limit) = (self.millis(now), millis(retention.of(held.progress)));
+        // Most answers say what is known: to look takes no lock that keeps others out.
+        let is_known = |known: &Entry| known.held == held && !is_due(known.expires, now, limit);
+        if self.entries.get(&key.0).is_some_and(|known| is_known(&known)) {
+            return;
+        }
+        self.entries.insert(key.0, Entry { held, expires: now.saturating_add(limit) });
     }
 
     /// It is gone.
@@ -199,6 +203,11 @@ impl Retention {
     }
 }
 
+/// Whether an entry that is remembered for `limit` is to be written anew: that is done only now and then.
+const fn is_due(expires: u64, now: u64, limit: u64) -> bool {
+    expires.saturating_sub(now) < limit - limit / 8
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -254,6 +263,23 @@ mod tests {
         assert_eq!((fixture.owner("a", 99), fixture.owner("c", 0)), (Some(one), None));
         assert_eq!((fixture.owner("b", 100), fixture.owner("a", 190)), (None, Some(one)));
         assert_eq!(fixture.owner("a", 290), None);
+    }
+
+    #[test]
+    fn what_is_said_again_is_written_only_when_it_is_new_or_due() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        for (again, owner, asked, expected) in
+            [(5, one, 100, None), (50, one, 149, Some(one)), (5, two, 104, Some(two)), (50, two, 150, None)]
+        {
+            fixture.table.forget(fixture.key("a"));
+            fixture.learn("a", one, Progress::Active, 0);
+            fixture.learn("a", owner, Progress::Active, again);
+            assert_eq!(fixture.owner("a", asked), expected, "said by {owner:?} at {again}, asked at {asked}");
+        }
+        fixture.learn("a", one, Progress::Active, 200);
+        fixture.learn("a", one, Progress::Ended, 201);
+        fixture.learn("a", one, Progress::Ended, 202);
+        assert_eq!(fixture.owner("a", 211), None);
     }
 
     #[test]

@@ -136,8 +136,9 @@ impl Keeper {
     /// Writes down what an answer says, where it is new.
     pub(super) fn keep(&mut self, answer: &Answer) {
         if answer.kind() == Kind::Tasks {
+            let now = Instant::now();
             for task in answer.tasks() {
-                self.learn(HeldKind::Task, task, Progress::Active);
+                self.learn(HeldKind::Task, task, Progress::Active, now);
             }
             return;
         }
@@ -147,23 +148,24 @@ impl Keeper {
         }
         self.told = Some(phase);
         let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
+        let now = Instant::now();
         if let Some(task) = answer.task() {
             self.task.get_or_insert_with(|| task.into());
-            self.learn(HeldKind::Task, task, progress);
+            self.learn(HeldKind::Task, task, progress, now);
         }
         if let Some(context) = answer.context() {
-            self.learn(HeldKind::Context, context, Progress::Active);
+            self.learn(HeldKind::Context, context, Progress::Active, now);
         }
     }
 
-    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
+    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress, now: Instant) {
         if !self.is_agent.load(Relaxed) {
             self.is_agent.store(true, Relaxed);
         }
         let Some(retention) = self.retention else { return };
         let key = self.table.key(self.scope, kind, id.as_bytes());
         let held = Held { kind, owner: self.owner, progress };
-        self.table.learn(key, held, retention, Instant::now());
+        self.table.learn(key, held, retention, now);
     }
 }
 
@@ -203,3 +205,15 @@ fn is_json(fields: &HeaderMap) -> bool {
 
 /// JSON-RPC's code for a failure of the agent itself.
 const INTERNAL: i32 = -32603;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_costs_in_memory_is_small() {
+        // The allocator is slow with what is larger than a kilobyte.
+        assert!(size_of::<AnswerScan>() <= 1024, "{}", size_of::<AnswerScan>());
+        assert!(size_of::<Call>() <= 512, "{}", size_of::<Call>());
+    }
+}

@@ -393,14 +393,7 @@ impl Exchange {
             principal: self.client.identity.principal.as_deref(),
             tenant: self.client.identity.tenant.as_deref(),
             operation: self.operation.map(Operation::name),
-            agent: self.call.as_deref().map(|call| AgentFacts {
-                transport: call.binding.name(),
-                version: call.generation.name(),
-                task: call.ids().task.or(outcome.task.as_deref()),
-                context: call.ids().context,
-                fault: outcome.agent_fault.map(AgentFault::word),
-                code: outcome.agent_fault.and_then(AgentFault::code),
-            }),
+            agent: self.call.as_deref().map(|call| outcome.agent_facts(call)),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
             path: request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
@@ -449,6 +442,19 @@ impl Default for Ending {
 }
 
 impl Ending {
+    /// What the record says of a call.
+    fn agent_facts<'a>(&'a self, call: &'a Call) -> AgentFacts<'a> {
+        let ids = call.ids();
+        AgentFacts {
+            transport: call.binding.name(),
+            version: call.generation.name(),
+            task: ids.task.or(self.task.as_deref()),
+            context: ids.context,
+            fault: self.agent_fault.map(AgentFault::word),
+            code: self.agent_fault.and_then(AgentFault::code),
+        }
+    }
+
     /// Whether the agent refused it by a status of HTTP or gRPC.
     fn is_refused_by_agent(&self) -> bool {
         let grpc = self.application.grpc_status().is_some_and(|code| code != 0);

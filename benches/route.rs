@@ -43,6 +43,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         websocket: false,
         max_body_bytes: None,
         rate_limits: Vec::new(),
+        calls: Vec::new(),
         concurrency: None,
         access_log: true,
         a2a: None,

@@ -13,7 +13,7 @@ use crate::a2a::{
 };
 use crate::body::events;
 use crate::cluster::health;
-use crate::config::model::{PathPolicy, SignedCards};
+use crate::config::model::PathPolicy;
 use crate::config::{self, Environment};
 use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
@@ -302,7 +302,8 @@ pub fn agent_card_map(bytes: &[u8]) {
         (None, card::Transport::Http) => card::Verdict::UnknownHost,
     };
     for place in [card::Place::Whole, card::Place::Result] {
-        let map = |bytes: &[u8]| card::map(bytes, place, SignedCards::Strip, verdict).map(|mapping| mapping.outcome);
+        let map =
+            |bytes: &[u8]| card::map(bytes, place, card::SignedCards::Strip, verdict).map(|mapping| mapping.outcome);
         if let Ok(card::Outcome::Changed(once)) = map(bytes) {
             assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&once).is_ok(), "a card stays JSON");
             assert!(matches!(map(&once), Ok(card::Outcome::Unchanged)), "a second mapping changes nothing");

@@ -204,6 +204,44 @@ fn a_redirect_to_https_prefers_the_listener_that_ends_tls() {
 }
 
 #[test]
+fn operations_are_named_once_and_say_something() {
+    for (a2a, code, words) in [
+        ("methods: { SendMessage: {}, GetTask: { timeout: 7s } }", "", ""),
+        ("methods: { allow: [GetTask], tasks/get: { deny: true } }", "", ""),
+        ("methods: {}", "invalid-value", "give one of `allow`, `deny`"),
+        ("methods: { allow: [], deny: [] }", "invalid-value", "keep one of `allow`, `deny`"),
+        ("methods: { SendMesage: {} }", "invalid-value", "did you mean `SendMessage`"),
+        ("methods: { GetTask: {}, tasks/get: {} }", "invalid-value", "`tasks/get` is given twice"),
+        ("methods: { GetTask: { rateLimit: slow } }", "unknown-reference", "there is no rateLimit `slow`"),
+        (
+            "methods: { tasks/get: { rateLimit: { burst: 7 } } }",
+            "missing-field",
+            "`routes.a.a2a.methods.tasks/get.rateLimit`",
+        ),
+        ("methods: { GetTask: { timeout: 0s } }", "invalid-value", "0"),
+    ] {
+        let report = problems(&with_route(&format!("{{ endpoints: ['b:80'], a2a: {{ {a2a} }} }}")));
+        assert_eq!(codes(&report).join(" "), code, "{a2a}\n{report}");
+        assert!(report.human(false).contains(words), "{a2a}\n{report}");
+    }
+}
+
+#[test]
+fn a_time_limit_that_does_not_hold_for_the_work_of_agents_is_warned_about() {
+    for (route, expected) in [
+        ("timeout: 7s", ""),
+        ("timeout: 7s, a2a: off", ""),
+        ("timeout: 7s, a2a: { affinity: off }", "without-effect"),
+        ("timeout: 7s, a2a: { methods: { GetTask: { timeout: 8s } } }", "without-effect"),
+        ("timeout: 7s, a2a: { methods: { message/send: { timeout: 60s } } }", ""),
+        ("timeout: off, a2a: { affinity: off }", ""),
+    ] {
+        let report = problems(&with_route(&format!("{{ endpoints: ['b:80'], {route} }}")));
+        assert_eq!(codes(&report).join(" "), expected, "{route}\n{report}");
+    }
+}
+
+#[test]
 fn an_unknown_field_has_its_place_and_a_suggestion() {
     let report = problems(&with_route("{ endpoints: ['b:80'], timout: 30s }"));
     assert_eq!(

@@ -47,7 +47,7 @@ rateLimits: { one: { rate: 1/s } }
 clusters:
   bare: { endpoints: ['a:80'] }
   one:
-    endpoints: ['b:80', { address: 'c:80' }, 'd:80', 'e:80', 'f:80', 'g:80']
+    endpoints: ['b:80', { address: 'c:80', grpc: 81 }, 'd:80', 'e:80', 'f:80', 'g:80']
     tls: {}
     healthCheck: { path: /h }
     circuitBreaker: { maxRequests: 10, maxPendingRequests: 2, halfOpen: {} }
@@ -223,7 +223,8 @@ const COMPLETE: &[(&str, &str)] = &[
              maxActive: 7, until: 2030-01-01T00:00:00Z },
            a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: strip },
              affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false }, maxBodyBytes: 7KiB, largeBodies: refuse,
-             methods: { allow: [SendMessage] }, pushUrls: { allow: b.example, private: true, http: true },
+             methods: { allow: [SendMessage], GetTask: { rateLimit: shared, maxConcurrentPerClient: 7, maxConcurrent: 8,
+               timeout: 7s, deny: true } }, pushUrls: { allow: b.example, private: true, http: true },
              fileUrls: { allow: b.example, private: true, http: true } },
            mirror: { cluster: two, percentage: 7%, methods: [POST], unsafe: true, maxBodyBytes: 7KiB, maxActive: 7,
              timeout: 7s } }",

@@ -112,8 +112,10 @@ fn sections() -> Vec<Section> {
         let keys = properties.iter().map(|(name, value)| key(name, value, definitions));
         found.push(Section { path: path.clone(), meaning: text(mapping).to_owned(), keys: keys.collect() });
         let mut inside = Vec::new();
-        for (name, value) in properties {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let each = mapping.get("additionalProperties").filter(|each| each.is_object());
+        let each = each.map(|each| ("<name>".to_owned(), each));
+        for (name, value) in properties.iter().map(|(name, value)| (name.clone(), value)).chain(each) {
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
             for (suffix, name) in mappings_in(value, definitions) {
                 // Not again for `defaults`, which are routes and clusters.
                 if !seen.contains(&name) && !path.starts_with("defaults.") {

@@ -33,6 +33,8 @@ pub enum Progress {
     Active,
     /// It is over, and may still be asked about.
     Ended,
+    /// An agent listed it and did not say. It may go on.
+    Unknown,
 }
 
 /// The namespace of ids: those of one cluster. Ids of different agents may be the same.
@@ -145,6 +147,14 @@ impl Affinity {
         self.entries.insert(key.0, Entry { held, expires: now.saturating_add(limit) });
     }
 
+    /// As [`Self::learn`], from an agent that does not say how far it is: what is known of that stays.
+    pub fn hear_of(&self, key: HeldKey, kind: HeldKind, owner: EndpointId, retention: Retention, now: Instant) {
+        let known = self.entries.get(&key.0).filter(|entry| entry.held.owner == owner);
+        let known = known.filter(|entry| entry.expires > self.millis(now));
+        let progress = known.map_or(Progress::Unknown, |entry| entry.held.progress);
+        self.learn(key, Held { kind, owner, progress }, retention, now);
+    }
+
     /// It is gone.
     pub fn forget(&self, key: HeldKey) {
         self.entries.remove(&key.0);
@@ -197,7 +207,7 @@ impl Affinity {
 impl Retention {
     fn of(self, progress: Progress) -> Duration {
         match progress {
-            Progress::Active => self.active,
+            Progress::Active | Progress::Unknown => self.active,
             Progress::Ended => self.ended,
         }
     }
@@ -295,6 +305,26 @@ mod tests {
         assert!(fixture.table.active_tasks(fixture.at(101)).is_empty());
         fixture.table.sweep(fixture.at(101));
         assert!(fixture.table.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_is_only_listed_does_not_count_and_stays_what_it_was() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        let hear_of = |id: &str, owner, at| {
+            fixture.table.hear_of(fixture.key(id), HeldKind::Task, owner, RETENTION, fixture.at(at));
+        };
+        fixture.learn("active", one, Progress::Active, 0);
+        fixture.learn("ended", one, Progress::Ended, 0);
+        for id in ["active", "ended", "other"] {
+            hear_of(id, one, 5);
+        }
+        assert_eq!(fixture.table.active_tasks(fixture.at(5)), HashMap::from([(one, 1)]));
+        let owners = |at| ["active", "ended", "other"].map(|id| fixture.owner(id, at));
+        assert_eq!(owners(14), [Some(one); 3]);
+        assert_eq!(owners(30), [Some(one), None, Some(one)], "one that is over is kept as such");
+        hear_of("active", two, 40);
+        assert_eq!(fixture.owner("active", 40), Some(two));
+        assert!(fixture.table.active_tasks(fixture.at(40)).is_empty(), "nobody knows how far it is there");
     }
 
     #[test]

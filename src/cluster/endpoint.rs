@@ -17,7 +17,7 @@ use super::outlier::EndpointRecord;
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
-use crate::observe::endpoints::{EndpointSeries, ListedEndpoint};
+use crate::observe::endpoints::{EndpointSeries, ListedEndpoint, Work};
 use crate::observe::metrics::Metrics;
 use crate::pool::Quota;
 
@@ -39,7 +39,24 @@ impl fmt::Display for EndpointId {
     }
 }
 
-/// An address requests can be sent to.
+/// Another place where an endpoint takes calls of one kind. What is counted and found out is the endpoint's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// Host and port as configured, for SNI and `upstreamHost: endpoint`.
+    pub name: Arc<str>,
+}
+
+impl Binding {
+    /// Host part of its name, as [`Endpoint::host`].
+    #[must_use]
+    pub fn host(&self) -> &str {
+        host_of(&self.name)
+    }
+}
+
+/// A replica requests can be sent to: at its address, or at another one for some kinds of calls.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Identity for the life of the process.
@@ -48,6 +65,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Host and port as configured (`agent.local:8080`, `[::1]:8080`), for SNI and `upstreamHost: endpoint`.
     pub name: Arc<str>,
+    /// Where it takes gRPC calls, if not at its address.
+    pub grpc: Option<Binding>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
     /// Labels from the configuration.
@@ -74,6 +93,7 @@ impl Endpoint {
             id: EndpointId::next(),
             address,
             name: name.into(),
+            grpc: None,
             weight,
             labels,
             priority: 0,
@@ -127,6 +147,17 @@ impl Endpoint {
         self.live.in_flight.load(Relaxed)
     }
 
+    /// Tasks that go on at it, as far as this gateway knows, as of the last second.
+    #[must_use]
+    pub fn tasks(&self) -> u32 {
+        self.live.tasks.load(Relaxed)
+    }
+
+    /// Says how many tasks go on at it.
+    pub(super) fn note_tasks(&self, count: usize) {
+        self.live.tasks.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+
     /// Shows its series in `metrics`, by its cluster and address, until it is gone; `None` where endpoints have none.
     /// Called anew by each worker after each reload.
     #[must_use]
@@ -137,8 +168,8 @@ impl Endpoint {
         }
         if listed.is_none() {
             let live = Arc::downgrade(&self.live);
-            let in_flight = move || live.upgrade().map(|live| live.in_flight.load(Relaxed));
-            *listed = metrics.list_endpoint((cluster, address), self.id.0, Arc::new(in_flight));
+            let now = move || live.upgrade().map(|live| live.work());
+            *listed = metrics.list_endpoint((cluster, address), self.id.0, Arc::new(now));
         }
         listed.as_ref().map(|listed| EndpointSeries::new(metrics, listed))
     }
@@ -203,9 +234,18 @@ impl Endpoint {
     /// Host part of the configured name without the brackets of an IPv6 address, for SNI and certificate checks.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
-        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+        host_of(&self.name)
     }
+
+    /// Its address and those of its other bindings.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.address).chain(self.grpc.as_ref().map(|binding| binding.address))
+    }
+}
+
+fn host_of(name: &str) -> &str {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
@@ -229,6 +269,7 @@ impl AsRef<Self> for Endpoint {
 #[repr(align(128))]
 pub(super) struct Live {
     in_flight: AtomicU32,
+    tasks: AtomicU32,
     /// The base of the moments below.
     pub(super) born: Instant,
     pub(super) record: EndpointRecord,
@@ -241,11 +282,16 @@ impl Live {
     pub(super) fn new(born: Instant) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
+            tasks: AtomicU32::new(0),
             born,
             record: EndpointRecord::default(),
             warm: AtomicInstant::default(),
             latency: Latency::default(),
         }
+    }
+
+    fn work(&self) -> Work {
+        Work { in_flight: self.in_flight.load(Relaxed), tasks: self.tasks.load(Relaxed) }
     }
 }
 

@@ -38,10 +38,15 @@ pub struct EndpointStatus {
     pub address: SocketAddr,
     /// Host and port as configured.
     pub name: String,
+    /// Where it takes gRPC calls, if not at its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<SocketAddr>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
     /// Requests and streams not yet finished.
     pub in_flight: u32,
+    /// Tasks of agents that go on at it, as far as this gateway knows, as of the last second.
+    pub tasks: u32,
     /// Labels from the configuration.
     pub labels: BTreeMap<String, String>,
     /// What its checks say, where there are checks.
@@ -58,8 +63,10 @@ impl EndpointStatus {
         Self {
             address: endpoint.address,
             name: endpoint.name.to_string(),
+            grpc: endpoint.grpc.as_ref().map(|binding| binding.address),
             weight: endpoint.weight,
             in_flight: endpoint.in_flight(),
+            tasks: endpoint.tasks(),
             labels: endpoint.labels.clone(),
             health: endpoint.health(),
             priority: endpoint.priority,

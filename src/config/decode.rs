@@ -3,9 +3,8 @@
 use serde::Deserialize;
 
 use super::de::{Error, ErrorKind};
-use super::keys::OUT_OF_RANGE;
+use super::keys::{OUT_OF_RANGE, Root};
 use super::node::{Node, NodePath, Step};
-use super::raw::Root;
 use super::report::{Diagnostic, Report};
 use super::suggest::{self, Advice};
 use super::text::looks::{REDACTED, shown_key};

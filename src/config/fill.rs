@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_json::Value as Json;
 
+use super::keys::Time;
 use super::keys::health::CARD;
 use super::model::{HealthCheck, OutlierDetection};
 use super::node::{Entry, Node, Scalar, Span, Value};
-use super::raw::values::Time;
 use super::report::Report;
 use super::{schema, yaml};
 

@@ -1,8 +1,8 @@
 //! YAML to validated configuration.
 //!
 //! Text becomes a tree that remembers positions (`yaml`, `node`), variables and includes are put in (`substitute`,
-//! `source`), the tree is read into the file's own types (`de`, `decode`, `raw`), and those become the [`model`]
-//! (`resolve`). Every step reports all it finds. Imports no runtime room.
+//! `source`), the tree is read into its sections (`de`, `decode`, `keys`), and those become the [`model`] (`resolve`).
+//! Every step reports all it finds. Imports no runtime room.
 
 mod certs;
 mod decode;
@@ -16,7 +16,6 @@ mod inputs;
 mod keys;
 mod merge_defaults;
 pub mod model;
-mod raw;
 mod render;
 mod resolve;
 mod restart_required;
@@ -64,7 +63,7 @@ pub struct Loaded {
 /// # Errors
 /// What is wrong with it, for people.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    raw::values::duration(text)
+    forms::values::duration(text)
 }
 
 /// Loads a file, or each `*.yaml` and `*.yml` of a directory in name order. A file may have 4 MiB.
@@ -170,7 +169,7 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
     }
 }
 
-fn decoded(root: &mut Node, report: &mut Report) -> Option<raw::Root> {
+fn decoded(root: &mut Node, report: &mut Report) -> Option<keys::Root> {
     debug_span!("decode").in_scope(|| decode::decode(root, report))
 }
 

@@ -9,13 +9,13 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::forms::words::SUBSTITUTED;
-use super::raw;
+use super::keys::Root;
 
 /// The schema as the declarations of the keys make it.
 pub(super) fn tree() -> &'static Value {
     static TREE: LazyLock<Value> = LazyLock::new(|| {
         let settings = SchemaSettings::draft07();
-        let mut tree = settings.into_generator().into_root_schema_for::<raw::Root>().to_value();
+        let mut tree = settings.into_generator().into_root_schema_for::<Root>().to_value();
         tell_restarts(&mut tree);
         tree
     });

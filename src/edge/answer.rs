@@ -72,7 +72,7 @@ pub(super) fn receive(
     }
     exchange.request.upload.answered(stream);
     scan(exchange, entry, route, &cluster, &response, events);
-    let deadline = exchange.deadline(route.settings());
+    let deadline = exchange.deadline(route);
     let limits = BodyLimits {
         idle: streaming.idle_timeout,
         end: if stream { stream_end } else { deadline },

@@ -138,7 +138,7 @@ impl Keeper {
         if answer.kind() == Kind::Tasks {
             let now = Instant::now();
             for task in answer.tasks() {
-                self.learn(HeldKind::Task, task, Progress::Active, now);
+                self.learn(HeldKind::Task, task, Progress::Unknown, now);
             }
             return;
         }
@@ -164,8 +164,11 @@ impl Keeper {
         }
         let Some(retention) = self.retention else { return };
         let key = self.table.key(self.scope, kind, id.as_bytes());
-        let held = Held { kind, owner: self.owner, progress };
-        self.table.learn(key, held, retention, now);
+        if progress == Progress::Unknown {
+            self.table.hear_of(key, kind, self.owner, retention, now);
+        } else {
+            self.table.learn(key, Held { kind, owner: self.owner, progress }, retention, now);
+        }
     }
 }
 

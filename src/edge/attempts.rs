@@ -27,7 +27,7 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let (settings, delayed) = (route.settings(), exchange.is_delayed());
     let waited = exchange.guards.waited;
     let (kind, mut rng) = (kind_at(exchange, &target), exchange.worker.fork_rng());
-    let (deadline, operation) = (exchange.deadline(settings), exchange.operation);
+    let (deadline, operation) = (exchange.deadline(route), exchange.operation);
     let Exchange { message, request, destination, attempts, .. } = exchange;
     let upgrade = destination.upgrade.is_some();
     let has_time = operation.is_some_and(Operation::has_time);

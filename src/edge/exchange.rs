@@ -15,17 +15,17 @@ use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, w
 use super::headers::ChangeFacts;
 use super::injected::Injected;
 use super::worker::Worker;
+use super::worker_route::WorkerRoute;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
-use crate::config::model::Route;
 use crate::context::{Connection, Underway};
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::{AccessRecord, AgentFacts};
 use crate::outcome::{AgentFault, Application, Outcome, Phase, Transport};
-use crate::policy::Open;
+use crate::policy::{Open, OpenCall};
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
@@ -94,6 +94,8 @@ pub(super) struct Guards {
     pub(super) waited: bool,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
+    /// The same among the calls of its operation.
+    pub(super) open_call: Option<Box<OpenCall>>,
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
@@ -124,6 +126,7 @@ impl Exchange {
             admission: Admission::default(),
             waited: false,
             open: None,
+            open_call: None,
             fault: None,
             sample: None,
             stream: None,
@@ -226,9 +229,11 @@ impl Exchange {
     }
 
     /// When the whole of it must be over. The work of agents and their streams have limits of their own.
-    pub(super) fn deadline(&self, route: &Route) -> Option<Instant> {
-        let limit = route.timeout.filter(|_| !self.operation.is_some_and(Operation::has_time))?;
-        Some(self.request.started + limit)
+    pub(super) fn deadline(&self, route: &WorkerRoute) -> Option<Instant> {
+        let own = self.operation.zip(route.call_limits.as_ref());
+        let own = own.and_then(|(operation, limits)| limits.timeout(operation));
+        let of_route = || route.settings().timeout.filter(|_| !self.operation.is_some_and(Operation::has_time));
+        Some(self.request.started + own.or_else(of_route)?)
     }
 
     /// Whether it was held back on purpose.

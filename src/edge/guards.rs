@@ -3,19 +3,46 @@
 
 use super::call::Call;
 use super::exchange::Exchange;
+use super::limits;
 use super::stage::{Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use crate::a2a::Body;
+use crate::a2a::{Body, Operation};
 use crate::config::model::A2a;
 use crate::error::{CallRefusal, Error};
-use crate::policy::{agent_url, calls};
+use crate::policy::{AdmittedCall, Refused, WorkerCallLimits, agent_url, calls};
 
-/// Refuses the call, if a guard of its route does.
-pub(super) fn check(exchange: &Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    match (&route.settings().a2a, &exchange.call) {
-        (Some(settings), Some(call)) => refusal(call, settings).map_or(Ok(Passage::On), |why| Err(refuse(route, why))),
-        _ => Ok(Passage::On),
+/// Refuses the call, if a guard of its route does, and counts it with the limits of its operation.
+pub(super) fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let (Some(settings), Some(call)) = (&route.settings().a2a, &exchange.call) else {
+        return Ok(Passage::On);
+    };
+    if let Some(why) = refusal(call, settings) {
+        return Err(refuse(route, why));
     }
+    if let (Some(limits), Some(operation)) = (&route.call_limits, call.operation) {
+        admit(exchange, route, limits, operation)?;
+    }
+    Ok(Passage::On)
+}
+
+/// Counts the call, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
+fn admit(
+    exchange: &mut Exchange,
+    route: &WorkerRoute,
+    limits: &WorkerCallLimits,
+    operation: Operation,
+) -> Result<(), Error> {
+    let (rate_limit_headers, admitted) = match limits.admit(operation, &limits::caller(exchange)?) {
+        Ok(AdmittedCall { open, rate_limit_headers }) => (rate_limit_headers, Ok(open)),
+        Err(Refused { error, rate_limit_headers }) => (rate_limit_headers, Err(error)),
+    };
+    // What is said of the operation says more than what is said of the route.
+    if let Some(headers) = rate_limit_headers {
+        exchange.reply.rate_limit_headers = Some(Box::new(headers));
+    }
+    exchange.guards.open_call =
+        admitted.inspect_err(|error| route.handles.agent().calls_refused.count(error.reason()))?;
+    Ok(())
 }
 
 /// Counts a refusal.

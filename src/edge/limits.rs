@@ -12,14 +12,7 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     let Some(limits) = &route.limits else {
         return Ok(Passage::On);
     };
-    let caller = Caller {
-        client: exchange.client.address,
-        method: &exchange.request.method,
-        headers: exchange.message()?.headers(),
-        identity: Some(&exchange.client.identity),
-        operation: exchange.operation,
-    };
-    match limits.admit(&caller) {
+    match limits.admit(&caller(exchange)?) {
         Ok(Admitted { open, rate_limit_headers }) => {
             exchange.guards.open = open;
             exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
@@ -30,4 +23,15 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
             Err(error)
         }
     }
+}
+
+/// Who sends it, as limits tell clients apart.
+pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
+    Ok(Caller {
+        client: exchange.client.address,
+        method: &exchange.request.method,
+        headers: exchange.message()?.headers(),
+        identity: Some(&exchange.client.identity),
+        operation: exchange.operation,
+    })
 }

@@ -13,7 +13,7 @@ use super::worker_route::WorkerRoute;
 use super::{expectation, guards, own_answer};
 use crate::a2a::{Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
-use crate::config::model::{A2a, LargeBodies, Methods, PathMatch};
+use crate::config::model::{A2a, LargeBodies, PathMatch};
 use crate::error::{CallRefusal, Error};
 
 /// Notes the call in the exchange.
@@ -87,7 +87,7 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
 
 /// The call that a body is. Where a route names what it lets through, whatever has a method is one.
 fn of_json_rpc(body: Body, settings: &A2a) -> Option<Call> {
-    let is_closed = matches!(settings.methods, Some(Methods::Allow(_)));
+    let is_closed = settings.methods.as_ref().is_some_and(|methods| methods.allow.is_some());
     if is_closed && body.method().is_some() { Some(Call::of_any_body(body)) } else { Call::of_body(body) }
 }
 

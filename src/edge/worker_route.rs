@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::model::{Action, ClusterId, Part, Route};
 use crate::observe::handles::RouteHandles;
 use crate::observe::metrics::Metrics;
-use crate::policy::WorkerLimits;
+use crate::policy::{WorkerCallLimits, WorkerLimits};
 use crate::route::rollout::{RolloutControl, RolloutSample};
 use crate::route::split::{Choice, Chooser};
 use crate::snapshot::RouteRuntime;
@@ -22,6 +22,8 @@ pub(super) struct WorkerRoute {
     /// Its series, towards its cluster where it has one.
     pub(super) handles: RouteHandles,
     pub(super) limits: Option<WorkerLimits>,
+    /// Those of single operations of agents.
+    pub(super) call_limits: Option<Box<WorkerCallLimits>>,
     /// Where it forwards to one cluster.
     pub(super) cluster: Option<Rc<WorkerCluster>>,
     /// Where it forwards to one of several.
@@ -61,7 +63,7 @@ impl WorkerRoute {
             Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
         };
         let name = forwards.as_ref().map_or("-", |cluster| cluster.name());
-        let limits = runtime.limits.as_ref();
+        let (limits, calls) = (runtime.limits.as_ref(), runtime.calls.as_deref());
         let part = |part: &Part| Some(WorkerPart { cluster: cluster(part.cluster)?, handles: OnceCell::new() });
         let parts = match &settings.action {
             Action::Split(split) => split.parts.iter().filter_map(part).collect(),
@@ -70,6 +72,7 @@ impl WorkerRoute {
         Self {
             handles: RouteHandles::new(Arc::clone(metrics), &*settings.name, name),
             limits: limits.map(|limits| WorkerLimits::new(&settings.name, limits, metrics)),
+            call_limits: calls.map(|calls| Box::new(WorkerCallLimits::new(&settings.name, calls, metrics))),
             split: runtime.split.as_ref().map(|control| WorkerSplit {
                 chooser: Chooser::new(Arc::clone(control.shares()), &mut fastrand::Rng::with_seed(turn as u64)),
                 control: Arc::clone(control),

@@ -2,6 +2,7 @@
 //! with a runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
 mod admin;
+mod affinity;
 mod certificates;
 mod clusters;
 mod config_thread;

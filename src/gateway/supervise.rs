@@ -39,6 +39,8 @@ pub(super) enum Task {
     Health,
     /// The figures of clusters, and the intervals of outlier detection.
     Clusters,
+    /// Forgetting and counting what agents hold.
+    Affinity,
     /// Forgetting clients.
     RateLimits,
     /// Looking at certificates.
@@ -72,6 +74,7 @@ impl Task {
             Self::Dns => "dns",
             Self::Health => "health",
             Self::Clusters => "clusters",
+            Self::Affinity => "affinity",
             Self::RateLimits => "rate-limits",
             Self::Certificates => "certificates",
         }
@@ -90,6 +93,7 @@ impl Task {
             | Self::Dns
             | Self::Health
             | Self::Clusters
+            | Self::Affinity
             | Self::RateLimits
             | Self::Certificates => UponEnd::Restart,
         }
@@ -97,7 +101,7 @@ impl Task {
 
     /// Whether it may end by itself: because there is nothing to do, or because the gateway stops.
     fn may_end(self) -> bool {
-        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Certificates)
+        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Affinity | Self::Certificates)
     }
 }
 

@@ -180,7 +180,7 @@ families! {
         unread: Counters "attache_a2a_unread_bodies_total" [route, reason]
             "Bodies that may be calls of agents and passed without being read: too_long, late, no_room, or coded (compressed).";
         calls_refused: Counters "attache_a2a_refused_total" [route, reason]
-            "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, unread_call or no_room.";
+            "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, unread_call, no_room, or, by the limits of its operation, rate_limited or too_many_open.";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
             "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
     }
@@ -225,6 +225,8 @@ families! {
     by name {
         endpoint_in_flight: Gauge "attache_endpoint_requests_in_flight" [cluster, endpoint]
             "Requests and copies at an endpoint whose answer has not ended yet, streams included.";
+        endpoint_tasks: Gauge "attache_endpoint_active_tasks" [cluster, endpoint]
+            "Tasks at an endpoint that go on, as far as this gateway knows, as of the last second; from its first task on.";
         endpoints_without_series: Gauge "attache_endpoints_without_series" []
             "Endpoints beyond metrics.endpointSeries, which share the series of cluster -, endpoint other.";
     }
@@ -257,7 +259,7 @@ families! {
     /// Series of one route's limit on what a client has open.
     struct ConcurrencyHandles(route) {
         concurrency_limited: Counter "attache_concurrency_limited_total" [route]
-            "Requests refused because their client had maxConcurrentPerClient open.";
+            "Requests refused because their client had maxConcurrentPerClient of the route, or of the operation, open.";
     }
     /// Series of one listener, for one worker.
     struct ListenerHandles(listener) {
@@ -318,6 +320,10 @@ families! {
             "Endpoints of a cluster with a health check: healthy, unhealthy, or unchecked as yet.";
         agent_health: Gauge "a2a_agent_health" [agent_id] while HealthCheck
             "1 while a cluster with a health check has an endpoint that is not unhealthy, else 0; agent_id is the cluster.";
+        affinity_ids: Gauge "attache_affinity_ids" []
+            "Tasks, contexts and sessions whose endpoint is known, as of the last second.";
+        active_tasks: Gauge "a2a_active_tasks" [cluster]
+            "Tasks of agents that go on, as far as this gateway knows, as of the last second; from the first task of the cluster on.";
         rate_limit_clients: Gauge "attache_rate_limit_clients" [limit]
             "Clients a rate limit keeps a bucket for, as of the last second.";
         rate_limit_overflow: Counter "attache_rate_limit_overflow_total" [limit]

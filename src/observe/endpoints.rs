@@ -67,8 +67,17 @@ impl Drop for ListedEndpoint {
     }
 }
 
-/// Says how many requests an endpoint has in flight; `None` once it is gone.
-pub type InFlightNow = Arc<dyn Fn() -> Option<u32> + Send + Sync>;
+/// What an endpoint is busy with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Tasks that go on.
+    pub tasks: u32,
+}
+
+/// Says what an endpoint is busy with; `None` once it is gone.
+pub type EndpointNow = Arc<dyn Fn() -> Option<Work> + Send + Sync>;
 
 /// Which endpoints have series.
 #[derive(Clone, Debug)]
@@ -81,6 +90,7 @@ struct Shared {
     requests: SeriesOf<Counter>,
     response: SeriesOf<Histogram>,
     in_flight: SeriesOf<Gauge>,
+    tasks: SeriesOf<Gauge>,
     /// How many may have series of their own.
     limit: AtomicUsize,
     known: Mutex<BTreeMap<Key, Weak<Listed>>>,
@@ -95,18 +105,20 @@ struct Listed {
     shared: Arc<Shared>,
     /// By identity of the endpoint, with how often that is listed: an address may be that of one that is gone and still
     /// has requests.
-    in_flight: Mutex<BTreeMap<u64, (usize, InFlightNow)>>,
+    now: Mutex<BTreeMap<u64, (usize, EndpointNow)>>,
 }
 
 impl Endpoints {
-    pub(super) fn new(
-        requests: &SeriesOf<Counter>,
-        response: &SeriesOf<Histogram>,
-        in_flight: &SeriesOf<Gauge>,
-    ) -> Self {
-        let (requests, response, in_flight) = (requests.clone(), response.clone(), in_flight.clone());
-        let (limit, known) = (AtomicUsize::new(0), Mutex::default());
-        Self { shared: Arc::new(Shared { requests, response, in_flight, limit, known }) }
+    pub(super) fn new(families: &Families) -> Self {
+        let shared = Shared {
+            requests: families.endpoint_requests.clone(),
+            response: families.endpoint_response.clone(),
+            in_flight: families.endpoint_in_flight.clone(),
+            tasks: families.endpoint_tasks.clone(),
+            limit: AtomicUsize::new(0),
+            known: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(super) fn set_limit(&self, limit: usize) {
@@ -121,14 +133,14 @@ impl Endpoints {
     pub(super) fn list(
         &self,
         (cluster, address): (&str, &str),
-        (id, in_flight): (u64, InFlightNow),
+        (id, now): (u64, EndpointNow),
     ) -> Option<ListedEndpoint> {
         let limit = self.limit();
         if limit == 0 {
             return None;
         }
         let listed = self.listed((cluster.into(), address.into()), limit);
-        listed.sources().entry(id).or_insert((0, in_flight)).0 += 1;
+        listed.sources().entry(id).or_insert((0, now)).0 += 1;
         Some(ListedEndpoint { listed, id })
     }
 
@@ -145,7 +157,7 @@ impl Endpoints {
             return listed;
         }
         let shared = Arc::clone(&self.shared);
-        let listed = Arc::new(Listed { key: key.clone(), shared, in_flight: Mutex::default() });
+        let listed = Arc::new(Listed { key: key.clone(), shared, now: Mutex::default() });
         known.insert(key, Arc::downgrade(&listed));
         listed
     }
@@ -159,8 +171,10 @@ impl Endpoints {
             let (cluster, address) = &listed.key;
             // Asking may be the end of an endpoint, which takes itself out of the list.
             let sources: Vec<_> = listed.sources().values().map(|(_, now)| Arc::clone(now)).collect();
-            let in_flight = sources.iter().filter_map(|now| now()).map(i64::from).sum();
-            self.shared.in_flight.with(&[cluster, address]).set(in_flight);
+            let work: Vec<Work> = sources.iter().filter_map(|now| now()).collect();
+            let sum = |of: fn(&Work) -> u32| work.iter().map(|work| of(work) as usize).sum();
+            self.shared.in_flight.with(&[cluster, address]).set_count(sum(|work| work.in_flight));
+            self.shared.tasks.show(&[cluster, address], sum(|work| work.tasks));
             if &**address == OTHER {
                 others = sources.len();
             }
@@ -176,8 +190,8 @@ impl Shared {
 }
 
 impl Listed {
-    fn sources(&self) -> MutexGuard<'_, BTreeMap<u64, (usize, InFlightNow)>> {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<u64, (usize, EndpointNow)>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,10 +211,11 @@ impl Drop for Listed {
         known.remove(&self.key);
         let (cluster, address) = &self.key;
         let own = [&**cluster, &**address];
-        let Shared { requests, response, in_flight, .. } = &*self.shared;
+        let Shared { requests, response, in_flight, tasks, .. } = &*self.shared;
         requests.remove_beginning_with(&own);
         response.remove_beginning_with(&own);
         in_flight.remove_beginning_with(&own);
+        tasks.remove_beginning_with(&own);
     }
 }
 
@@ -225,7 +240,7 @@ mod tests {
     }
 
     fn list(metrics: &Metrics, cluster: &str, address: &str, id: u64) -> ListedEndpoint {
-        metrics.list_endpoint((cluster, address), id, Arc::new(|| Some(3))).unwrap()
+        metrics.list_endpoint((cluster, address), id, Arc::new(|| Some(Work { in_flight: 3, tasks: 0 }))).unwrap()
     }
 
     fn in_flight(metrics: &Metrics, cluster: &str, address: &str) -> Option<f64> {
@@ -251,6 +266,21 @@ mod tests {
         assert_eq!(scrape(&metrics).value("attache_endpoint_response_seconds_bucket", &labels), Some(2.0));
         drop(listed);
         assert!(!metrics.render().unwrap().contains("10.0.0.1:80"));
+    }
+
+    #[test]
+    fn tasks_are_shown_from_the_first_one_on_until_the_endpoint_is_gone() {
+        let (metrics, tasks) = (metrics(9), Arc::new(AtomicUsize::new(0)));
+        let now = Arc::clone(&tasks);
+        let now = move || Some(Work { in_flight: 0, tasks: u32::try_from(now.load(Relaxed)).unwrap() });
+        let listed = metrics.list_endpoint(("a", "10.0.0.1:80"), 1, Arc::new(now)).unwrap();
+        let labels = [("cluster", "a"), ("endpoint", "10.0.0.1:80")];
+        for (count, expected) in [(0, None), (2, Some(2.0)), (0, Some(0.0))] {
+            tasks.store(count, Relaxed);
+            assert_eq!(scrape(&metrics).value("attache_endpoint_active_tasks", &labels), expected);
+        }
+        drop(listed);
+        assert_eq!(scrape(&metrics).value("attache_endpoint_active_tasks", &labels), None);
     }
 
     #[test]
@@ -298,6 +328,6 @@ mod tests {
 
     #[test]
     fn without_a_limit_there_are_none() {
-        assert!(metrics(0).list_endpoint(("a", "10.0.0.1:80"), 1, Arc::new(|| Some(3))).is_none());
+        assert!(metrics(0).list_endpoint(("a", "10.0.0.1:80"), 1, Arc::new(|| Some(Work::default()))).is_none());
     }
 }

@@ -9,7 +9,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
 use super::catalogue::{Buckets, Families};
-use super::endpoints::{Endpoints, InFlightNow, ListedEndpoint};
+use super::endpoints::{EndpointNow, Endpoints, ListedEndpoint};
 use super::family::Object;
 use super::process::Usage;
 use super::series::{Bounds, Counter};
@@ -34,8 +34,7 @@ impl Metrics {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let bytes = |direction| families.bytes.with(&[direction]);
         let (received, sent) = (bytes("received_from_client"), bytes("sent_to_client"));
-        let endpoints =
-            Endpoints::new(&families.endpoint_requests, &families.endpoint_response, &families.endpoint_in_flight);
+        let endpoints = Endpoints::new(&families);
         let metrics = Self { received, sent, endpoints, usage: Usage::default(), registry, families };
         metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         metrics.draining().set(0);
@@ -68,8 +67,8 @@ impl Metrics {
     /// Shows the series of an endpoint, by its cluster and address, for as long as what is returned lives; `None` where
     /// endpoints have none. `id` tells it from others that were at that address before.
     #[must_use]
-    pub fn list_endpoint(&self, place: (&str, &str), id: u64, in_flight: InFlightNow) -> Option<ListedEndpoint> {
-        self.endpoints.list(place, (id, in_flight))
+    pub fn list_endpoint(&self, place: (&str, &str), id: u64, now: EndpointNow) -> Option<ListedEndpoint> {
+        self.endpoints.list(place, (id, now))
     }
 
     /// Counts body bytes of a finished exchange.
@@ -118,6 +117,11 @@ impl Metrics {
         self.panic(cluster).set(panic.into());
     }
 
+    /// Says how many tasks of a cluster's agents go on. A cluster that never had any is not shown.
+    pub fn show_active_tasks(&self, cluster: &str, count: usize) {
+        self.families.active_tasks.show(&[cluster], count);
+    }
+
     /// Drops the series with a name in them of something that does not live any more. Called once a new configuration
     /// is in use: a request that still runs on the old one finishes into a series nobody reads.
     pub fn retain(&self, lives: impl Fn(Object, &str) -> bool) {
@@ -148,7 +152,7 @@ mod tests {
     use crate::error::LimitHit;
     use crate::observe::calls::{CallEnd, FinishedCall};
     use crate::observe::catalogue::FAMILIES;
-    use crate::observe::endpoints::EndpointSeries;
+    use crate::observe::endpoints::{EndpointSeries, Work};
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
@@ -222,11 +226,15 @@ mod tests {
         metrics.rollout_events("research", "weight").inc();
         metrics.draining().set(1);
         RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
+        metrics.affinity_ids().set(1);
+        metrics.show_active_tasks("v1", 1);
         metrics.rate_limit_clients("edge").set(1);
         metrics.rate_limit_overflow("edge").inc();
         ConcurrencyHandles::new(metrics, "agents").concurrency_limited.inc();
         metrics.limit_endpoints(1);
-        let endpoint = metrics.list_endpoint(("v1", "10.0.0.1:80"), 1, Arc::new(|| Some(0))).unwrap();
+        let endpoint = metrics
+            .list_endpoint(("v1", "10.0.0.1:80"), 1, Arc::new(|| Some(Work { in_flight: 0, tasks: 1 })))
+            .unwrap();
         EndpointSeries::new(metrics, &endpoint).tried(CodeClass::Success, Some(Duration::from_millis(5)));
         endpoint
     }

@@ -276,6 +276,16 @@ impl<T: Series> SeriesOf<T> {
     }
 }
 
+impl SeriesOf<Gauge> {
+    /// Shows how many there are of something. What never had any is not shown.
+    pub(super) fn show(&self, values: &[&str], count: usize) {
+        let is_shown = || self.known().keys().any(|key| key.iter().map(|value| &**value).eq(values.iter().copied()));
+        if count > 0 || is_shown() {
+            self.with(values).set_count(count);
+        }
+    }
+}
+
 impl<T: Series> Collector for SeriesOf<T> {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.inner.desc]

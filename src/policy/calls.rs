@@ -1,46 +1,35 @@
 //! Which operations of A2A a route lets through.
 
 use crate::a2a::Operation;
-use crate::config::model::{CallName, Methods};
+use crate::config::model::Methods;
 
 /// Whether a call of `operation` is let through; `None` is one that this gateway does not know. The public card is no
 /// call: without it clients do not find the agent.
 #[must_use]
 pub fn may_ask(methods: &Methods, operation: Option<Operation>) -> bool {
-    let names = |names: &[CallName]| names.iter().any(|name| Some(of(*name)) == operation);
-    match methods {
-        _ if operation == Some(Operation::GetAgentCard) => true,
-        Methods::Allow(allowed) => names(allowed),
-        Methods::Deny(denied) => !names(denied),
-    }
-}
-
-const fn of(name: CallName) -> Operation {
-    match name {
-        CallName::SendMessage => Operation::SendMessage,
-        CallName::SendStreamingMessage => Operation::SendStreamingMessage,
-        CallName::GetTask => Operation::GetTask,
-        CallName::ListTasks => Operation::ListTasks,
-        CallName::CancelTask => Operation::CancelTask,
-        CallName::SubscribeToTask => Operation::SubscribeToTask,
-        CallName::CreateTaskPushNotificationConfig => Operation::CreateTaskPushNotificationConfig,
-        CallName::GetTaskPushNotificationConfig => Operation::GetTaskPushNotificationConfig,
-        CallName::ListTaskPushNotificationConfigs => Operation::ListTaskPushNotificationConfigs,
-        CallName::DeleteTaskPushNotificationConfig => Operation::DeleteTaskPushNotificationConfig,
-        CallName::GetExtendedAgentCard => Operation::GetExtendedAgentCard,
-    }
+    let names = |names: &Vec<Operation>| names.iter().any(|name| Some(*name) == operation);
+    let is_let_through = || methods.allow.as_ref().is_none_or(names) && !names(&methods.deny);
+    operation == Some(Operation::GetAgentCard) || is_let_through()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment};
+
+    fn methods(text: &str) -> Methods {
+        let text = format!(
+            "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n\
+             routes: {{ all: {{ endpoints: ['a:80'], a2a: {{ methods: {text} }} }} }}"
+        );
+        let loaded = config::parse(&text, "test.yaml", &Environment::empty(std::time::UNIX_EPOCH));
+        let config = loaded.unwrap_or_else(|report| panic!("{report}")).config;
+        Methods::clone(config.routes[0].a2a.as_ref().unwrap().methods.as_ref().unwrap())
+    }
 
     #[test]
     fn what_is_named_is_let_through_or_not() {
-        let (allow, deny) = (
-            Methods::Allow(vec![CallName::SendMessage, CallName::GetTask]),
-            Methods::Deny(vec![CallName::SendMessage, CallName::GetTask]),
-        );
+        let (allow, deny) = (methods("{ allow: [SendMessage, GetTask] }"), methods("{ deny: [SendMessage, GetTask] }"));
         for (operation, is_named) in [
             (Some(Operation::SendMessage), true),
             (Some(Operation::GetTask), true),
@@ -51,21 +40,23 @@ mod tests {
             assert_eq!((may_ask(&allow, operation), may_ask(&deny, operation)), (is_named, !is_named), "{operation:?}");
         }
         assert!(may_ask(&allow, Some(Operation::GetAgentCard)));
-        let none = Methods::Allow(Vec::new());
+        let single = methods("{ allow: [SendMessage, GetTask], tasks/get: { deny: true } }");
+        assert!(may_ask(&single, Some(Operation::SendMessage)) && !may_ask(&single, Some(Operation::GetTask)));
+        let none = methods("{ allow: [] }");
         assert!(Operation::ALL.iter().filter(|operation| may_ask(&none, Some(**operation))).count() == 1);
     }
 
     #[test]
     fn every_operation_has_the_name_it_has_elsewhere() {
         for operation in Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgentCard) {
-            let name: CallName = serde_json::from_value(operation.name().into()).unwrap();
-            assert_eq!((of(name), format!("{name:?}")), (operation, operation.name().to_owned()));
+            let named: Operation = serde_json::from_value(operation.name().into()).unwrap();
+            assert_eq!((named, format!("{named:?}")), (operation, operation.name().to_owned()));
         }
         for older in
             ["message/send", "tasks/send", "tasks/get", "tasks/pushNotificationConfig/set", "tasks/resubscribe"]
         {
-            let name: CallName = serde_json::from_value(older.into()).unwrap();
-            assert_eq!(Some(of(name)), Operation::from_json_rpc(older).map(|(operation, _)| operation), "{older}");
+            let named: Operation = serde_json::from_value(older.into()).unwrap();
+            assert_eq!(Some(named), Operation::from_json_rpc(older).map(|(operation, _)| operation), "{older}");
         }
     }
 }

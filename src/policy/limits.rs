@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
-use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, Route};
+use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RateLimitId};
 use crate::error::Error;
 use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
@@ -49,11 +49,17 @@ impl Limits {
         Self { limits: limits.collect() }
     }
 
-    /// The limits of `route`, or `None` where it has none. What is open on `previous`, the same route before, goes on.
+    /// These limits of a route or of one of its operations, or `None` where there are none. What is open on
+    /// `previous`, the same before, goes on.
     #[must_use]
-    pub fn of(&self, route: &Route, previous: Option<&RouteLimits>) -> Option<RouteLimits> {
-        let rates = route.rate_limits.iter().filter_map(|id| self.limits.get(id.0).cloned());
-        let open = route.concurrency.map(|limit| {
+    pub fn of(
+        &self,
+        rates: &[RateLimitId],
+        concurrency: Option<ConcurrencyLimit>,
+        previous: Option<&RouteLimits>,
+    ) -> Option<RouteLimits> {
+        let rates = rates.iter().filter_map(|id| self.limits.get(id.0).cloned());
+        let open = concurrency.map(|limit| {
             let before = previous.and_then(|previous| previous.open.as_ref());
             (limit, before.map(|(_, open)| Arc::clone(open)).unwrap_or_default())
         });
@@ -78,7 +84,7 @@ impl Limits {
     }
 }
 
-/// The limits of one route. Shared by all workers.
+/// The limits of one route, or of one of its operations. Shared by all workers.
 #[derive(Debug)]
 pub struct RouteLimits {
     rates: Box<[Arc<CountedLimit>]>,
@@ -98,7 +104,7 @@ impl RouteLimits {
     }
 }
 
-/// The limits of one route as one worker uses them.
+/// The limits of one route, or of one of its operations, as one worker uses them.
 #[derive(Debug)]
 pub struct WorkerLimits {
     rates: Vec<Rate>,

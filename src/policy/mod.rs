@@ -3,6 +3,7 @@
 //! this room waits for nothing.
 
 pub mod agent_url;
+mod call_limits;
 pub mod calls;
 mod concurrency;
 pub mod fault;
@@ -14,6 +15,7 @@ mod table;
 
 use crate::config::model::Percentage;
 
+pub use call_limits::{AdmittedCall, CallLimit, CallLimits, OpenCall, WorkerCallLimits};
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::bounded::Count;
 use crate::config::model::{Action, Config, CookieKey, Route};
 use crate::observe::told::Told;
-use crate::policy::{Limits, RouteLimits};
+use crate::policy::{CallLimits, Limits, RouteLimits};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
 
@@ -21,6 +21,8 @@ pub struct RouteRuntime {
     pub paths: PathMappings,
     /// What one client may send, and have open.
     pub limits: Option<RouteLimits>,
+    /// The same for single operations of agents.
+    pub calls: Option<Box<CallLimits>>,
     /// Faults active.
     pub faults: Option<Arc<Count>>,
     /// Mirrored requests under way.
@@ -51,7 +53,12 @@ impl RouteRuntime {
         let limits = previous.and_then(|before| before.limits.as_ref());
         Self {
             paths: PathMappings::of(build.config, settings),
-            limits: build.limits.of(settings, limits),
+            limits: build.limits.of(&settings.rate_limits, settings.concurrency, limits),
+            calls: CallLimits::adopt(
+                &settings.calls,
+                build.limits,
+                previous.and_then(|before| before.calls.as_deref()),
+            ),
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),

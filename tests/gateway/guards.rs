@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Gw, Reply, Speak, full, post, request, with_field};
+use crate::support::{Backend, Body, Gw, Speak, call, full, post, request, says, with_field};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -21,20 +21,12 @@ fn json(path: &str, text: impl Into<String>) -> Request<Body> {
     with_field("content-type", "application/json", post(path, text.into()))
 }
 
-fn call(method: &str, params: &Value) -> Request<Body> {
-    json("/", format!(r#"{{"method":"{method}","params":{params},"id":7,"jsonrpc":"2.0"}}"#))
-}
-
 fn grpc(method: &str, message: &[u8]) -> Request<Body> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let framed = [&[0][..], &length, message].concat();
     let path = format!("/lf.a2a.v1.A2AService/{method}");
     let request = with_field("te", "trailers", request("POST", &path, full(framed)));
     with_field("content-type", "application/grpc", request)
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 async fn refusals(gw: &Gw, reason: &str) -> f64 {
@@ -54,7 +46,7 @@ async fn methods_are_allowed_or_denied_in_every_generation_and_binding() {
             let refused = gw.send(call(method, &json!({ "id": "t" }))).await;
             assert_eq!((refused.status, refused.reason()), (403, "method_denied"), "{settings} {method}");
             let said = says(&refused);
-            assert_eq!((&said["id"], &said["error"]["code"]), (&json!(7), &json!(-32603)));
+            assert_eq!((&said["id"], &said["error"]["code"]), (&json!("call-7"), &json!(-32603)));
             assert_eq!(said["error"]["data"][0]["reason"], "method_denied");
         }
         for path in ["/message:send", "/v1/message:send"] {

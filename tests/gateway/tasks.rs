@@ -1,27 +1,10 @@
 //! Tasks of A2A behind several replicas that share nothing: every later call reaches the replica that holds the task.
 
-use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Backend, Body, Gw, Place, Reply, post, with_field};
+use crate::support::{Agent, Backend, Gw, Place, call, eventually, message, post, says, with_field};
 
 const THREE: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'] } }";
-
-fn call(method: &str, params: &Value) -> Request<Body> {
-    // In the order of the Python SDK: the id comes last.
-    let text = format!(r#"{{"method":"{method}","params":{params},"id":"call-7","jsonrpc":"2.0"}}"#);
-    with_field("content-type", "application/json", post("/", text))
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
-}
-
-fn message(rest: &Value) -> Value {
-    let mut message = json!({ "messageId": "m", "role": "ROLE_USER", "parts": [{ "text": "hello" }] });
-    message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-    json!({ "message": message })
-}
 
 /// The id of a new task.
 async fn begin(gw: &Gw, method: &str) -> String {
@@ -99,6 +82,44 @@ async fn affinity_lives_over_a_reload() {
         let got = says(&gw.send(call("GetTask", &json!({ "id": task }))).await);
         assert_eq!(got["result"]["id"], *task, "{got}");
     }
+}
+
+#[tokio::test]
+async fn tasks_that_go_on_are_counted() {
+    let agents = Agent::three().await;
+    let places: [&dyn Place; 3] = [&agents[0], &agents[1], &agents[2]];
+    let mut gw = Gw::with(THREE, &places).await;
+    let counted = async |gw: &Gw, expected: [usize; 3]| {
+        for (agent, expected) in agents.iter().zip(expected) {
+            let labels = [("cluster", "all"), ("endpoint", &*agent.place())];
+            let counts = async || gw.metric("attache_endpoint_active_tasks", &labels).await == expected as f64;
+            eventually("the tasks of an endpoint are counted", counts).await;
+        }
+        let sum = expected.iter().sum::<usize>() as f64;
+        eventually("the tasks of a cluster are counted", async || {
+            gw.metric("a2a_active_tasks", &[("cluster", "all")]).await == sum
+        })
+        .await;
+    };
+    assert!(!gw.metrics().await.contains("a2a_active_tasks"), "what has no agents is not shown");
+    let mut tasks = Vec::new();
+    for _ in 0..9 {
+        tasks.push(begin(&gw, "SendMessage").await);
+    }
+    counted(&gw, agents.each_ref().map(Agent::tasks)).await;
+    // A task and its context each.
+    eventually("ids are counted", async || gw.metric("attache_affinity_ids", &[]).await == 18.0).await;
+    gw.reload(&format!("{THREE}\nlogging: {{ level: warn }}"), &places).await.unwrap();
+    for task in &tasks {
+        gw.send(call("CancelTask", &json!({ "id": task }))).await;
+    }
+    counted(&gw, [0; 3]).await;
+    // A list names tasks that are over too, and does not say so.
+    let list = says(&gw.send(call("ListTasks", &json!({ "contextId": format!("context-{}", tasks[0]) }))).await);
+    assert_eq!(list["result"]["tasks"][0]["id"], *tasks[0], "{list}");
+    begin(&gw, "SendMessage").await;
+    eventually("a new one is counted", async || gw.metric("attache_affinity_ids", &[]).await == 20.0).await;
+    assert_eq!(gw.metric("a2a_active_tasks", &[]).await, 1.0);
 }
 
 #[tokio::test]

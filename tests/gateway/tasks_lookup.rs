@@ -11,31 +11,16 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    Agent, Backend, Body, Gw, Place, RawBackend, Reply, Speak, full, post, promised, refusing, request, with_field,
-    with_trailers,
+    Agent, Backend, Body, Gw, Place, RawBackend, Speak, call, full, message, post, promised, refusing, request, says,
+    with_field, with_trailers,
 };
 
 const THREE: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'] } }";
-
-fn call(method: &str, params: &Value) -> Request<Body> {
-    let text = format!(r#"{{"method":"{method}","params":{params},"id":"call-7","jsonrpc":"2.0"}}"#);
-    with_field("content-type", "application/json", post("/", text))
-}
 
 fn rest(method: &str, path: &str, body: &Value) -> Request<Body> {
     let text = if method == "GET" { String::new() } else { body.to_string() };
     let request = with_field("a2a-version", "1.0", request(method, path, full(text)));
     with_field("content-type", "application/json", request)
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
-}
-
-fn message(rest: &Value) -> Value {
-    let mut message = json!({ "messageId": "m", "role": "ROLE_USER", "parts": [{ "text": "hello" }] });
-    message.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-    json!({ "message": message })
 }
 
 /// A new task: its id and its context.

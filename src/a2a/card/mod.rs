@@ -12,7 +12,6 @@ mod tag;
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
-use crate::config::model::SignedCards;
 use edit::Edits;
 use scan::{Card, Interface, member};
 
@@ -54,6 +53,17 @@ pub enum Place {
     Whole,
     /// It is the `result` of a JSON-RPC answer.
     Result,
+}
+
+/// What becomes of a signed card that has to change: every change breaks the signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedCards {
+    /// It stays as it is, and leads clients past the gateway.
+    Keep,
+    /// It is changed, and its signatures are taken out.
+    Strip,
+    /// It is refused.
+    Fail,
 }
 
 /// What a card came to.

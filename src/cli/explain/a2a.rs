@@ -1,8 +1,10 @@
 //! What is done for calls of agents, and which of them are refused.
 
 use super::subject::Subject;
+use crate::a2a::Operation;
 use crate::cli::words::{bytes, time};
-use crate::config::model::{A2a, CallName, LargeBodies, Methods, OnLoss, UrlGuard};
+use crate::config::model::{A2a, LargeBodies, OnLoss, UrlGuard};
+use crate::policy::{CallLimit, RouteLimits};
 
 /// How calls are recognised and followed; that they are not, where that was chosen.
 pub(super) fn recognition(subject: &Subject<'_>) -> Vec<String> {
@@ -32,25 +34,41 @@ pub(super) fn recognition(subject: &Subject<'_>) -> Vec<String> {
 pub(super) fn guards(subject: &Subject<'_>) -> Vec<String> {
     match &subject.settings().a2a {
         Some(settings) if !subject.clusters().is_empty() => {
-            vec![format!("guards    {}", facts(settings).join(", "))]
+            let guards = format!("guards    {}", facts(settings).join(", "));
+            let limits = subject.route.calls.iter().flat_map(|limits| limits.each());
+            std::iter::once(guards).chain(limits.map(limit)).collect()
         }
         _ => Vec::new(),
     }
 }
 
+/// What holds for one operation.
+fn limit(limit: &CallLimit) -> String {
+    let open = limit.limits().and_then(RouteLimits::concurrency);
+    let open = open.map(|limit| format!("at a time {} of one client address", limit.max));
+    let all = limit.max_concurrent().map(|max| format!("at a time {max} in all"));
+    let rates = limit.limits().into_iter().flat_map(|limits| limits.rates().map(ToString::to_string));
+    let timeout = limit.timeout().map(|limit| format!("{} in all", time(limit)));
+    let facts: Vec<_> = open.into_iter().chain(all).chain(rates).chain(timeout).collect();
+    format!("method    {}: {}", limit.operation().name(), facts.join(", "))
+}
+
 fn facts(settings: &A2a) -> Vec<String> {
-    let names = |names: &[CallName]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
-    let methods = settings.methods.as_ref().map(|methods| match methods {
-        Methods::Allow(allowed) if allowed.is_empty() => "no method".to_owned(),
-        Methods::Allow(allowed) => format!("only {}", names(allowed)),
-        Methods::Deny(denied) => format!("all but {}", names(denied)),
+    let names = |names: &[Operation]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" ");
+    let methods = settings.methods.iter().flat_map(|methods| {
+        let allowed = methods.allow.as_ref().map(|allowed| match allowed.as_slice() {
+            [] => "no method".to_owned(),
+            allowed => format!("only {}", names(allowed)),
+        });
+        let denied = (!methods.deny.is_empty()).then(|| format!("all but {}", names(&methods.deny)));
+        allowed.into_iter().chain(denied)
     });
     let urls = [("push", &settings.push_urls), ("file", &settings.file_urls)];
     let urls = urls.into_iter().map(|(kind, guard)| match guard {
         None => format!("{kind} URLs unchecked"),
         Some(guard) => format!("{kind} URLs {}", hosts(guard)),
     });
-    methods.into_iter().chain(urls).collect()
+    methods.chain(urls).collect()
 }
 
 fn hosts(guard: &UrlGuard) -> String {

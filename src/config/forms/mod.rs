@@ -5,6 +5,7 @@ pub(in crate::config) mod either;
 mod matches;
 pub(in crate::config) mod names;
 pub(in crate::config) mod numbers;
+pub(in crate::config) mod percentage;
 mod public;
 pub(in crate::config) mod reading;
 mod section;
@@ -22,7 +23,6 @@ use serde::Deserialize;
 use either::{Many, Named, OrOff};
 use reading::schema_of;
 use values::Status;
-use words::Word;
 
 use super::types::{HeaderMatch, ValueMatch};
 
@@ -124,12 +124,6 @@ impl<W: Written<usize>> Written<usize> for OrOff<W> {
 impl<W: Written<u32>> Written<u32> for OrOff<W> {
     fn meaning(self) -> u32 {
         self.on().map(W::meaning).unwrap_or_default()
-    }
-}
-
-impl<T> Written<T> for Word<T> {
-    fn meaning(self) -> T {
-        self.0
     }
 }
 

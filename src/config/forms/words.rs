@@ -11,7 +11,6 @@ use serde_json::json;
 use super::reading::schema_of;
 use crate::config::de::with_hint;
 use crate::config::suggest::{self, fold};
-use crate::config::types::{Scheme, UpstreamProtocol};
 
 /// A closed set of words.
 pub(in crate::config) trait Words: Sized + Clone + 'static {
@@ -86,6 +85,21 @@ macro_rules! words {
 }
 pub(in crate::config) use words;
 
+/// Values that are always written as one of their words.
+macro_rules! word_values {
+    ($($type:ident),+) => {$(
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$crate::config::forms::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
+                    .map(|word| word.0)
+            }
+        }
+
+        $crate::config::forms::reading::schema_of!($type => $crate::config::forms::words::Word<$type>);
+    )+};
+}
+pub(in crate::config) use word_values;
+
 /// Declares a closed set of words: each meaning with its spellings, ours first.
 macro_rules! choice {
     ($(
@@ -117,35 +131,10 @@ macro_rules! choice {
             const NAME: &'static str = stringify!($name);
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$crate::config::forms::words::Word<Self> as serde::Deserialize>::deserialize(deserializer)
-                    .map(|word| word.0)
-            }
-        }
-
-        $crate::config::forms::reading::schema_of!($name => $crate::config::forms::words::Word<$name>);
+        $crate::config::forms::words::word_values!($name);
     )+};
 }
 pub(in crate::config) use choice;
-
-words!(
-    UpstreamProtocol, "UpstreamProtocol",
-    Self::Http1 => ["http/1.1", "http1", "h1"],
-    Self::H2 => ["h2", "http/2", "http2"],
-    Self::H2c => ["h2c"],
-    Self::Auto => ["auto"],
-);
-
-words!(Scheme, "Scheme", Self::Http => ["http"], Self::Https => ["https"]);
-
-/// A named set of response headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Preset {
-    Secure,
-}
-
-words!(Preset, "Preset", Self::Secure => ["secure"]);
 
 /// Pattern of a text in which something is put in.
 pub(in crate::config) const SUBSTITUTED: &str = "[$][{]";

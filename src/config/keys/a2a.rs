@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Bytes, Seconds, section};
-use crate::config::forms::either::OrOff;
-use crate::config::forms::words::choice;
+use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
+use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
 // Each route has this, so what few have is in a box.
@@ -23,8 +22,9 @@ section! {
         max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
         /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
         large_bodies: LargeBodies = pass,
-        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`. Default: all.
-        methods: Option<Methods>; whole,
+        /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
+        /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
+        methods: Option<Box<Methods>> as Boxed<Methods>; whole,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -65,7 +65,7 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
-        chosen || self.methods.is_some() || self.file_urls.is_some()
+        chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 }
 
@@ -77,9 +77,7 @@ choice! {
         /// It is refused.
         Refuse = ["refuse"],
     }
-}
 
-choice! {
     /// What becomes of a call when the endpoint that held its task is gone.
     pub enum OnLoss {
         /// Another endpoint gets it.
@@ -89,14 +87,6 @@ choice! {
     }
 }
 
-choice! {
-    /// What becomes of a signed card that has to change: every change breaks the signatures.
-    pub enum SignedCards {
-        /// It stays as it is, and leads clients past the gateway.
-        Keep = ["keep"],
-        /// It is changed, and its signatures are taken out.
-        Strip = ["strip"],
-        /// It is refused.
-        Fail = ["fail"],
-    }
-}
+words!(SignedCards, "SignedCards", Self::Keep => ["keep"], Self::Strip => ["strip"], Self::Fail => ["fail"]);
+
+word_values!(SignedCards);

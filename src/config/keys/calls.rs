@@ -1,11 +1,19 @@
 //! `routes.X.a2a.methods`, `pushUrls` and `fileUrls`: which calls of agents a route lets through.
 
-use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
-use super::section;
-use crate::config::forms::either::Many;
-use crate::config::forms::reading::{one_of, schema_of};
-use crate::config::forms::words::choice;
+use schemars::json_schema;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::limits::RateLimitUse;
+use super::{Count, Limit, MILLION, Many, OrOff, find, schema_of, section, word_values, words};
+use crate::a2a::Operation;
+use crate::config::de::invalid;
+use crate::config::forms::reading::exactly_one;
+use crate::config::forms::words::{Words as _, spellings};
 use crate::config::types::HostPattern;
 
 section! {
@@ -22,60 +30,134 @@ section! {
     }
 }
 
-/// Which operations of A2A a route lets through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Methods {
-    /// These and no others.
-    Allow(Vec<CallName>),
-    /// All but these.
-    Deny(Vec<CallName>),
+section! {
+    #[derive(PartialEq, Eq)]
+    /// What holds for the calls of one operation, beside what holds for the route.
+    pub(in crate::config) struct MethodPolicy {
+        /// Rate limits: names of shared ones, or limits of its own.
+        rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = [],
+        /// Calls that one client may have open, streams included.
+        max_concurrent_per_client: Option<NonZeroU32> as OrOff<Count<1, MILLION>> = off,
+        /// Calls of all clients together that may be open, streams included.
+        max_concurrent: Option<NonZeroU32> as OrOff<Count<1, MILLION>> = off,
+        /// Total time of a call; for a stream it ends at the response head. Default: the route's, none for calls that
+        /// send a message or get a stream.
+        timeout: Option<Duration> as Limit,
+        /// Refuse it.
+        deny: bool = false,
+    }
 }
 
-one_of! {
-    /// Exactly one of these.
-    MethodsFields [schemars(rename = "Methods")] => Methods {
-        /// Only these operations, and no other call of JSON-RPC.
-        allow: Many<CallName> => |names| Ok(Methods::Allow(names.0)),
-        /// All but these operations.
-        deny: Many<CallName> => |names| Ok(Methods::Deny(names.0)),
+/// What a route does about the operations of A2A.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Methods {
+    /// No others are let through; `None` lets all through.
+    pub allow: Option<Vec<Operation>>,
+    /// These are not let through.
+    pub deny: Vec<Operation>,
+    /// What holds for single operations, by the name they have in the file.
+    pub(in crate::config) each: Vec<(String, Operation, MethodPolicy)>,
+}
+
+impl Methods {
+    /// Whether it may refuse a call, and so has to know each.
+    pub(super) fn is_guard(&self) -> bool {
+        let limits = |policy: &MethodPolicy| {
+            let open = policy.max_concurrent_per_client.or(policy.max_concurrent);
+            open.is_some() || !policy.rate_limit.is_empty()
+        };
+        self.allow.is_some() || !self.deny.is_empty() || self.each.iter().any(|(.., policy)| limits(policy))
+    }
+}
+
+/// A key of `methods`.
+enum MethodKey {
+    Allow,
+    Deny,
+    Each(String, Operation),
+}
+
+impl<'de> Deserialize<'de> for MethodKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        Ok(match key.as_str() {
+            "allow" => Self::Allow,
+            "deny" => Self::Deny,
+            name => {
+                let name = find(name).map_err(de::Error::custom)?;
+                Self::Each(key, name)
+            }
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Methods {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(MethodsFields::deserialize(deserializer)?).map_err(de::Error::custom)
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Methods;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping such as `{ allow: [SendMessage] }`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Methods, A::Error> {
+                let (mut allow, mut deny, mut each) = (None, None, Vec::<(_, Operation, MethodPolicy)>::new());
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        MethodKey::Allow => allow = Some(map.next_value::<Many<Operation>>()?.0),
+                        MethodKey::Deny => deny = Some(map.next_value::<Many<Operation>>()?.0),
+                        MethodKey::Each(key, name) if each.iter().any(|(_, known, _)| *known == name) => {
+                            return Err(invalid(format!("`{key}` is given twice"), "older names mean the same"));
+                        }
+                        MethodKey::Each(key, name) => each.push((key, name, map.next_value()?)),
+                    }
+                }
+                let denied = each.iter().filter(|(.., policy)| policy.deny).map(|(_, name, _)| *name);
+                let denied: Vec<_> = deny.iter().flatten().copied().chain(denied).collect();
+                if allow.is_some() && deny.is_some() || allow.is_none() && deny.is_none() && each.is_empty() {
+                    exactly_one(&["allow", "deny"], [allow.as_ref(), deny.as_ref()]).map_err(de::Error::custom)?;
+                }
+                Ok(Methods { allow, deny: denied, each })
+            }
+        }
+        deserializer.deserialize_map(Keys)
     }
 }
 
-schema_of!(Methods => MethodsFields);
+schema_of!(Methods as "Methods", |generator| {
+    let names = Operation::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+    let (list, each) = (generator.subschema_for::<Many<Operation>>(), generator.subschema_for::<MethodPolicy>());
+    json_schema!({
+        "type": "object",
+        "description": "Which operations are let through, and what holds for single ones, by their names.",
+        "properties": {
+            "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list.clone()] },
+            "deny": { "description": "All but these operations.", "anyOf": [list] },
+        },
+        "propertyNames": { "pattern": format!("^(allow|deny|{})$", spellings(names)) },
+        "additionalProperties": each,
+        "minProperties": 1,
+    })
+});
 
-choice! {
-    /// An operation by its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
-    pub enum CallName {
-        /// Begins or continues work, answered once.
-        SendMessage = ["SendMessage", "message/send", "tasks/send"],
-        /// Begins or continues work, answered by a stream.
-        SendStreamingMessage = ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
-        /// Asks for the state of a task.
-        GetTask = ["GetTask", "tasks/get"],
-        /// Asks for the tasks of the caller or of a context.
-        ListTasks = ["ListTasks", "tasks/list"],
-        /// Ends a task.
-        CancelTask = ["CancelTask", "tasks/cancel"],
-        /// Asks for the further events of a task.
-        SubscribeToTask = ["SubscribeToTask", "tasks/resubscribe"],
-        /// Registers a webhook for a task.
-        CreateTaskPushNotificationConfig =
-            ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
-        /// Asks for one webhook of a task.
-        GetTaskPushNotificationConfig =
-            ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
-        /// Asks for the webhooks of a task.
-        ListTaskPushNotificationConfigs = ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
-        /// Removes a webhook of a task.
-        DeleteTaskPushNotificationConfig = ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
-        /// Asks for the card that only known callers get.
-        GetExtendedAgentCard =
-            ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
-    }
-}
+// By its name in A2A 1.0; the names of JSON-RPC in older generations mean the same.
+words!(
+    Operation, "Operation",
+    Self::SendMessage => ["SendMessage", "message/send", "tasks/send"],
+    Self::SendStreamingMessage => ["SendStreamingMessage", "message/stream", "tasks/sendSubscribe"],
+    Self::GetTask => ["GetTask", "tasks/get"],
+    Self::ListTasks => ["ListTasks", "tasks/list"],
+    Self::CancelTask => ["CancelTask", "tasks/cancel"],
+    Self::SubscribeToTask => ["SubscribeToTask", "tasks/resubscribe"],
+    Self::CreateTaskPushNotificationConfig
+        => ["CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set", "tasks/pushNotification/set"],
+    Self::GetTaskPushNotificationConfig
+        => ["GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get", "tasks/pushNotification/get"],
+    Self::ListTaskPushNotificationConfigs
+        => ["ListTaskPushNotificationConfigs", "tasks/pushNotificationConfig/list"],
+    Self::DeleteTaskPushNotificationConfig
+        => ["DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete"],
+    Self::GetExtendedAgentCard
+        => ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
+);
+
+word_values!(Operation);

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Count, Limit, MILLION, section};
-use crate::config::forms::values::Time;
+use super::{Count, Limit, MILLION, Time, section};
 
 section! {
     #[derive(PartialEq, Eq)]

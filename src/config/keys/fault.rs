@@ -8,12 +8,8 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::{Count, MILLION, Millis, section, written};
+use super::{Count, MILLION, Many, Millis, Named, Network, Percentage, Timestamp, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
-use crate::config::forms::either::{Many, Named};
-use crate::config::forms::timestamp::Timestamp;
-use crate::config::forms::values::{Network, text_value};
-use crate::config::raw::percentage::Percentage;
 use crate::config::types::{HeaderMatch, ValueMatch};
 
 section! {

@@ -6,11 +6,8 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Count, Limit, Written, section, written};
+use super::{Count, Limit, Many, Named, Time, Verb, Written, choice, section, text_value, written};
 use crate::config::de::with_hint;
-use crate::config::forms::either::{Many, Named};
-use crate::config::forms::values::{Time, Verb, text_value};
-use crate::config::forms::words::choice;
 use crate::config::hosts::is_authority;
 use crate::config::text::names::is_secret_name;
 

@@ -13,10 +13,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::wire::{Http2, TcpKeepalive};
-use super::{Bytes, Count, Limit, List, Written, section};
-use crate::config::forms::either::{OrOff, schema_of};
-use crate::config::forms::values::{Bind, Network, Size, Status};
-use crate::config::forms::words::choice;
+use super::{Bind, Bytes, Count, Limit, List, Network, OrOff, Size, Status, Written, choice, schema_of, section};
 use crate::config::types::{HostPattern, PublicUrl};
 
 section! {

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Bytes, Count, Millis, section};
-use crate::config::forms::either::Many;
-use crate::config::forms::values::Verb;
-use crate::config::raw::percentage::Percentage;
+use super::{Bytes, Count, Many, Millis, Percentage, Verb, section};
 use crate::config::types::ClusterId;
 
 section! {

@@ -9,11 +9,9 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{Count, section, written};
+use super::{Bind, Count, Many, Network, OrOff, Time, choice, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
-use crate::config::forms::values::{Bind, Network, Time, bind, text_value};
-use crate::config::forms::words::choice;
-use crate::config::raw::{Many, OrOff};
+use crate::config::forms::values::bind;
 use crate::config::suggest;
 
 section! {

@@ -5,11 +5,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer};
 
-use super::{Count, Limit, MILLION, OUT_OF_RANGE, section, written};
+use super::{Count, Limit, MILLION, OUT_OF_RANGE, OrOff, Share, choice, section, written};
 use crate::config::de::invalid;
-use crate::config::forms::either::OrOff;
-use crate::config::forms::words::choice;
-use crate::config::raw::percentage::Share;
 
 section! {
     #[derive(PartialEq, Eq)]

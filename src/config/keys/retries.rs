@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{ANY, Bytes, Count, Limit, Written, section, written};
+use super::{
+    ANY, Bytes, Count, Limit, Many, OrOff, Percentage, Time, Written, find, section, text_value, words, written,
+};
 use crate::config::de::with_hint;
-use crate::config::forms::either::{Many, OrOff};
-use crate::config::forms::values::{Time, text_value};
-use crate::config::forms::words::{Words, find, words};
-use crate::config::raw::percentage::Percentage;
+use crate::config::forms::words::Words;
 
 section! {
     #[derive(PartialEq, Eq)]

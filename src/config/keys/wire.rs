@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Count, Limit, Seconds, section};
-use crate::config::raw::OrOff;
+use super::{Count, Limit, OrOff, Seconds, section};
 
 section! {
     #[derive(Copy, PartialEq, Eq)]

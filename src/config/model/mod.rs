@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use super::effective::Effective;
 
-pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, SignedCards};
-pub use super::keys::calls::{CallName, Methods, UrlGuard};
+pub use super::forms::percentage::Percentage;
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss};
+pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::cluster::UpstreamProtocol;
 pub use super::keys::fault::{
     AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, StreamFault,
 };
@@ -26,17 +28,16 @@ pub use super::keys::operation::{
 };
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
-pub use super::raw::percentage::Percentage;
-pub use super::raw::route::{Redirect, Streaming};
+pub use super::keys::route::{Redirect, Streaming};
 pub use super::types::{
-    Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
-    HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member, MemberAddress,
-    Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite, Rollout,
-    RouteId, Scheme, Split, Step, Threshold, UpstreamHost, UpstreamProtocol, ValueMatch,
+    Analysis, Authority, BindingPlace, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey,
+    HeaderMatch, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
+    MemberAddress, Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite,
+    Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
-pub use route::{Action, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 

@@ -1,6 +1,7 @@
 //! Routes: what they match and what they do.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::{
     A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
     PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
 };
+use crate::a2a::Operation;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -56,10 +58,36 @@ pub struct Route {
     pub access_log: bool,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
+    /// What holds for single operations of A2A, each once.
+    pub calls: Vec<CallPolicy>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
     /// Copies of requests for another cluster.
     pub mirror: Option<Box<MirrorTo>>,
+}
+
+/// What holds for the calls of one operation, beside what holds for their route.
+#[derive(Clone, Debug)]
+pub struct CallPolicy {
+    /// The operation.
+    pub operation: Operation,
+    /// Rate limits a call must pass, each at most once.
+    pub rate_limits: Vec<RateLimitId>,
+    /// What one client may have open at a time. Default no limit.
+    pub concurrency: Option<ConcurrencyLimit>,
+    /// What all clients together may have open at a time. Default no limit.
+    pub max_concurrent: Option<NonZeroU32>,
+    /// Total time of a call; for a stream it ends at the response head. `None`: as the route says.
+    pub timeout: Option<Duration>,
+}
+
+impl CallPolicy {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let is_limited = self.concurrency.is_some() || self.max_concurrent.is_some();
+        self.rate_limits.is_empty() && !is_limited && self.timeout.is_none()
+    }
 }
 
 impl Route {

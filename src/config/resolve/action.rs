@@ -6,15 +6,15 @@ use http::HeaderValue;
 use super::listener::redirect_status;
 use super::references::References;
 use super::{Scope, split};
+use crate::config::keys::{self, route as raw_route};
 use crate::config::model::{Action, ClusterId, Match, PathMatch, Redirect, Respond};
 use crate::config::node::steps;
-use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
 
 /// What a route does.
 pub(super) fn action(
     name: &str,
-    raw: &raw::Route,
+    raw: &keys::Route,
     matches: &[Match],
     references: &References<'_>,
     scope: &mut Scope<'_>,
@@ -91,7 +91,7 @@ fn is_json(body: &str) -> bool {
 }
 
 /// Whether a route says exactly one thing; reports it otherwise.
-fn does_one_thing(name: &str, raw: &raw::Route, scope: &mut Scope<'_>) -> bool {
+fn does_one_thing(name: &str, raw: &keys::Route, scope: &mut Scope<'_>) -> bool {
     let given = [
         ("cluster", raw.cluster.is_some()),
         ("endpoints", raw.endpoints.is_some()),

@@ -3,9 +3,9 @@
 use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
+use crate::config::keys::route::{Headers, ResponseHeaders};
 use crate::config::model::HeaderChanges;
 use crate::config::node::{Entry, Node, Step, Value, steps};
-use crate::config::raw::route::{Headers, ResponseHeaders};
 use crate::config::report::Diagnostic;
 use crate::config::text::names::is_secret_name;
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use super::Scope;
 use super::listener::{is_secure, redirect_status};
+use crate::config::keys;
 use crate::config::keys::listener::HttpsRedirectTo;
 use crate::config::model::{HostPattern, HttpsRedirect, Listener, ListenerId, Route, Scheme};
 use crate::config::node::steps;
-use crate::config::raw;
 use crate::config::report::Diagnostic;
 
 /// What a redirect may lead to.
 pub(super) struct RedirectTargets<'a> {
-    pub(super) raw: &'a [(String, raw::Listener)],
+    pub(super) raw: &'a [(String, keys::Listener)],
     pub(super) ids: &'a BTreeMap<String, ListenerId>,
     pub(super) routes: &'a [Route],
     /// Whether there are trusted proxies.
@@ -50,7 +50,7 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
 }
 
 /// The public URL of a redirecting listener is the one it leads to.
-fn check_public_url(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) {
+fn check_public_url(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) {
     if let Some(url) = raw.public_url.as_ref().filter(|url| url.scheme() == Scheme::Http) {
         let url = url.to_string();
         let rest = url.strip_prefix("http").unwrap_or_default();
@@ -120,8 +120,8 @@ fn target(
 
 /// The listeners that terminate TLS, with their names. Where there are none: the listeners with a public URL that says
 /// that a proxy in front terminates TLS.
-fn secure(listeners: &[(String, raw::Listener)]) -> Vec<(usize, &str)> {
-    let that = |holds: fn(&raw::Listener) -> bool| {
+fn secure(listeners: &[(String, keys::Listener)]) -> Vec<(usize, &str)> {
+    let that = |holds: fn(&keys::Listener) -> bool| {
         let every = listeners.iter().enumerate();
         every
             .filter(move |(_, (_, raw))| holds(raw))

@@ -9,9 +9,9 @@ use http::Method;
 
 use super::Scope;
 use crate::config::forms::values::verb;
+use crate::config::keys::limits as raw;
 use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
 use crate::config::node::{Step, steps};
-use crate::config::raw::limits as raw;
 use crate::config::report::Diagnostic;
 
 /// The limits found so far.
@@ -34,27 +34,26 @@ impl Found {
         found
     }
 
-    /// Resolves the limits of a route.
-    pub(super) fn of_route(
+    /// Resolves the limits that stand below `at`; `place` says where the one with a number stands.
+    pub(super) fn of_uses(
         &mut self,
-        route: &str,
+        at: &[Step],
+        place: impl Fn(usize) -> LimitScope,
         uses: Vec<raw::RateLimitUse>,
         scope: &mut Scope<'_>,
     ) -> Vec<RateLimitId> {
+        let path = under(at, &["rateLimit"]);
         if uses.len() > MAX_LIMITS {
-            let message = format!("`routes.{route}` has {} rate limits", uses.len());
+            let message = format!("`{}` has {} rate limits", scope.tree.locate(at).path, uses.len());
             let diagnostic = Diagnostic::invalid(message);
             let hint = format!("{MAX_LIMITS} are possible");
-            scope.add_key(&steps!["routes", route, "rateLimit"], diagnostic.hint(hint));
+            scope.add_key(&path, diagnostic.hint(hint));
         }
         let mut ids = Vec::new();
         for (index, used) in uses.into_iter().enumerate() {
-            let at = scope.one_of(&steps!["routes", route, "rateLimit"], index);
+            let at = scope.one_of(&path, index);
             match used {
-                raw::RateLimitUse::Own(raw) => {
-                    let route = route.to_owned();
-                    ids.push(self.add(LimitScope::Route { route, index }, *raw, &at, scope));
-                }
+                raw::RateLimitUse::Own(raw) => ids.push(self.add(place(index), *raw, &at, scope)),
                 raw::RateLimitUse::Shared(name) => match self.shared.get(&name) {
                     None => {
                         let known = self.shared.keys().map(String::as_str);

@@ -46,7 +46,10 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
 
 fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
     for (index, limit) in config.rate_limits.iter().enumerate() {
-        let uses = |route: &Arc<Route>| route.rate_limits.contains(&RateLimitId(index));
+        let uses = |route: &Arc<Route>| {
+            let calls = route.calls.iter().flat_map(|policy| &policy.rate_limits);
+            route.rate_limits.iter().chain(calls).any(|id| *id == RateLimitId(index))
+        };
         if let LimitScope::Shared(name) = &limit.scope
             && !config.routes.iter().any(uses)
         {

@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use http::StatusCode;
 
 use super::{Scope, tls};
+use crate::config::keys;
 use crate::config::model::{HttpVersion, Listener, Scheme};
 use crate::config::node::{Step, steps};
-use crate::config::raw;
 use crate::config::report::Diagnostic;
 
 /// Resolves every listener; redirects are linked later, when the routes are known.
-pub(super) fn resolve(listeners: &[(String, raw::Listener)], scope: &mut Scope<'_>) -> Vec<Listener> {
+pub(super) fn resolve(listeners: &[(String, keys::Listener)], scope: &mut Scope<'_>) -> Vec<Listener> {
     if listeners.is_empty() {
         scope.missing(
             &steps!["listeners"],
@@ -42,9 +42,9 @@ pub(super) fn resolve(listeners: &[(String, raw::Listener)], scope: &mut Scope<'
 
 /// For each listener, whether it does nothing but redirect. Not so one that leads to itself: a trusted proxy in front
 /// ends TLS, and says of some clients that they are on HTTPS already.
-pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool) -> Vec<bool> {
+pub(super) fn only_redirect(listeners: &[(String, keys::Listener)], trusts: bool) -> Vec<bool> {
     let elsewhere = listeners.iter().any(|(_, raw)| is_secure(raw));
-    let only = |(name, raw): &(String, raw::Listener)| match &raw.https_redirect {
+    let only = |(name, raw): &(String, keys::Listener)| match &raw.https_redirect {
         Some(to) => {
             let leads_to_itself = match &to.listener {
                 Some(wanted) => wanted == name,
@@ -58,12 +58,12 @@ pub(super) fn only_redirect(listeners: &[(String, raw::Listener)], trusts: bool)
 }
 
 /// Whether clients reach it over TLS, which the listener or a proxy in front of it terminates.
-pub(super) fn is_secure(raw: &raw::Listener) -> bool {
+pub(super) fn is_secure(raw: &keys::Listener) -> bool {
     let url = raw.public_url.as_ref();
     raw.tls.is_some() || raw.https_redirect.is_none() && url.is_some_and(|url| url.scheme() == Scheme::Https)
 }
 
-fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
+fn one(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Listener {
     if raw.address.is_none() {
         let diagnostic = Diagnostic::lacks(format!("`listeners.{name}` has no address"));
         scope.missing(&steps!["listeners", name], diagnostic.hint("add `address: \"0.0.0.0:8080\"`"));
@@ -86,7 +86,7 @@ fn one(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Listener {
     }
 }
 
-fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
+fn protocols(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
     for (index, version) in raw.protocols.iter().enumerate() {
         if raw.protocols.iter().take(index).any(|other| other == version) {
             let here = steps!["listeners", name, "protocols", index];
@@ -101,7 +101,7 @@ fn protocols(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<Http
     raw.protocols.clone()
 }
 
-fn proxy_protocol(name: &str, raw: &raw::Listener, scope: &mut Scope<'_>) -> Vec<ipnet::IpNet> {
+fn proxy_protocol(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<ipnet::IpNet> {
     let Some(proxy) = &raw.proxy_protocol else {
         return Vec::new();
     };

@@ -3,6 +3,7 @@
 //! used only when no error was found.
 
 mod action;
+mod calls;
 mod circuit_breaker;
 mod cluster;
 mod fault;
@@ -32,9 +33,9 @@ use std::sync::Arc;
 use super::decode::redact;
 use super::environment::Environment;
 use super::forms::Fixed as _;
+use super::keys;
 use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
 use super::node::{Blank, Node, Step, Value, steps};
-use super::raw;
 use super::report::{Diagnostic, Report};
 use super::suggest;
 
@@ -50,7 +51,7 @@ pub(super) struct Scope<'a> {
 }
 
 /// Resolves everything but the hash, which needs what this reads. The result is meaningless when the report has errors.
-pub(super) fn resolve(raw: raw::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
+pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
     let mut scope = Scope { tree, named: named(tree), env, report, names: Vec::new() };
     scope.version(raw.version);
     let mut fixed = BTreeMap::new();

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Scope;
+use crate::config::keys::OrOff;
 use crate::config::model::{Member, MemberAddress, OutlierDetection, Panic};
 use crate::config::node::{Step, steps};
-use crate::config::raw::OrOff;
 use crate::config::report::Diagnostic;
 
 /// Resolves `outlierDetection`; `None` means that nothing is ever ejected.

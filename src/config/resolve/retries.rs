@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Method;
 
 use super::Scope;
+use crate::config::keys::OrOff;
 use crate::config::model::{Match, Retries, RetryOn, RetryPolicy};
 use crate::config::node::{Step, steps};
-use crate::config::raw::OrOff;
 use crate::config::report::Diagnostic;
 
 /// What else of the route matters.

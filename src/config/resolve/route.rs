@@ -2,15 +2,16 @@
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, fault, headers, mirror, retries};
-use crate::config::keys::Written as _;
-use crate::config::model::{Action, HeadLimit, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route};
+use super::{Scope, calls, fault, headers, mirror, retries};
+use crate::config::keys::{self, Written as _, route as raw_route};
+use crate::config::model::{
+    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
+};
 use crate::config::node::{Step, steps};
-use crate::config::raw::{self, route as raw_route};
 use crate::config::report::Diagnostic;
 
 /// Resolves one route.
-pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
+pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
     let matches = matches(name, raw.matches.as_ref(), scope);
     let action = action(name, &raw, &matches, references, scope);
@@ -41,9 +42,15 @@ pub(super) fn resolve(name: &str, raw: raw::Route, references: &mut References<'
         streaming: raw.streaming,
         websocket: raw.websocket,
         max_body_bytes: raw.max_body_bytes.map(|size| size.on().map_or(u64::MAX, |size| size.0)),
-        rate_limits: references.limits.of_route(name, raw.rate_limit, scope),
+        rate_limits: references.limits.of_uses(
+            &steps!["routes", name],
+            |index| LimitScope::Route { route: name.to_owned(), index },
+            raw.rate_limit,
+            scope,
+        ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        calls: calls::resolve(name, raw.a2a.as_ref(), raw.timeout.is_some() && forwards, references.limits, scope),
         a2a: raw.a2a,
         fault: fault::resolve(name, raw.fault, forwards, scope),
         mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),

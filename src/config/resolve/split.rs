@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Scope;
 use super::references::References;
 use crate::config::files::reason;
+use crate::config::keys::split::{self as raw, Unit};
 use crate::config::model::{
     Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
 };
 use crate::config::node::{Step as At, steps};
-use crate::config::raw::split::{self as raw, Unit};
 use crate::config::report::Diagnostic;
 
 /// Resolves a split and its rollout; `None` when nothing could be made of it.

@@ -33,6 +33,15 @@ pub enum LimitScope {
         /// Which of the route's limits, from zero.
         index: usize,
     },
+    /// In a route, for one operation of A2A.
+    Call {
+        /// The route.
+        route: String,
+        /// The name of the operation in A2A 1.0.
+        operation: &'static str,
+        /// Which of the operation's limits, from zero.
+        index: usize,
+    },
 }
 
 impl fmt::Display for LimitScope {
@@ -41,6 +50,8 @@ impl fmt::Display for LimitScope {
             Self::Shared(name) => f.write_str(name),
             Self::Route { route, index: 0 } => write!(f, "routes.{route}"),
             Self::Route { route, index } => write!(f, "routes.{route}[{index}]"),
+            Self::Call { route, operation, index: 0 } => write!(f, "routes.{route}.{operation}"),
+            Self::Call { route, operation, index } => write!(f, "routes.{route}.{operation}[{index}]"),
         }
     }
 }

@@ -21,7 +21,10 @@ impl Bench {
         let loaded = config::parse(&text, "test.yaml", &Environment::process());
         let config = loaded.unwrap_or_else(|report| panic!("{report:?}")).config;
         let limits = Limits::build(&config, previous.map(|previous| &previous.limits));
-        let route = limits.of(&config.routes[0], previous.map(|previous| &previous.route)).unwrap();
+        let route = {
+            let (settings, previous) = (&config.routes[0], previous.map(|previous| &previous.route));
+            limits.of(&settings.rate_limits, settings.concurrency, previous).unwrap()
+        };
         Self { limits, route, metrics: Metrics::new(&[1.0]).unwrap() }
     }
 

@@ -35,6 +35,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         websocket: false,
         max_body_bytes: None,
         rate_limits: Vec::new(),
+        calls: Vec::new(),
         concurrency: None,
         access_log: true,
         a2a: None,

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::forms::{Many, Named, OrOff};
+use super::a2a::A2a;
+use super::fault::Fault;
 use super::limits::RateLimitUse;
-use super::names::OneHost;
+use super::mirror::Mirror;
+use super::retries::Retries;
 use super::split::{Rollout, Split};
-use super::values::{PathText, Size, Status, Verb};
-use super::words::{Preset, Word};
-use crate::config::forms::{Boxed, Count, Limit, List, MILLION, section};
-use crate::config::keys::a2a::A2a;
-use crate::config::keys::fault::Fault;
-use crate::config::keys::mirror::Mirror;
-use crate::config::keys::retries::Retries;
+use super::{
+    Boxed, Count, Limit, List, MILLION, Many, Named, OrOff, PathText, Size, Status, Verb, choice, section, word_values,
+    words,
+};
+use crate::config::forms::names::OneHost;
 use crate::config::types::{
     HeaderMatch, HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch,
 };
@@ -112,7 +112,7 @@ section! {
         /// 301, 302, 303, 307 or 308. Default: 302 for GET and HEAD, 307 for the rest.
         status: Option<StatusCode> as Status,
         /// `http` or `https`.
-        scheme: Option<Scheme> as Word<Scheme>,
+        scheme: Option<Scheme>,
         /// Host.
         host: Option<String> as OneHost,
         /// Port.
@@ -150,7 +150,7 @@ section! {
     pub(in crate::config) struct ResponseHeaders {
         /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What
         /// `set` and `remove` name wins.
-        preset: Option<Preset> as Word<Preset>,
+        preset: Option<Preset>,
         /// Fields taken out.
         remove: Vec<String> as List<String> = [],
         /// Fields replaced.
@@ -159,3 +159,15 @@ section! {
         add: Vec<(String, String)> as Named<String> = {},
     }
 }
+
+choice! {
+    /// A named set of response headers.
+    pub(in crate::config) enum Preset {
+        /// What browsers are told to keep a site safe.
+        Secure = ["secure"],
+    }
+}
+
+words!(Scheme, "Scheme", Self::Http => ["http"], Self::Https => ["https"]);
+
+word_values!(Scheme);

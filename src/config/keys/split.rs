@@ -9,14 +9,12 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::cluster::{HashKey, HashKeyFields};
-use super::forms::{TextOr, text_or};
-use super::timestamp::Timestamp;
-use super::values::{Time, text_value, time};
-use super::words::{self, Word};
+use super::cluster::HashKeyFields;
+use super::{ANY, Count, List, MILLION, Time, Timestamp, find, section, text_or, text_value, word_values, words};
 use crate::config::de::with_hint;
-use crate::config::keys::{ANY, Count, List, MILLION, section, written};
-use crate::config::model::{self, Comparison, Condition, Threshold};
+use crate::config::forms::either::TextOr;
+use crate::config::forms::values::time;
+use crate::config::types::{Comparison, Condition, HashKey, Losing, Measure, OnFailure, Threshold};
 
 /// A list of shares, or a mapping with more.
 #[derive(Clone, Debug, Default)]
@@ -24,13 +22,13 @@ pub(in crate::config) struct Split {
     pub(in crate::config) parts: Vec<Part>,
     pub(in crate::config) listed: bool,
     pub(in crate::config) sticky: Option<Sticky>,
-    pub(in crate::config) chosen_by: Option<model::HashKey>,
+    pub(in crate::config) chosen_by: Option<HashKey>,
 }
 
 /// What keeps a caller with its cluster.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Sticky {
-    pub(in crate::config) key: model::HashKey,
+    pub(in crate::config) key: HashKey,
     pub(in crate::config) key_file: Option<String>,
 }
 
@@ -58,7 +56,7 @@ section! {
         sticky: Option<Sticky>,
         /// `{ header: name }` or `{ cookie: name }` whose value names the cluster, for testers; it reaches a cluster of
         /// weight 0 too. Default: none.
-        chosen_by: Option<model::HashKey> as HashKey,
+        chosen_by: Option<HashKey>,
     }
 
     #[derive()]
@@ -82,9 +80,9 @@ section! {
         /// What the canary is measured by. Default: nothing, the steps follow the clock.
         analysis: Option<Analysis>,
         /// What a failed analysis does: `rollback` or `pause`.
-        on_failure: model::OnFailure as Word<model::OnFailure> = rollback,
+        on_failure: OnFailure = rollback,
         /// What becomes of work that runs on the losing side at the end: `finish` or `cut`.
-        losing: model::Losing as Word<model::Losing> = finish,
+        losing: Losing = finish,
         /// When the first step begins, such as `2026-12-01T08:00:00Z`; gateways with the same moment move in step.
         /// Default: when the rollout is first read.
         start_at: Option<SystemTime> as Timestamp,
@@ -127,7 +125,7 @@ section! {
     /// One number and what it must be.
     pub(in crate::config) struct Metric {
         /// `success-rate`, `latency-p99` or `latency-p95`.
-        name: Option<model::Measure> as Word<model::Measure> [schemars(required)],
+        name: Option<Measure> [schemars(required)],
         /// `>= 0.95`, `<= 0.5s`, or against the other versions: `>= stable - 0.02`, `<= stable * 1.2`.
         success_condition: Option<SuccessCondition> [schemars(required)],
     }
@@ -143,14 +141,14 @@ impl TryFrom<StickyFields> for Sticky {
                 "take `keyFile` out, or write `cookie`",
             ));
         }
-        let HashKey(key) = HashKeyFields { header, cookie }.try_into()?;
+        let key = HashKeyFields { header, cookie }.try_into()?;
         Ok(Self { key, key_file })
     }
 }
 
 text_or!(
     Sticky, StickyFields, "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-    |text| words::find(text).map(|key| Self { key, key_file: None }),
+    |text| find(text).map(|key| Self { key, key_file: None }),
     { "const": "clientIp" }
 );
 
@@ -216,18 +214,18 @@ impl JsonSchema for Pause {
     }
 }
 
-words::words!(
-    model::OnFailure, "OnFailure",
+words!(
+    OnFailure, "OnFailure",
     Self::Rollback => ["rollback"],
     Self::Pause => ["pause"],
 );
-words::words!(
-    model::Losing, "Losing",
+words!(
+    Losing, "Losing",
     Self::Finish => ["finish", "drain"],
     Self::Cut => ["cut", "abort"],
 );
-words::words!(
-    model::Measure, "Measure",
+words!(
+    Measure, "Measure",
     Self::SuccessRate => ["success-rate"],
     Self::LatencyP99 => ["latency-p99", "p99"],
     Self::LatencyP95 => ["latency-p95", "p95"],
@@ -308,9 +306,7 @@ fn number(text: &str) -> Option<(f64, Unit)> {
     }
 }
 
-written! {
-    HashKey => model::HashKey,
-}
+word_values!(OnFailure, Losing, Measure);
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,14 @@
-//! The file's own shape: what serde reads and the schema describes. Every field may be absent, and `null` is the same
-//! as absent; what is required is judged when everything is read, so that one problem does not hide the next. Never
-//! leaves this room: `resolve` turns it into the model.
-
-pub(super) mod cluster;
-pub(super) mod limits;
-pub(super) mod percentage;
-pub(super) mod route;
-pub(super) mod split;
+//! The whole file. Every field may be absent, and `null` is the same as absent; what is required is judged when
+//! everything is read, so that one problem does not hide the next.
 
 use std::num::NonZeroUsize;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::keys::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
-use super::keys::{Count, section};
-
-pub(super) use super::forms::either::{self as forms, Many, Named, OrOff};
-pub(super) use super::forms::{names, timestamp, values, words};
-pub(super) use super::keys::listener::Listener;
-pub(super) use cluster::Cluster;
-pub(super) use route::Route;
+use super::limits::RateLimit;
+use super::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
+use super::{Cluster, Count, Listener, Many, Named, Route, section};
 
 section! {
     #[derive()]
@@ -42,7 +30,7 @@ section! {
         /// Upstreams, by name.
         clusters: Vec<(String, Cluster)> as Named<Cluster> = {},
         /// Rate limits that routes share, by name: every route that names one counts in the same buckets.
-        rate_limits: Vec<(String, limits::RateLimit)> as Named<limits::RateLimit> = {},
+        rate_limits: Vec<(String, RateLimit)> as Named<RateLimit> = {},
         /// Merged under every route and cluster.
         defaults: Option<Defaults>,
         /// Whose word on the client's address is believed.

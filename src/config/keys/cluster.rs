@@ -1,21 +1,21 @@
 //! `clusters.X`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use http::HeaderName;
 
-use super::forms::{Many, Named, OrOff, exactly_one, text_or};
-use super::names::target;
-use super::values::Time;
-use super::words::{self, Word, choice};
+use super::circuit_breaker::CircuitBreaker;
+use super::health::HealthCheck;
+use super::outlier::{OutlierDetection, Panic};
+use super::wire::{Http2, TcpKeepalive};
+use super::{ANY, Count, Limit, MILLION, Many, Named, OrOff, Time, choice, find, one_of, section, text_or, words};
 use crate::config::de::with_hint;
-use crate::config::keys::wire::{Http2, TcpKeepalive};
-use crate::config::keys::{ANY, Count, Limit, MILLION, section};
-use crate::config::model::{self, CircuitBreaker, HealthCheck, OutlierDetection, Panic};
+use crate::config::forms::names::target;
+use crate::config::forms::words::Word;
 use crate::config::suggest;
-use crate::config::types::{LoadBalancer, Member, MemberAddress};
+use crate::config::types::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 section! {
     #[derive()]
@@ -28,7 +28,7 @@ section! {
         /// How an endpoint is chosen.
         load_balancer: LoadBalancer = "least-connection"; whole,
         /// HTTP version: http/1.1, h2, h2c or auto. Default: http/1.1, or auto with TLS.
-        protocol: Option<model::UpstreamProtocol> as Word<model::UpstreamProtocol>,
+        protocol: Option<UpstreamProtocol>,
         /// Connect with TLS; `{}` is enough for a public certificate.
         tls: Option<Tls>,
         /// TCP connect.
@@ -63,6 +63,8 @@ section! {
         dns: Option<MemberAddress> [schemars(required)],
         /// Ask again after. Default: the answer's TTL, 1 to 300 s.
         refresh: Option<Duration> as Time,
+        /// Port for gRPC calls at each address. Default: that of `dns`.
+        grpc: Option<u16> as Count<1, 65_535>,
     }
 
     #[derive()]
@@ -92,6 +94,9 @@ section! {
     pub(in crate::config) struct EndpointFields {
         /// Host or IP address, and port.
         address: Option<MemberAddress> [schemars(required)],
+        /// Where the same replica takes gRPC calls: a port of the same host, or an IP address and port. Load, health
+        /// and tasks are the replica's. Default: `address`.
+        grpc: Option<BindingPlace>,
         /// Share of the load; 0 drains it.
         weight: u32 as Count<0, ANY> = 1 [schemars(range(max = 1_000_000))],
         /// Free labels, such as `zone`.
@@ -102,12 +107,30 @@ section! {
 }
 
 choice! {
+    /// HTTP version towards upstreams.
+    pub enum UpstreamProtocol {
+        /// HTTP/1.1.
+        Http1 = ["http/1.1", "http1", "h1"],
+        /// HTTP/2 over TLS (ALPN must agree).
+        H2 = ["h2", "http/2", "http2"],
+        /// HTTP/2 in the clear, with prior knowledge.
+        H2c = ["h2c"],
+        /// By ALPN over TLS, HTTP/1.1 in the clear.
+        Auto = ["auto"],
+    }
+
     /// Whether the gateway's own zone is preferred.
     pub(in crate::config) enum Zones {
         /// Its endpoints come first.
         Prefer = ["prefer", "prefer-local", "local", "prefer-close"],
         /// It makes no difference.
         Ignore = ["ignore", "off", "any"],
+    }
+}
+
+impl fmt::Display for UpstreamProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Auto { "http/1.1 or h2 by ALPN" } else { self.word() })
     }
 }
 
@@ -118,7 +141,7 @@ const MAX_PRIORITY: u32 = 100;
 impl TryFrom<EndpointFields> for Member {
     type Error = String;
     fn try_from(fields: EndpointFields) -> Result<Self, String> {
-        let EndpointFields { address, weight, labels, priority } = fields;
+        let EndpointFields { address, grpc, weight, labels, priority } = fields;
         let address =
             address.ok_or_else(|| with_hint("an endpoint needs an address", "write `address: \"10.0.0.1:8080\"`"))?;
         if weight > MAX_WEIGHT {
@@ -129,7 +152,11 @@ impl TryFrom<EndpointFields> for Member {
             let hint = format!("0, the first to be used, to {MAX_PRIORITY}");
             return Err(with_hint(format!("the priority {priority} is too large"), hint));
         }
-        Ok(Self { address, weight, priority, labels: labels.into_iter().collect() })
+        if let (MemberAddress::Name { .. }, Some(BindingPlace::Address(own))) = (&address, &grpc) {
+            let hint = format!("write `grpc: {}`", own.port());
+            return Err(with_hint("every address of the name would share this one for gRPC", hint));
+        }
+        Ok(Self { address, weight, priority, labels: labels.into_iter().collect(), grpc })
     }
 }
 
@@ -139,15 +166,16 @@ fn bare_endpoint(text: &str) -> Result<Member, String> {
     EndpointFields { address: Some(target(text)?), ..EndpointFields::default() }.try_into()
 }
 
-/// The long form of a policy.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::config) struct LoadBalancerFields {
-    /// Rendezvous hash on `clientIp`, `{ header: name }` or `{ cookie: name }`.
-    hash: Option<HashKey>,
+section! {
+    #[derive()]
+    /// The long form of a policy.
+    pub(in crate::config) struct LoadBalancerFields {
+        /// Rendezvous hash on `clientIp`, `{ header: name }` or `{ cookie: name }`.
+        hash: Option<HashKey>,
+    }
 }
 
-words::words!(
+words!(
     LoadBalancer, "LoadBalancerPolicy",
     Self::LeastConnection => ["least-connection", "least-connections", "least-conn", "least-request", "least-requests"],
     Self::RoundRobin => ["round-robin", "rr"],
@@ -161,7 +189,7 @@ impl TryFrom<LoadBalancerFields> for LoadBalancer {
         let key = fields
             .hash
             .ok_or_else(|| with_hint("this says nothing", "write `hash: clientIp`, or a policy's name alone"))?;
-        Ok(Self::Hash(key.0))
+        Ok(Self::Hash(key))
     }
 }
 
@@ -172,47 +200,30 @@ text_or!(
             format!("`{text}` needs to say on what"),
             "write `{ hash: clientIp }`, `{ hash: { header: name } }` or `{ hash: { cookie: name } }`",
         )),
-        _ => words::find(text),
+        _ => find(text),
     },
     as Word<LoadBalancer>
 );
 
-/// What a hash keys on.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct HashKey(pub(in crate::config) model::HashKey);
-
-/// Exactly one of these.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub(in crate::config) struct HashKeyFields {
-    /// A request header.
-    pub(in crate::config) header: Option<String>,
-    /// A cookie.
-    pub(in crate::config) cookie: Option<String>,
+one_of! {
+    /// Exactly one of these.
+    HashKeyFields => HashKey {
+        /// A request header.
+        header: String => |name| field(&name).map(HashKey::Header),
+        // A cookie's name is a token (RFC 6265), and so is a header's, but with case.
+        /// A cookie.
+        cookie: String => |name| field(&name).map(|_| HashKey::Cookie(name)),
+    }
 }
 
-impl TryFrom<HashKeyFields> for HashKey {
-    type Error = String;
-    fn try_from(fields: HashKeyFields) -> Result<Self, String> {
-        let legal = |name: &String| http::HeaderName::try_from(name.as_str()).ok();
-        let illegal = |name: &str| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
-        let header = match fields.header {
-            Some(name) => Some(model::HashKey::Header(legal(&name).ok_or_else(|| illegal(&name))?)),
-            None => None,
-        };
-        let cookie = match fields.cookie {
-            // A cookie's name is a token (RFC 6265), and so is a header's, but with case.
-            Some(name) if legal(&name).is_none() => return Err(illegal(&name)),
-            other => other.map(model::HashKey::Cookie),
-        };
-        exactly_one(&["header", "cookie"], [header, cookie]).map(Self)
-    }
+fn field(name: &str) -> Result<HeaderName, String> {
+    let illegal = |_| with_hint(format!("`{name}` is not a legal name"), "letters, digits and `-`");
+    HeaderName::try_from(name).map_err(illegal)
 }
 
 text_or!(
     HashKey, HashKeyFields, "`clientIp`, `{ header: .. }` or `{ cookie: .. }`",
-    |text| words::find(text).map(Self).map_err(|error| {
+    |text| find(text).map_err(|error| {
         if error.contains("did you mean") {
             return error;
         }
@@ -222,7 +233,7 @@ text_or!(
             "write `{ header: x-context-id }`, `{ cookie: session }` or `clientIp`",
         )
     }),
-    as Word<model::HashKey>
+    as Word<HashKey>
 );
 
-words::words!(model::HashKey, "HashWord", Self::ClientIp => ["clientIp", "source-ip"]);
+words!(HashKey, "HashWord", Self::ClientIp => ["clientIp", "source-ip"]);

@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::forms::{Many, Named, text_or};
-use super::values::{text_value, time};
-use super::words::{Word, words};
+use super::{Count, Many, Named, section, text_or, text_value, word_values, words, written};
 use crate::config::de::with_hint;
+use crate::config::forms::values::time;
 use crate::config::forms::words::{SUBSTITUTED, spellings};
-use crate::config::keys::{Count, section, written};
-use crate::config::model::{LimitKey, LimitMode};
 use crate::config::suggest;
 use crate::config::text::names::{CLIENT_IP, EVERYBODY, LIMIT_KEYS};
+use crate::config::types::{LimitKey, LimitMode};
 
 section! {
-    #[derive()]
+    #[derive(PartialEq, Eq)]
     /// A rate limit.
     pub(in crate::config) struct RateLimit {
         /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, or a list
@@ -29,7 +27,7 @@ section! {
         /// What a request counts, by method; 0 is not limited. A method without a cost counts 1.
         cost: Vec<(String, u64)> as Named<u64> = {},
         /// `enforce` refuses, `shadow` only counts in the metrics.
-        mode: LimitMode as Word<LimitMode> = enforce,
+        mode: LimitMode = enforce,
         /// Clients counted one by one; those beyond share a bucket.
         max_keys: usize as Count<1, 10_000_000> = 100000,
         /// Put `RateLimit` and `RateLimit-Policy` into answers.
@@ -39,8 +37,10 @@ section! {
 
 words!(LimitMode, "LimitMode", Self::Enforce => ["enforce", "enforced"], Self::Shadow => ["shadow", "dry-run", "report-only"]);
 
+word_values!(LimitMode);
+
 /// The name of a shared limit, or a limit of the route's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum RateLimitUse {
     Shared(String),
     Own(Box<RateLimit>),

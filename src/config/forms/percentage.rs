@@ -6,10 +6,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::forms::text_or;
-use super::values::text_value;
+use super::reading::{text_or, text_value};
+use super::{Written, written};
 use crate::config::de::with_hint;
-use crate::config::keys::{Written, written};
 
 /// A share, in millionths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,53 @@
+//! What holds for single operations of A2A on a route.
+
+use super::Scope;
+use super::limits::Found;
+use crate::a2a::Operation;
+use crate::config::keys::a2a::A2a;
+use crate::config::model::{CallPolicy, LimitScope};
+use crate::config::node::steps;
+use crate::config::report::Diagnostic;
+
+/// Resolves `a2a.methods` of a route. `has_timeout`: the route limits the time of its exchanges.
+pub(super) fn resolve(
+    route: &str,
+    a2a: Option<&A2a>,
+    has_timeout: bool,
+    limits: &mut Found,
+    scope: &mut Scope<'_>,
+) -> Vec<CallPolicy> {
+    let Some(a2a) = a2a else { return Vec::new() };
+    let each = a2a.methods.iter().flat_map(|methods| methods.each.clone());
+    let mut policies = Vec::new();
+    for (key, operation, policy) in each {
+        let at = steps!["routes", route, "a2a", "methods", key.as_str()];
+        let place = |index| LimitScope::Call { route: route.to_owned(), operation: operation.name(), index };
+        policies.push(CallPolicy {
+            operation,
+            rate_limits: limits.of_uses(&at, place, policy.rate_limit, scope),
+            concurrency: limits.concurrency(policy.max_concurrent_per_client),
+            max_concurrent: policy.max_concurrent,
+            timeout: policy.timeout,
+        });
+    }
+    policies.retain(|policy| !policy.is_empty());
+    if has_timeout && !policies.iter().any(|policy| TAKES_TIME.contains(&policy.operation) && policy.timeout.is_some())
+    {
+        warn_of_timeout(route, scope);
+    }
+    policies
+}
+
+/// A route that is known to lead to agents by what its file says, and whose `timeout` means less than it seems.
+fn warn_of_timeout(route: &str, scope: &mut Scope<'_>) {
+    if !scope.is_given(&steps!["routes", route, "a2a"]) {
+        return;
+    }
+    let message = "calls that send a message or get a stream are not held to the route's `timeout`";
+    let hint = "add `a2a: { methods: { SendMessage: { timeout: 60s } } }` where they should be";
+    scope.add(&steps!["routes", route, "timeout"], Diagnostic::warning("without-effect", message).hint(hint));
+}
+
+/// What agents may take their time for.
+const TAKES_TIME: [Operation; 3] =
+    [Operation::SendMessage, Operation::SendStreamingMessage, Operation::SubscribeToTask];

@@ -41,6 +41,8 @@ pub mod visible;
 
 pub mod pem;
 
+pub mod jose;
+
 // The path.
 
 pub mod listener;

@@ -18,7 +18,7 @@ const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "clus
 
 /// Rooms everybody on the path may import.
 const BASE: &[&str] =
-    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "a2a"];
+    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "jose", "a2a"];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
@@ -29,8 +29,9 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("visible", &[]),
     ("pem", &[]),
-    ("a2a", &[]),
-    ("config", &["error", "visible", "pem", "a2a"]),
+    ("jose", &[]),
+    ("a2a", &["jose"]),
+    ("config", &["error", "visible", "pem", "jose", "a2a"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),

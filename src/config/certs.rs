@@ -107,7 +107,8 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
     Ok(())
 }
 
-fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
+/// The private key that a file holds.
+pub(super) fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
     let bytes = read(path, env, Part::Key)?;
     pem::private_key(&bytes).map_err(|error| unusable(Part::Key, path, &error))
 }

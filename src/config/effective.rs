@@ -379,56 +379,35 @@ mod tests {
 
     #[test]
     fn what_changes_is_said_in_a_few_words() {
-        let route = |rest: &str| format!("  a: {{ cluster: c{rest} }}\nclusters: {{ c: {{ endpoints: ['b:80'] }} }}\n");
-        for (before, after, expected) in [
-            (", timeout: 3s", "", "  ~ routes.a.timeout  3s -> (default)"),
-            ("", ", timeout: off", "  ~ routes.a.timeout  (default) -> off"),
-            (", timeout: null", ", timeout: 1s", "  ~ routes.a.timeout  (default) -> 1s"),
+        let with = |key: &str| format!("  a: {{ cluster: c, {key} }}\nclusters: {{ c: {{ endpoints: ['b:80'] }} }}\n");
+        for (key, before, after, expected) in [
+            ("timeout: %", "null", "1s", "timeout  (default) -> 1s"),
+            ("hosts: [%]", "a.test, b.test", "b.test, c.test", "hosts  a.test removed, c.test added"),
+            ("hosts: [%]", "a.test, b.test", "b.test, a.test", "hosts  another order"),
+            ("requestHeaders: { set: { vary: % } }", "one", "two", "requestHeaders  set vary one -> two"),
+            ("requestHeaders: { set: { x-a: % } }", "one", "two", "requestHeaders  set x-a changed"),
+            ("requestHeaders: { set: { x-token: % } }", "one", "two", "requestHeaders  set x-token changed"),
+            ("requestHeaders: { set: { link: 'https://h/?k=%' } }", "one", "two", "requestHeaders  set link changed"),
+            ("match: { headers: { x-a: % } }", "one", "two", "match  headers x-a changed"),
             (
-                ", hosts: [a.test, b.test]",
-                ", hosts: [b.test, c.test]",
-                "  ~ routes.a.hosts  a.test removed, c.test added",
-            ),
-            (", hosts: [a.test, b.test]", ", hosts: [b.test, a.test]", "  ~ routes.a.hosts  another order"),
-            (
-                ", requestHeaders: { set: { vary: one } }",
-                ", requestHeaders: { set: { vary: two } }",
-                "  ~ routes.a.requestHeaders  set vary one -> two",
-            ),
-            (
-                ", requestHeaders: { set: { x-a: one } }",
-                ", requestHeaders: { set: { x-a: two } }",
-                "  ~ routes.a.requestHeaders  set x-a changed",
+                "match: { query: { 'token:%': x } }",
+                "one",
+                "two",
+                "match  query token:(redacted) (default) -> (redacted), token:(redacted) (redacted) -> (default)",
             ),
             (
-                ", match: { query: { 'token:one': x } }",
-                ", match: { query: { 'token:two': x } }",
-                "  ~ routes.a.match  query token:(redacted) (default) -> (redacted), token:(redacted) (redacted) -> (default)",
-            ),
-            (
-                ", requestHeaders: { set: { x-token: one } }",
-                ", requestHeaders: { set: { x-token: two } }",
-                "  ~ routes.a.requestHeaders  set x-token changed",
-            ),
-            (
-                ", requestHeaders: { set: { link: 'https://h/?k=one' } }",
-                ", requestHeaders: { set: { link: 'https://h/?k=two' } }",
-                "  ~ routes.a.requestHeaders  set link changed",
-            ),
-            (
-                ", match: { headers: { x-a: one } }",
-                ", match: { headers: { x-a: two } }",
-                "  ~ routes.a.match  headers x-a changed",
-            ),
-            (
-                ", streaming: { idleTimeout: 1m }",
-                ", streaming: { idleTimeout: 2m, maxDuration: 1h }",
-                "  ~ routes.a.streaming  idleTimeout 1m -> 2m, maxDuration (default) -> 1h",
+                "streaming: { % }",
+                "idleTimeout: 1m",
+                "idleTimeout: 2m, maxDuration: 1h",
+                "streaming  idleTimeout 1m -> 2m, maxDuration (default) -> 1h",
             ),
         ] {
-            assert_eq!(lines(&route(before), &route(after)), [expected]);
+            let [before, after] = [before, after].map(|value| with(&key.replace('%', value)));
+            assert_eq!(lines(&before, &after), [format!("  ~ routes.a.{expected}")]);
         }
-        assert!(lines(&route(""), &format!("{}# a comment\n", route(""))).is_empty());
+        assert_eq!(lines(&with("timeout: 3s"), &with("")), ["  ~ routes.a.timeout  3s -> (default)"]);
+        assert_eq!(lines(&with(""), &with("timeout: off")), ["  ~ routes.a.timeout  (default) -> off"]);
+        assert!(lines(&with(""), &format!("{}# a comment\n", with(""))).is_empty());
     }
 
     #[test]

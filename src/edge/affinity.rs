@@ -10,6 +10,7 @@ use super::answer_scan::Keeper;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
+use crate::a2a::Operation;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Preference, Progress, Retention, Strength};
 use crate::config::model::{self, OnLoss};
 use crate::error::Error;
@@ -96,7 +97,7 @@ pub(super) fn note_session(
     let key = |id: &HeaderValue| table.key(cluster.scope(), HeldKind::Session, id.as_bytes());
     if let Some(begun) = fields.get(&SESSION).filter(|_| status.is_success()) {
         let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
-        table.learn(key(begun), held, retention(settings), Instant::now());
+        table.learn(key(begun), held, None, retention(settings), Instant::now());
     }
     let over = exchange.request.method == Method::DELETE && status.is_success() || status == StatusCode::NOT_FOUND;
     if let Some(asked) = exchange.destination.session.as_ref().filter(|_| over) {
@@ -112,7 +113,9 @@ pub(super) fn keeper(
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
-    Some(keeper_for(in_flight.handle().endpoint().id, table, route, cluster))
+    let keeper = keeper_for(in_flight.handle().endpoint().id, table, route, cluster);
+    let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
+    Some(Keeper { began, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
@@ -128,8 +131,10 @@ pub(super) fn keeper_for(
         owner,
         retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
+        began: None,
         told: None,
         task: None,
+        ended: None,
     }
 }
 

@@ -19,7 +19,7 @@ pub use call_limits::{AdmittedCall, CallLimit, CallLimits, OpenCall, WorkerCallL
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};
-pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
+pub use limits::{Admitted, Counted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
 
 /// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {

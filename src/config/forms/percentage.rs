@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Written;
 use super::reading::{text_or, text_value};
-use super::{Written, written};
 use crate::config::de::with_hint;
 
 /// A share, in millionths.
@@ -103,11 +103,9 @@ fn read(number: &str) -> Option<Percentage> {
     (millionths <= 1_000_000).then(|| Percentage::millionths(millionths))
 }
 
-/// A whole percentage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Share(pub(in crate::config) u32);
-
-text_value!(Share, share, "a percentage such as `50%`", {
+text_value!(
+    /// A whole percentage.
+    Share(u32), share, "a percentage such as `50%`", {
     "description": "A whole percentage: 50%.",
     "anyOf": [
         { "type": "string", "pattern": "^([0-9]+%?|.*[$][{].*)$" },
@@ -130,8 +128,6 @@ fn share(text: &str) -> Result<Share, String> {
         None => Err(with_hint(format!("`{text}` is not a percentage"), "write `50%`")),
     }
 }
-
-written!(Share => u32);
 
 impl Written<u32> for Percentage {
     fn meaning(self) -> u32 {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Count, MILLION, Many, Millis, Named, Network, Percentage, Timestamp, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
 use crate::config::types::{HeaderMatch, ValueMatch};
+use crate::error::CallError;
 
 section! {
     #[derive()]
@@ -42,7 +43,7 @@ section! {
     }
 
     #[derive()]
-    /// An abort: either `httpStatus` or `grpcStatus`.
+    /// An abort: one of `httpStatus`, `grpcStatus` and `a2aError`.
     pub struct AbortFault {
         /// Share of the requests. Required.
         percentage: Percentage,
@@ -50,6 +51,8 @@ section! {
         http_status: Option<StatusCode> as FailureStatus; one of status,
         /// gRPC code of the answer, by name or number; other requests get the HTTP status that stands for it.
         grpc_status: Option<GrpcStatus>; one of status,
+        /// Error of A2A for recognised calls, by name or code, as an agent would answer it; other requests pass.
+        a2a_error: Option<CallError>; one of status,
         /// Only requests with these header fields; with none of them, all.
         when_header: Vec<HeaderMatch> as Named<ValueMatch> = {},
     }
@@ -92,16 +95,17 @@ pub enum AbortAnswer {
     Http(StatusCode),
     /// This code; for others the status that stands for it.
     Grpc(GrpcStatus),
+    /// This error, and only to a call of an agent.
+    Call(CallError),
 }
 
 impl AbortFault {
     /// The answer.
     #[must_use]
     pub fn answer(&self) -> AbortAnswer {
-        match self.grpc_status {
-            Some(code) => AbortAnswer::Grpc(code),
-            None => AbortAnswer::Http(self.http_status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)),
-        }
+        let http = AbortAnswer::Http(self.http_status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE));
+        let grpc = self.grpc_status.map(AbortAnswer::Grpc);
+        self.a2a_error.map(AbortAnswer::Call).or(grpc).unwrap_or(http)
     }
 }
 
@@ -160,6 +164,21 @@ fn grpc_code(text: &str) -> Result<GrpcStatus, String> {
         with_hint(
             format!("`{shown}` is not the gRPC status of a failure"),
             "write `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a number from 1 to 16",
+        )
+    })
+}
+
+text_value!(CallError, call_error, "an error of A2A such as `TaskNotFound`", {
+    "type": ["string", "integer"],
+    "description": "An error of A2A by name or code: TaskNotFound, -32001."
+});
+
+fn call_error(text: &str) -> Result<CallError, String> {
+    CallError::from_text(text).ok_or_else(|| {
+        let shown: String = text.chars().take(60).collect();
+        with_hint(
+            format!("`{shown}` is no error of A2A"),
+            "write `TaskNotFound`, `InternalError` or a code such as -32001",
         )
     })
 }

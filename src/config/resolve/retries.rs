@@ -155,29 +155,4 @@ mod tests {
         let mixed = retries("retries: { retryOn: [reset, 503] }");
         assert!(mixed.retry_on.has_status(503));
     }
-
-    #[test]
-    fn what_is_probably_not_meant_is_a_warning() {
-        let post = "match: { method: POST }";
-        for (route, said) in [
-            ("timeout: 30s, retries: { attempts: 3, perTryTimeout: 10s }", "4 tries of this length"),
-            ("retries: { retryOn: 5xx, nonIdempotent: 5xx }", "the same POST twice"),
-            ("retries: { nonIdempotent: 'connect-failure,reset' }", "the same POST twice"),
-            (&format!("{post}, retries: {{ retryOn: 5xx }}"), "takes no request that may be repeated"),
-            ("retries: { retryOn: 'unavailable,reset' }", "gRPC calls are POSTs"),
-        ] {
-            let (_, warnings) = parsed(route).expect(route);
-            let expected = warnings.len() == 1 && warnings[0].contains(said);
-            assert!(expected, "{route}: {warnings:?}");
-        }
-        for route in [
-            "timeout: 40s, retries: { attempts: 3, perTryTimeout: 10s }",
-            "retries: { retryOn: 5xx, nonIdempotent: 'connect-failure,refused-stream' }",
-            "retries: { retryOn: 5xx, nonIdempotent: off }",
-            "match: [{ method: POST }, { method: GET }], retries: { retryOn: 5xx }",
-            &format!("{post}, retries: {{ attempts: 1 }}"),
-        ] {
-            assert_eq!(parsed(route).expect(route).1, [""; 0], "{route}");
-        }
-    }
 }

@@ -419,7 +419,15 @@ impl Exchange {
             principal: self.client.identity.principal.as_deref(),
             tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
-            agent: self.call.as_deref().map(|call| outcome.agent_facts(call, request.started)),
+            agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {
+                transport: call.binding.name(),
+                version: call.generation.name(),
+                task: ids.task.or(outcome.told.task.as_deref()),
+                context: ids.context,
+                fault: outcome.agent_fault.map(AgentFault::word),
+                code: outcome.agent_fault.and_then(AgentFault::code),
+                first_event: outcome.told.first_event.map(|at| at.saturating_duration_since(request.started)),
+            }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
             path: request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
@@ -468,20 +476,6 @@ impl Default for Ending {
 }
 
 impl Ending {
-    /// What the record says of a call.
-    fn agent_facts<'a>(&'a self, call: &'a Call, started: Instant) -> AgentFacts<'a> {
-        let ids = call.ids();
-        AgentFacts {
-            transport: call.binding.name(),
-            version: call.generation.name(),
-            task: ids.task.or(self.told.task.as_deref()),
-            context: ids.context,
-            fault: self.agent_fault.map(AgentFault::word),
-            code: self.agent_fault.and_then(AgentFault::code),
-            first_event: self.told.first_event.map(|at| at.saturating_duration_since(started)),
-        }
-    }
-
     /// Whether the agent refused it by a status of HTTP or gRPC.
     fn is_refused_by_agent(&self) -> bool {
         let grpc = self.application.grpc_status().is_some_and(|code| code != 0);

@@ -35,6 +35,8 @@ pub mod observe;
 
 pub mod bounded;
 
+pub mod grpc_status;
+
 pub mod head;
 
 pub mod visible;

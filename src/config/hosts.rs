@@ -19,9 +19,7 @@ pub(super) fn is_name(host: &str) -> bool {
 
 /// Whether this can stand in a `Host` field: a name or an address, perhaps with a port.
 pub(super) fn is_authority(text: &str) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else {
-        return false;
-    };
+    let Ok(authority) = text.parse::<Authority>() else { return false };
     let host = authority.host();
     let after = text.strip_prefix(host);
     // The library accepts user information, an empty port and one that is no number.

@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::falls_on;
 use crate::config::model::{
-    AbortAnswer, AbortFault, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage, StreamFault,
+    AbortAnswer, AbortFault, Disturbance, Fault, FaultByHeader, HeaderMatch, Percentage, StreamFault,
 };
 use crate::error::CallError;
+use crate::grpc_status::GrpcStatus;
 
 /// Asks for a delay.
 pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");

@@ -57,9 +57,7 @@ pub(in crate::config) struct PercentageFields {
 impl TryFrom<PercentageFields> for Percentage {
     type Error = String;
     fn try_from(fields: PercentageFields) -> Result<Self, String> {
-        let Some(value) = fields.value else {
-            return Err(with_hint("this says nothing", "write `10%`"));
-        };
+        let Some(value) = fields.value else { return Err(with_hint("this says nothing", "write `10%`")) };
         let text = format!("{value}");
         read(&text).ok_or_else(|| shape(&text))
     }
@@ -75,9 +73,7 @@ fn percentage(text: &str) -> Result<Percentage, String> {
     if let Some(number) = text.strip_suffix('%') {
         return read(number.trim_end()).ok_or_else(|| shape(text));
     }
-    let Ok(number) = text.parse::<f64>() else {
-        return Err(shape(text));
-    };
+    let Ok(number) = text.parse::<f64>() else { return Err(shape(text)) };
     let whole = number * 100.0;
     Err(with_hint(
         format!("`{text}` has no `%`: it could mean {text} percent or {whole} percent"),

@@ -53,9 +53,7 @@ fn scheme(text: &str) -> Result<(Scheme, &str), String> {
 fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     let ends_address = authority.ends_with(']');
     let parts = authority.rsplit_once(':').filter(|_| !ends_address);
-    let Some((name, port)) = parts else {
-        return Ok((authority, None));
-    };
+    let Some((name, port)) = parts else { return Ok((authority, None)) };
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(number) if is_number && number != 0 => Ok((name, Some(number))),

@@ -1,5 +1,5 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
-//! this room from the raw YAML types; the rest of the gateway reads nothing else.
+//! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod cluster;
 mod limits;
@@ -19,9 +19,7 @@ pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, Signin
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
-pub use super::keys::fault::{
-    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, StreamFault,
-};
+pub use super::keys::fault::{AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, StreamFault};
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
 pub use super::keys::limits::{LimitKey, LimitMode};
 pub use super::keys::listener::{

@@ -23,9 +23,7 @@ pub(super) struct RedirectTargets<'a> {
 /// Fills in where redirecting listeners lead, and which hosts they may redirect to.
 pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
     for (index, (name, raw)) in places.raw.iter().enumerate() {
-        let Some(to) = &raw.https_redirect else {
-            continue;
-        };
+        let Some(to) = &raw.https_redirect else { continue };
         let here = steps!["listeners", name.as_str(), "httpsRedirect"];
         if raw.tls.is_some() {
             let message = format!("`listeners.{name}` terminates TLS and redirects to HTTPS");
@@ -33,9 +31,7 @@ pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], sco
             continue;
         }
         check_public_url(name, raw, scope);
-        let Some(target) = target(ListenerId(index), to, places, scope) else {
-            continue;
-        };
+        let Some(target) = target(ListenerId(index), to, places, scope) else { continue };
         redirect_status(&below(&here, "status"), to.status, scope);
         let (port, url) = match listeners.get(target.0) {
             Some(found) if target.0 != index => (found.address.port(), found.public_url.clone()),

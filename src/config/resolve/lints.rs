@@ -85,9 +85,7 @@ fn uncovered_hosts(config: &Config, scope: &mut Scope<'_>) {
                 let names = scope.names.get(id.0).map(Vec::as_slice).unwrap_or_default();
                 secure && !names.is_empty() && !names.iter().any(|name| covers(name, host))
             };
-            let Some(id) = route.listeners.iter().find(lacks) else {
-                continue;
-            };
+            let Some(id) = route.listeners.iter().find(lacks) else { continue };
             let listener = config.listeners.get(id.0).map(|listener| listener.name.as_str()).unwrap_or_default();
             let message = format!("no certificate of `listeners.{listener}` holds the name `{host}`");
             let at = steps!["routes", route.name.as_str(), "hosts", index];

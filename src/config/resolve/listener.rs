@@ -96,9 +96,7 @@ fn protocols(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<Htt
 }
 
 fn proxy_protocol(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<ipnet::IpNet> {
-    let Some(proxy) = &raw.proxy_protocol else {
-        return Vec::new();
-    };
+    let Some(proxy) = &raw.proxy_protocol else { return Vec::new() };
     if proxy.trusted.is_empty() {
         let message = format!("`listeners.{name}.proxyProtocol` trusts nobody");
         scope.lacks(&steps!["listeners", name, "proxyProtocol"], message, "add `trusted: [10.0.0.0/8]`");

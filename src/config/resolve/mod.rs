@@ -1,4 +1,4 @@
-//! Raw types to the model: every reference resolved, every default filled in, every problem reported at its place. A
+//! Sections to the model: every reference resolved, every default filled in, every problem reported at its place. A
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
@@ -240,9 +240,4 @@ fn sorted<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {
 
 fn ids<T, Id>(entries: &[(String, T)], id: fn(usize) -> Id) -> BTreeMap<String, Id> {
     entries.iter().enumerate().map(|(index, (name, _))| (name.clone(), id(index))).collect()
-}
-
-/// A count as the platform's size; the range was checked.
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

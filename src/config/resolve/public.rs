@@ -34,9 +34,7 @@ fn doubled_prefix(route: &Route, scope: &mut Scope<'_>) {
 
 /// Routes that name hosts are reached under these; the host of a listener's public URL is for those that name none.
 fn unused_host(id: ListenerId, listener: &Listener, config: &Config, scope: &mut Scope<'_>) {
-    let Some(url) = &listener.public_url else {
-        return;
-    };
+    let Some(url) = &listener.public_url else { return };
     let mut routes =
         config.routes.iter().filter(|route| route.listeners.contains(&id) && route.public_url.is_none()).peekable();
     if routes.peek().is_none() || routes.any(|route| is_reached_under(route, url)) {

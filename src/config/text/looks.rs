@@ -216,9 +216,7 @@ fn mask_parameters(text: &str) -> String {
 
 /// Takes `user:password@` out of URLs in `text`.
 pub(in crate::config) fn mask_urls(text: &str) -> String {
-    let Some((before, after)) = text.split_once("://") else {
-        return text.to_owned();
-    };
+    let Some((before, after)) = text.split_once("://") else { return text.to_owned() };
     let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
     let (authority, rest) = after.split_at_checked(end).unwrap_or((after, ""));
     let authority =

@@ -203,7 +203,7 @@ impl Keeper {
                 let is_known = self.retention.is_some() || phase != Phase::Terminal;
                 self.began.filter(|_| !is_known).map(|began| began.elapsed())
             });
-            self.ended = self.ended.or(answer.state().zip(took));
+            self.ended = self.ended.or_else(|| answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
             self.learn(HeldKind::Context, context, Progress::Active, now);

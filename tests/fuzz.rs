@@ -36,11 +36,14 @@ fn every_input_of_the_corpus_passes() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// A little fuzzing without tools, the same in every run. `ATTACHE_FUZZ_ROUNDS` asks for more of it.
+/// A little fuzzing without tools, the same in every run. `ATTACHE_FUZZ_ROUNDS` asks for more of it, and
+/// `ATTACHE_FUZZ_TARGET` for one target alone.
 #[test]
 fn inputs_made_from_the_corpus_pass() {
     let rounds = std::env::var("ATTACHE_FUZZ_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number"));
-    for (name, target) in TARGETS {
+    let only = std::env::var("ATTACHE_FUZZ_TARGET").ok();
+    assert!(only.as_ref().is_none_or(|only| TARGETS.iter().any(|(name, _)| name == only)), "there is no {only:?}");
+    for (name, target) in TARGETS.iter().filter(|(name, _)| only.as_ref().is_none_or(|only| name == only)) {
         let inputs = corpus(name);
         let mut rng = fastrand::Rng::with_seed(1);
         for round in 0..rounds * inputs.len() {

@@ -109,6 +109,7 @@ pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
         StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
         StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
+        StatusCode::UNAUTHORIZED => (16, "UNAUTHENTICATED"),
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE

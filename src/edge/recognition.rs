@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use super::{expectation, fault, guards, own_answer};
-use crate::a2a::{Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
+use crate::a2a::{self, Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
 use crate::config::model::{A2a, LargeBodies, PathMatch};
 use crate::error::{CallRefusal, Error};
@@ -59,16 +59,20 @@ pub(super) async fn recognize(
     Ok(Passage::On)
 }
 
-/// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing.
+/// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing. A body
+/// that has come with its head is taken in any case, so that a connection of HTTP/1 can go on after it.
 pub(super) async fn of_refused(exchange: &mut Exchange) {
     let Some(message) = exchange.message.as_mut().filter(|_| exchange.call.is_none()) else {
         return;
     };
+    // A body that its client offers first stays there: to look at it would be to ask for it.
+    let may_look = !exchange.request.seen.expect;
+    if may_look {
+        message.body_mut().prime().await;
+    }
     let call = match call::of_head(&exchange.request, message.headers(), false) {
         Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
-        // A body that its client offers first stays there: to look at it would be to ask for it.
-        Recognition::Body(candidate) if !candidate.is_coded && !exchange.request.seen.expect => {
-            message.body_mut().prime().await;
+        Recognition::Body(candidate) if !candidate.is_coded && may_look => {
             let mut reader = BodyReader::json_rpc();
             let mut left = READ_OF_REFUSED;
             for piece in message.body().come() {
@@ -78,7 +82,10 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
                     break;
                 }
             }
-            Call::of_body(reader.abandon())
+            let body = reader.abandon();
+            // JSON for no path of REST is JSON-RPC, where the head says that it is A2A and no more has come yet.
+            let is_call = body.operation().is_some() || message.headers().contains_key(&a2a::VERSION);
+            is_call.then(|| Call::of_any_body(body))
         }
         Recognition::Call(_) | Recognition::Body(_) | Recognition::Other => None,
     };

@@ -37,7 +37,10 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if exchange.request.version < Version::HTTP_2 && ends_connection(error) {
+    // Where a body is still to come, hyper closes the connection: a client that is not told so sends its next request
+    // into it.
+    let ends = ends_connection(error) || exchange.request.upload.is_unfinished();
+    if exchange.request.version < Version::HTTP_2 && ends {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -15,6 +15,7 @@ mod restarts;
 mod retries;
 mod sections;
 mod shown;
+mod values;
 mod written;
 
 use std::time::SystemTime;

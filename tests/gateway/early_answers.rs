@@ -116,6 +116,31 @@ async fn rfc9113_8_1_a_client_that_sends_everything_first_gets_the_early_answer(
 }
 
 #[tokio::test]
+async fn rfc9112_9_6_a_refusal_before_the_body_says_that_the_connection_ends() {
+    let gw = Gw::with("routes: { all: { match: { path: { prefix: /a } }, respond: { body: a } } }", &[]).await;
+    let head = "POST /b HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n";
+    // The body is still to come, or would come if it were asked for.
+    for more in ["", "content-type: application/json\r\n", "expect: 100-continue\r\n"] {
+        let mut client = gw.raw().await;
+        client.write(format!("{head}{more}\r\n")).await;
+        let (answer, _) = client.read_message().await;
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("connection: close"), "{more}{answer}");
+    }
+    // What is known of a call that has not come yet is its protocol.
+    let mut client = gw.raw().await;
+    client.write(format!("{head}content-type: application/json\r\na2a-version: 1.0\r\n\r\n")).await;
+    let (answer, body) = client.read_message().await;
+    assert!(answer.starts_with("HTTP/1.1 404") && body.starts_with(r#"{"jsonrpc":"2.0","id":null,"error":"#), "{body}");
+    // A body that came with its head is no reason to end anything.
+    let mut client = gw.raw().await;
+    for _ in 0..3 {
+        client.write(format!("{head}\r\nhello")).await;
+        let (answer, _) = client.read_message().await;
+        assert!(answer.starts_with("HTTP/1.1 404") && !answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_nobody_reads_is_discarded_up_to_a_bound() {
     let gw = Gw::with("routes: { all: { respond: { body: hello } } }", &[]).await;
     let mut sender = connect(gw.address()).await;

@@ -17,9 +17,11 @@ from python_client.affinity_checks import (
 )
 from python_client.caller import Caller, flavours
 from python_client.checks import CHECKS
+from python_client.difference_checks import no_difference, public_places
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
+from python_client.refusal_checks import refusals_are_understood
 from schema_checks import problems
-from world import GUARD_SECONDS, World, world
+from world import GUARD_SECONDS, World, past_the_gateway, world
 
 LOAD_GUARD_SECONDS = 30 * GUARD_SECONDS  # for thousands of calls
 MANY_FAILURES = 12  # each may take its whole guard: what comes after so many fails without being run
@@ -72,6 +74,12 @@ async def python_checks(tally: Tally, here: World) -> None:
                     await check.run(caller, here)
 
             await tally.run(f'{flavour} {check.title}', run)
+        if here.gateway:
+            for title, compare in (
+                ('no answer differs from what it is past the gateway', no_difference),
+                ('refusals of the gateway are errors of the SDK', refusals_are_understood),
+            ):
+                await tally.run(f'{flavour} {title}', lambda compare=compare, flavour=flavour: compare(here, flavour))
 
 
 async def javascript_checks(tally: Tally, here: World, only: str) -> None:
@@ -84,6 +92,9 @@ async def javascript_checks(tally: Tally, here: World, only: str) -> None:
         'only': only,
         'manyFailures': MANY_FAILURES,
     }
+    if here.gateway:
+        past = past_the_gateway(here)
+        plan['past'] = {'steady': vars(past.steady), 'places': public_places(here)}
     environment = {**os.environ, **({'NODE_EXTRA_CA_CERTS': here.ca_file} if here.ca_file else {})}
     process = await asyncio.create_subprocess_exec(
         'node', 'main.mjs', json.dumps(plan),

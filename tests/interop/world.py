@@ -112,22 +112,18 @@ FORGETFUL = 'forgetful'  # the listener that leads to the replicas without affin
 
 
 def configuration(directory: Path, metrics_port: int, listeners: dict[str, int], clusters: dict, secret: str) -> str:
-    """The gateway's configuration: one listener for each agent, two routes on each."""
+    """The gateway's configuration: one listener and route for each agent."""
     tls = {
         'certificates': [{'certFile': str(directory / 'localhost.crt'), 'keyFile': str(directory / 'localhost.key')}]
     }
     routes = {}
     for name in listeners:
         mark = {'listeners': [name], 'requestHeaders': {'set': {'x-gateway': secret}}}
+        if name == 'steady':
+            mark['fault'] = {'byHeader': {'clients': '127.0.0.0/8'}}
         if name == FORGETFUL:
             mark['a2a'] = {'affinity': 'off'}
-        cluster = 'replicas' if name == FORGETFUL else name
-        routes[name] = {**mark, 'match': {'path': {'prefix': '/'}}, 'cluster': cluster}
-        routes[f'{name}-grpc'] = {
-            **mark,
-            'match': {'path': {'prefix': '/lf.a2a.v1.A2AService'}},
-            'cluster': f'{cluster}-grpc',
-        }
+        routes[name] = {**mark, 'cluster': 'replicas' if name == FORGETFUL else name}
     return json.dumps(
         {
             'version': 1,
@@ -143,10 +139,14 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
     )  # JSON is YAML
 
 
-def cluster(agents: list[Agent], kind: str, protocol: str | None = None) -> dict:
-    """A cluster over one port of each agent."""
-    endpoints = [f'127.0.0.1:{agent.ports[kind]}' for agent in agents]
-    return {'endpoints': endpoints, **({'protocol': protocol} if protocol else {})}
+def cluster(agents: list[Agent], suffix: str = '') -> dict:
+    """A cluster of agents, each with its two ports."""
+    return {
+        'endpoints': [
+            {'address': f'127.0.0.1:{agent.ports["http" + suffix]}', 'grpc': agent.ports['grpc' + suffix]}
+            for agent in agents
+        ]
+    }
 
 
 class Gateway:
@@ -223,12 +223,10 @@ async def world(binary: str | None, directory: Path):
             binary = os.path.abspath(binary)
             gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL))
             second = Gateway(binary, 'second-gateway', directory, ('replicas',))
-        named = {name: gateway.ports[name] if binary else None for name in ('steady', 'fragile')}
         starting = [
-            running_agent('steady', named['steady'], secret, log),
-            running_agent('fragile', named['fragile'], secret, log, behind_link=True),
-            # Their cards name their own addresses.
-            *(running_agent(name, None, secret, log) for name in REPLICAS),
+            # Its card names the gateway, since its links are no endpoints of its own; the others name themselves.
+            running_agent('fragile', gateway.ports['fragile'] if binary else None, secret, log, behind_link=True),
+            *(running_agent(name, None, secret, log) for name in ('steady', *REPLICAS)),
         ]
         started = await asyncio.gather(*(stack.enter_async_context(agent) for agent in starting))
         agents = {agent.name: agent for agent in started}
@@ -239,7 +237,7 @@ async def world(binary: str | None, directory: Path):
         certificates(directory)
         clusters = all_clusters(agents)
         gateway.configure(clusters, secret)
-        second.configure({name: clusters[name] for name in ('replicas', 'replicas-grpc')}, secret)
+        second.configure({'replicas': clusters['replicas']}, secret)
         ca_file = str(directory / 'ca.crt')
         try:
             await asyncio.gather(gateway.start(), second.start())
@@ -263,13 +261,17 @@ def all_clusters(agents: dict[str, Agent]) -> dict:
     """The clusters of the gateway."""
     replicas = [agents[name] for name in REPLICAS]
     return {
-        'steady': cluster([agents['steady']], 'http'),
-        'steady-grpc': cluster([agents['steady']], 'grpc', 'h2c'),
-        'fragile': cluster([agents['fragile']], 'httpLink'),
-        'fragile-grpc': cluster([agents['fragile']], 'grpcLink', 'h2c'),
-        'replicas': cluster(replicas, 'http'),
-        'replicas-grpc': cluster(replicas, 'grpc', 'h2c'),
+        'steady': cluster([agents['steady']]),
+        'fragile': cluster([agents['fragile']], 'Link'),
+        'replicas': cluster(replicas),
     }
+
+
+def past_the_gateway(world: World) -> World:
+    """The ports of the steady agent that take calls which did not come through the gateway."""
+    ports = world.agents['steady'].ports
+    entrance = Entrance(f'http://127.0.0.1:{ports["openHttp"]}', f'127.0.0.1:{ports["openGrpc"]}', world.steady.control)
+    return World(entrance, entrance, entrance, world.agents)
 
 
 def direct_world(agents: dict[str, Agent]) -> World:

@@ -148,25 +148,3 @@ impl fmt::Display for Authority<'_> {
         if self.port == self.scheme.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_schemes_own_port_is_left_out() {
-        for (scheme, host, port, prefix, expected) in [
-            (Scheme::Https, "a.example", None, "", "https://a.example"),
-            (Scheme::Https, "a.example", Some(443), "", "https://a.example"),
-            (Scheme::Http, "a.example", Some(443), "", "http://a.example:443"),
-            (Scheme::Https, "[::1]", Some(8443), "/a", "https://[::1]:8443/a"),
-        ] {
-            let url = PublicUrl::new(scheme, host, port, prefix).unwrap();
-            assert_eq!(url.to_string(), expected);
-            let authority = url.authority_value().to_str().unwrap();
-            assert_eq!(format!("{scheme}://{authority}{prefix}"), expected);
-        }
-        assert!(PublicUrl::new(Scheme::Http, "a\nb", None, "").is_none());
-        assert!(PublicUrl::new(Scheme::Http, "a", None, "/\n").is_none());
-    }
-}

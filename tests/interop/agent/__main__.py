@@ -3,6 +3,8 @@
 Takes its settings as one JSON argument, prints its ports as one JSON line once
 every port accepts connections, and ends when its standard input closes, so that
 no agent outlives the suite.
+
+Two ports are not guarded: over them a check asks the same agent past the gateway, to compare the answers.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from a2a.server.routes import (
     create_jsonrpc_routes,
     create_rest_routes,
 )
-from a2a.server.tasks import InMemoryTaskStore
+from a2a.server.tasks import InMemoryPushNotificationConfigStore, InMemoryTaskStore
 from a2a.types import a2a_pb2_grpc
 from a2a.types.a2a_pb2 import (
     AgentCapabilities,
@@ -37,7 +39,7 @@ from agent.link import Link
 from agent.witness import Witness
 
 
-def card(name: str, url: str, grpc_target: str) -> AgentCard:
+def card(name: str, url: str, grpc_target: str, *skills: str) -> AgentCard:
     """A card that names these addresses: those of the gateway, or the agent's own, which the gateway has to map."""
     interfaces = [
         AgentInterface(url=f'{url}/', protocol_binding='JSONRPC', protocol_version='1.0'),
@@ -45,16 +47,16 @@ def card(name: str, url: str, grpc_target: str) -> AgentCard:
         AgentInterface(url=url, protocol_binding='HTTP+JSON', protocol_version='1.0'),
         AgentInterface(url=grpc_target, protocol_binding='GRPC', protocol_version='1.0'),
     ]
-    skill = AgentSkill(id='script', name='script', description='Follows a script.', tags=['test'])
+    capabilities = AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True)
     return AgentCard(
         name=name,
         description='An agent that does what the message says.',
         version='1',
         supported_interfaces=interfaces,
-        capabilities=AgentCapabilities(streaming=True),
+        capabilities=capabilities,
         default_input_modes=['text/plain'],
         default_output_modes=['text/plain'],
-        skills=[skill],
+        skills=[AgentSkill(id=skill, name=skill, description=skill, tags=['test']) for skill in skills],
     )
 
 
@@ -88,14 +90,17 @@ async def main() -> None:
     ledger = Ledger(settings['guardSeconds'])
     guard = CallGuard(ledger, settings['secret'])
 
-    http_socket, control_socket = listening_socket(), listening_socket()
+    http_socket, open_socket, control_socket = listening_socket(), listening_socket(), listening_socket()
     grpc_server = grpc.aio.server(interceptors=[GrpcGuard(guard)])
     grpc_port = grpc_server.add_insecure_port('127.0.0.1:0')
+    open_grpc_server = grpc.aio.server()
     http_link, grpc_link = Link(port_of(http_socket)), Link(grpc_port)
     links = {'http': http_link, 'grpc': grpc_link}
     ports = {
         'http': port_of(http_socket),
         'grpc': grpc_port,
+        'openHttp': port_of(open_socket),
+        'openGrpc': open_grpc_server.add_insecure_port('127.0.0.1:0'),
         'control': port_of(control_socket),
         'httpLink': await http_link.listen(),
         'grpcLink': await grpc_link.listen(),
@@ -104,20 +109,28 @@ async def main() -> None:
     direct = {kind: ports[f'{kind}Link' if settings['behindLink'] else kind] for kind in ('http', 'grpc')}
     url = settings['url'] or f'http://127.0.0.1:{direct["http"]}'
     grpc_target = settings['grpcTarget'] or f'127.0.0.1:{direct["grpc"]}'
-    agent_card = card(settings['name'], url, grpc_target)
-    handler = Witness(ScriptedExecutor(settings['name'], ledger), InMemoryTaskStore(), agent_card)
+    agent_card = card(settings['name'], url, grpc_target, 'script')
+    handler = Witness(
+        ScriptedExecutor(settings['name'], ledger),
+        InMemoryTaskStore(),
+        agent_card,
+        push_config_store=InMemoryPushNotificationConfigStore(),
+        extended_agent_card=card(settings['name'], url, grpc_target, 'script', 'for callers that it knows'),
+    )
     routes = [
         *create_agent_card_routes(agent_card),
         *create_jsonrpc_routes(handler, '/', enable_v0_3_compat=True),
         *create_rest_routes(handler),
     ]
-    a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(handler), grpc_server)
-
-    await grpc_server.start()
+    app = Starlette(routes=routes)
+    for server in (grpc_server, open_grpc_server):
+        a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(handler), server)
+        await server.start()
     print(json.dumps(ports), flush=True)
     await asyncio.wait(
         [
-            asyncio.create_task(serve_http(HttpGuard(Starlette(routes=routes), guard), http_socket)),
+            asyncio.create_task(serve_http(HttpGuard(app, guard), http_socket)),
+            asyncio.create_task(serve_http(app, open_socket)),
             asyncio.create_task(serve_http(control_app(ledger, links, handler), control_socket)),
             asyncio.create_task(stdin_closed()),
         ],

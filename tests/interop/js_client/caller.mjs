@@ -47,6 +47,8 @@ function fetchOf(http, tls) {
 /** A client of one agent, whose every call carries the check's key. */
 export class Caller {
   key = randomUUID();
+  /** More fields of the head. */
+  fields = {};
   #plan;
   #entrance;
   #flavour;
@@ -91,7 +93,11 @@ export class Caller {
       (one) => one.protocolBinding === binding && one.protocolVersion === version,
     );
     if (supportedInterfaces.length !== 1) throw new Error(`the card offers no ${this.#flavour.name}`);
-    return { ...this.card, supportedInterfaces };
+    if (this.#plan.caFile) return { ...this.card, supportedInterfaces };
+    // Past the gateway, which the card may name.
+    const { url, grpc_target: target } = this.#entrance;
+    const urls = { JSONRPC: `${url}/`, 'HTTP+JSON': url, GRPC: target };
+    return { ...this.card, supportedInterfaces: [{ ...supportedInterfaces[0], url: urls[binding] }] };
   }
 
   async close() {
@@ -100,7 +106,7 @@ export class Caller {
   }
 
   #options(signal) {
-    return { serviceParameters: { 'x-check': this.key }, signal };
+    return { serviceParameters: { 'x-check': this.key, ...this.fields }, signal };
   }
 
   #request(script, { atOnce = false, task = '' } = {}) {
@@ -153,6 +159,38 @@ export class Caller {
   /** Cancels a task. */
   cancel(id) {
     return this.#client.cancelTask({ tenant: '', id, metadata: undefined }, this.#options());
+  }
+
+  /** The tasks of a context. */
+  list(contextId) {
+    const request = { tenant: '', contextId, status: 0, pageToken: '', statusTimestampAfter: undefined };
+    return this.#client.listTasks(request, this.#options());
+  }
+
+  /** Asks for notifications about a task. */
+  setPush(taskId, id) {
+    const config = { tenant: '', id, taskId, url: 'https://hooks.example.com/a2a', token: 't', authentication: undefined };
+    return this.#client.createTaskPushNotificationConfig(config, this.#options());
+  }
+
+  /** What is asked for under an id. */
+  getPush(taskId, id) {
+    return this.#client.getTaskPushNotificationConfig({ tenant: '', taskId, id }, this.#options());
+  }
+
+  /** All that is asked for about a task. */
+  listPush(taskId) {
+    return this.#client.listTaskPushNotificationConfig({ tenant: '', taskId, pageSize: 0, pageToken: '' }, this.#options());
+  }
+
+  /** Takes it back. */
+  deletePush(taskId, id) {
+    return this.#client.deleteTaskPushNotificationConfig({ tenant: '', taskId, id }, this.#options());
+  }
+
+  /** The card for callers that the agent knows. */
+  extendedCard() {
+    return this.#client.getExtendedAgentCard({ tenant: '' }, this.#options());
   }
 
   /** Tells the agent, past the gateway, that an event arrived; returns how many it had emitted. */

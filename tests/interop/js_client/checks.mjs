@@ -1,7 +1,9 @@
 // What every flavour of the JavaScript client must see through the gateway.
 
 import assert from 'node:assert/strict';
-import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
+import { A2AError, TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
+import { confirmed } from './confirmed.mjs';
+import { noDifference } from './difference.mjs';
 
 const EVENTS = 10;
 const SUBMITTED = 1;
@@ -19,22 +21,6 @@ function describe({ payload }) {
       return `state ${payload.value.status.state}`;
     default:
       return payload.$case;
-  }
-}
-
-/**
- * Yields events and confirms each up to `last`: the agent emits the next one only then.
- * A gateway that holds an event back would wait for an event that the agent does not send.
- */
-async function* confirmed(caller, events, last) {
-  let number = 0;
-  for await (const event of events) {
-    if (number <= last) {
-      const emitted = await caller.confirm(number);
-      assert.equal(emitted, number, `event ${number} arrived when the agent had already emitted ${emitted}`);
-    }
-    number += 1;
-    yield event;
   }
 }
 
@@ -118,7 +104,26 @@ async function dies(caller, how) {
   assert.deepEqual(seen, ['task', 'event 1', 'event 2', 'event 3']);
 }
 
-/** Title, the agent it is made against, and the check. */
+// The status of HTTP, and that of gRPC.
+const REFUSALS = { 401: 16, 403: 7, 404: 12, 413: 8, 429: 8, 502: 14, 503: 14, 504: 4 };
+const REFUSED = 'a fault was injected on purpose';
+
+/** Every refusal, of a call that reads, one that acts and one that streams, is an error of the SDK that says why. */
+async function refusals(caller, _plan, { binding }) {
+  for (const [status, code] of Object.entries(REFUSALS)) {
+    caller.fields = { 'x-attache-fault-abort': status };
+    for (const call of [() => caller.get('a-task'), () => caller.send('send'), () => caller.stream('stream 1').next()]) {
+      const error = await call().then((answer) => assert.fail(JSON.stringify(answer)), (error) => error);
+      assert.ok(error instanceof A2AError, `${status}: ${error.stack}`);
+      assert.ok(error.message.includes(REFUSED), error.message);
+      if (binding === 'JSONRPC') assert.equal(error.data[0].reason, 'fault_injected');
+      if (binding === 'HTTP+JSON') assert.equal(error.statusCode, Number(status));
+      if (binding === 'GRPC') assert.ok(error.message.includes(`: ${code} `), error.message);
+    }
+  }
+}
+
+/** Title, the agent it is made against, and the check, which gets the client, the plan and the flavour. */
 export const CHECKS = [
   ['card names the gateway', 'steady', card],
   ['send', 'steady', send],
@@ -130,4 +135,10 @@ export const CHECKS = [
   ['TaskNotFound and TaskNotCancelable arrive as such', 'steady', errors],
   ['agent dies mid-stream (fin): an error, not an end', 'fragile', (caller) => dies(caller, 'fin')],
   ['agent dies mid-stream (rst): an error, not an end', 'fragile', (caller) => dies(caller, 'rst')],
+];
+
+/** Those that need a gateway. */
+export const GATEWAY_CHECKS = [
+  ['refusals of the gateway are errors of the SDK', 'steady', refusals],
+  ['no answer differs from what it is past the gateway', 'steady', noDifference],
 ];

@@ -7,8 +7,9 @@ import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import { Caller, flavours } from './caller.mjs';
 
 const { caFile, count } = JSON.parse(process.argv[2]);
-const lanes = flavours({ caFile }).map((flavour, index, all) => ({
-  flavour,
+const all = flavours({ caFile });
+const lanes = all.map((_flavour, index) => ({
+  index,
   count: Math.floor(count / all.length) + (index < count % all.length ? 1 : 0),
   tasks: [],
 }));
@@ -21,14 +22,14 @@ async function begin(open) {
   return { id: value.payload.value.id, leave: () => abort.abort() };
 }
 
-/** New tasks. The streams of every other one stay open until all are made, as those of working agents do. */
+/** New tasks. Two of three are made by streams that stay open until all are made, as those of working agents do. */
 async function create(count, next, key) {
   const tasks = [];
   const leaving = [];
   for (let number = 0; number < count; number += 1) {
     const caller = next();
     caller.renew();
-    if (number % 2) {
+    if (number % 3 === 2) {
       tasks.push((await caller.send('ask', { atOnce: true })).id);
     } else {
       const { id, leave } = await begin((signal) => caller.stream(`ask ${key}`, signal));
@@ -65,13 +66,15 @@ async function lost(caller, operation, task) {
   }
 }
 
-/** One flavour: its calls follow one another, and entrances are taken in turn. */
-async function run(lane, { operation, entrances, key }) {
+/** One flavour at a time for the tasks of a lane, whose calls follow one another. Entrances are taken in turn. */
+async function run(lane, turn, { operation, entrances, key }) {
+  // What one flavour has made, the next one asks for.
+  const flavour = all[(lane.index + turn) % all.length];
   const callers = await Promise.all(
-    entrances.map((entrance) => Caller.open({ caFile, entrance }, 'entrance', lane.flavour)),
+    entrances.map((entrance) => Caller.open({ caFile, entrance }, 'entrance', flavour)),
   );
-  let turn = 0;
-  const next = () => callers[turn++ % callers.length];
+  let calls = 0;
+  const next = () => callers[calls++ % callers.length];
   try {
     if (operation === 'create') {
       lane.tasks = await create(lane.count, next, key);
@@ -81,15 +84,17 @@ async function run(lane, { operation, entrances, key }) {
     for (const task of lane.tasks) sum += await lost(next(), operation, task);
     return sum;
   } catch (error) {
-    throw new Error(`${lane.flavour.name}: ${error?.stack ?? error}`);
+    throw new Error(`${flavour.name}: ${error?.stack ?? error}`);
   } finally {
     await Promise.all(callers.map((caller) => caller.close()));
   }
 }
 
+let turn = 0;
 for await (const line of createInterface({ input: process.stdin })) {
   try {
-    const sums = await Promise.all(lanes.map((lane) => run(lane, JSON.parse(line))));
+    turn += 1;
+    const sums = await Promise.all(lanes.map((lane) => run(lane, turn, JSON.parse(line))));
     const answer = { tasks: lanes.flatMap((lane) => lane.tasks), lost: sums.reduce((one, other) => one + other) };
     console.log(JSON.stringify(answer));
   } catch (error) {

@@ -1,5 +1,6 @@
 """The official Python SDK's client in one flavour: HTTP version, binding, protocol version."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ from a2a.helpers import new_text_message
 from a2a.types.a2a_pb2 import (
     AgentCard,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
+    ListTaskPushNotificationConfigsResponse,
+    ListTasksRequest,
+    ListTasksResponse,
     Role,
     SendMessageRequest,
     StreamResponse,
     SubscribeToTaskRequest,
     Task,
+    TaskPushNotificationConfig,
 )
 
 from world import GUARD_SECONDS, Entrance, World
@@ -70,8 +79,14 @@ class Caller:
         self._entrance = entrance
         self._flavour = flavour
         self.renew()
+        self.fields: dict[str, str] = {}  # more of the head
         self.card: AgentCard | None = None
         self.last_response: httpx.Response | None = None
+
+    @property
+    def version(self) -> str:
+        """The version of A2A."""
+        return self._flavour.version
 
     def renew(self) -> None:
         """Takes another key, which is also the id of the next message."""
@@ -100,6 +115,10 @@ class Caller:
         await self._streaming.close()
         await self.http.aclose()
 
+    def asked_id(self) -> object:
+        """The id of the last call of JSON-RPC."""
+        return json.loads(self.last_response.request.content)['id']
+
     async def _keep(self, response: httpx.Response) -> None:
         self.last_response = response
 
@@ -124,6 +143,10 @@ class Caller:
             == (self._flavour.binding, self._flavour.version)
         )
         assert len(card.supported_interfaces) == 1, f'the card offers no {self._flavour}'
+        if self._world.direct:  # past the gateway, which the card may name
+            entrance = self._entrance
+            urls = {'JSONRPC': f'{entrance.url}/', 'HTTP+JSON': entrance.url, 'GRPC': entrance.grpc_target}
+            card.supported_interfaces[0].url = urls[self._flavour.binding]
         return card
 
     def _grpc_channel(self, target: str) -> grpc.aio.Channel:
@@ -134,7 +157,7 @@ class Caller:
         return grpc.aio.secure_channel(target, credentials)
 
     def _context(self) -> ClientCallContext:
-        return ClientCallContext(service_parameters={'x-check': self.key}, timeout=NO_HURRY)
+        return ClientCallContext(service_parameters={'x-check': self.key, **self.fields}, timeout=NO_HURRY)
 
     def _request(self, script: str, *, at_once: bool = False, task: str | None = None) -> SendMessageRequest:
         message = new_text_message(script, role=Role.ROLE_USER, task_id=task)
@@ -166,6 +189,35 @@ class Caller:
     async def cancel(self, task_id: str) -> Task:
         """Cancels a task."""
         return await self._blocking.cancel_task(CancelTaskRequest(id=task_id), context=self._context())
+
+    async def list(self, context_id: str) -> ListTasksResponse:
+        """The tasks of a context."""
+        request = ListTasksRequest(context_id=context_id)
+        return await self._blocking.list_tasks(request, context=self._context())
+
+    async def set_push(self, task_id: str, config_id: str) -> TaskPushNotificationConfig:
+        """Asks for notifications about a task."""
+        config = TaskPushNotificationConfig(task_id=task_id, id=config_id, url='https://hooks.example.com/a2a', token='t')
+        return await self._blocking.create_task_push_notification_config(config, context=self._context())
+
+    async def get_push(self, task_id: str, config_id: str) -> TaskPushNotificationConfig:
+        """What is asked for under an id."""
+        request = GetTaskPushNotificationConfigRequest(task_id=task_id, id=config_id)
+        return await self._blocking.get_task_push_notification_config(request, context=self._context())
+
+    async def list_push(self, task_id: str) -> ListTaskPushNotificationConfigsResponse:
+        """All that is asked for about a task."""
+        request = ListTaskPushNotificationConfigsRequest(task_id=task_id)
+        return await self._blocking.list_task_push_notification_configs(request, context=self._context())
+
+    async def delete_push(self, task_id: str, config_id: str) -> None:
+        """Takes it back."""
+        request = DeleteTaskPushNotificationConfigRequest(task_id=task_id, id=config_id)
+        await self._blocking.delete_task_push_notification_config(request, context=self._context())
+
+    async def extended_card(self) -> AgentCard:
+        """The card for callers that the agent knows."""
+        return await self._blocking.get_extended_agent_card(GetExtendedAgentCardRequest(), context=self._context())
 
     async def confirm(self, event: int) -> int:
         """Tells the agent, past the gateway, that an event arrived; returns how many it had emitted."""

@@ -22,9 +22,11 @@ class Load:
         for index in range(count % len(self._flavours)):
             self._counts[index] += 1
         self._tasks: list[list[str]] = [[] for _ in self._flavours]
+        self._turn = 0
 
     async def perform(self, operation: str, entrances: list[Entrance], key: str) -> dict:
         """Does it with every task: says which tasks there are, and how many calls were answered TaskNotFound."""
+        self._turn += 1  # what one flavour has made, the next one asks for
         lanes = [self._lane(index, operation, entrances, key) for index in range(len(self._flavours))]
         lost = sum(await asyncio.gather(*lanes))
         return {'tasks': [*itertools.chain(*self._tasks)], 'lost': lost}
@@ -33,9 +35,10 @@ class Load:
         """Nothing is open between operations."""
 
     async def _lane(self, index: int, operation: str, entrances: list[Entrance], key: str) -> int:
-        """One flavour: its calls follow one another."""
+        """One flavour at a time for the tasks of a lane, whose calls follow one another."""
+        flavour = self._flavours[(index + self._turn) % len(self._flavours)]
         async with AsyncExitStack() as stack:
-            open_callers = (Caller(self._world, entrance, self._flavours[index]) for entrance in entrances)
+            open_callers = (Caller(self._world, entrance, flavour) for entrance in entrances)
             callers = itertools.cycle([await stack.enter_async_context(caller) for caller in open_callers])
             if operation == 'create':
                 self._tasks[index] = await create(self._counts[index], callers, stack, key)
@@ -44,12 +47,12 @@ class Load:
 
 
 async def create(count: int, callers, stack: AsyncExitStack, key: str) -> list[str]:
-    """New tasks. The streams of every other one stay open until all are made, as those of working agents do."""
+    """New tasks. Two of three are made by streams that stay open until all are made, as those of working agents do."""
     tasks = []
     for number in range(count):
         caller = next(callers)
         caller.renew()
-        if number % 2:
+        if number % 3 == 2:
             tasks.append((await caller.send('ask', at_once=True)).id)
         else:
             events = caller.stream(f'ask {key}')

@@ -1,4 +1,5 @@
-//! What several rooms read from the head of a request: its cookies, fields that count once, and the word that its method is counted under.
+//! What several rooms read from the head of a request: its cookies, fields that count once, and the word that its
+//! method is counted under.
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -23,9 +23,10 @@ pub struct Outcome {
 }
 
 /// How far a try came, and how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     /// A response head came; what comes after it is not known.
+    #[default]
     Head,
     /// The answer came to its end, or its client left after the head.
     Complete,

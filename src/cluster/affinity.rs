@@ -141,8 +141,8 @@ impl Affinity {
     }
 
     /// An agent has said that it holds this. `began` is when the call was made that may have begun it. Where this is
-    /// the first that is heard of the end of a task, it is said how long the task went on; not of one that was never
-    /// heard of and that this call did not begin.
+    /// the first news of the end of a task, it is said how long the task went on; not of one that was never heard of
+    /// and that this call did not begin.
     pub fn learn(
         &self,
         key: HeldKey,

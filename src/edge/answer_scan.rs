@@ -173,8 +173,8 @@ impl AnswerScan {
     }
 
     /// The task that the answer was about.
-    pub(super) fn take_task(&mut self) -> Option<Box<str>> {
-        self.keeper.task.take()
+    pub(super) fn task(&self) -> Option<&str> {
+        self.keeper.task.as_deref()
     }
 }
 

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
 use super::injected::{Injected, blamed};
-use super::told::{self, CallStream, Told};
+use super::told::{self, CallStream};
 use super::worker::Worker;
 use super::worker_route::WorkerRoute;
 use crate::a2a::Operation;
@@ -57,7 +57,7 @@ pub(super) struct Exchange {
 }
 
 /// How it goes and ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ending {
     pub(super) status: u16,
     pub(super) upstream_status: Option<u16>,
@@ -67,8 +67,6 @@ pub(super) struct Ending {
     pub(super) application: Application,
     /// How the call of an agent failed inside its answer.
     pub(super) agent_fault: Option<AgentFault>,
-    /// What the agent's answer told of a task.
-    pub(super) told: Told,
     time_to_head: Option<Duration>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
@@ -83,7 +81,7 @@ pub(super) struct Ending {
     pub(super) single: bool,
     end: End,
     /// How far it came. With it and `upstream_status` it is what became of the whole exchange.
-    pub(super) transport: Transport,
+    transport: Transport,
 }
 
 /// What is given back when it ends.
@@ -105,15 +103,16 @@ pub(super) struct Guards {
     pub(super) sample: Option<RolloutSample>,
     stream: Option<GaugeGuard>,
     /// The same by what was asked of an agent.
-    pub(super) call_stream: Option<Box<CallStream>>,
+    call_stream: Option<Box<CallStream>>,
     requests: Option<GaugeGuard>,
     _underway: Underway,
 }
 
 /// How it ended for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum End {
     /// Not over; dropped like this, the client left or we cut it.
+    #[default]
     Open,
     /// To the last byte.
     Complete,
@@ -188,7 +187,7 @@ impl Exchange {
         if self.guards.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() + 1);
         }
-        self.guards.call_stream = CallStream::of(self).map(Box::new);
+        self.guards.call_stream = CallStream::of(self.call.as_deref(), self.route.handles.as_ref());
     }
 
     /// Whether what came was a stream; of gRPC that is known when the second message comes.
@@ -233,10 +232,9 @@ impl Exchange {
 
     /// What the answer of an agent said, now that it is whole.
     fn read_to_the_end(&mut self) {
-        let Some(mut scan) = self.scan.take() else { return };
+        let Some(scan) = &mut self.scan else { return };
         let said = scan.end(self.operation.is_some_and(Operation::is_streaming));
         self.outcome.agent_fault = said;
-        self.outcome.told = Told::by(&mut scan);
         if let (Some(fault), Application::Silent) = (said, self.outcome.application) {
             self.outcome.application = Application::Agent(fault);
         }
@@ -340,10 +338,6 @@ impl Exchange {
             };
             self.failed(&error);
         }
-        if let Some(mut scan) = self.scan.take() {
-            // It did not come to its end.
-            self.outcome.told = Told::by(&mut scan);
-        }
         let now = Instant::now();
         self.report(now);
         let (flags, reason) = self.flags();
@@ -358,7 +352,7 @@ impl Exchange {
             self.worker.count_tenant(|| self.tenant(), self.outcome.status);
             if let Some(call) = self.finished_call() {
                 handles.called(call, duration);
-                told::count(self, handles);
+                self.count_answer(handles);
             }
             if self.is_stream() {
                 handles.ends().stream_duration.get().observe(duration);
@@ -374,6 +368,23 @@ impl Exchange {
         {
             sink.record(&self.record(flags, reason, duration));
         }
+    }
+
+    /// Counts what the answer of an agent told, and how its stream went.
+    fn count_answer(&self, handles: &RouteHandles) {
+        if let (Some(call), Some(scan)) = (self.call.as_deref(), self.scan.as_deref()) {
+            told::count_tasks(call, scan, handles);
+        }
+        if let Some(stream) = &self.guards.call_stream {
+            let is_cut = self.outcome.agent_fault == Some(AgentFault::Truncated);
+            stream.ended(self.first_event(), is_cut || self.outcome.transport == Transport::BrokenOff);
+        }
+    }
+
+    /// How long the first event of the answer took.
+    fn first_event(&self) -> Option<Duration> {
+        let at = self.scan.as_deref()?.first_event()?;
+        Some(at.saturating_duration_since(self.request.started))
     }
 
     /// The call of an agent in the words of metrics.
@@ -410,6 +421,7 @@ impl Exchange {
 
     fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> AccessRecord<'_> {
         let (request, outcome, handles) = (&self.request, &self.outcome, self.route.handles.as_ref());
+        let scan = self.scan.as_deref();
         let authority = without_userinfo(request.asked());
         AccessRecord {
             time: request.time,
@@ -422,11 +434,11 @@ impl Exchange {
             agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {
                 transport: call.binding.name(),
                 version: call.generation.name(),
-                task: ids.task.or(outcome.told.task.as_deref()),
+                task: ids.task.or_else(|| scan?.task()),
                 context: ids.context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
-                first_event: outcome.told.first_event.map(|at| at.saturating_duration_since(request.started)),
+                first_event: self.first_event(),
             }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
@@ -449,28 +461,6 @@ impl Exchange {
             upstream_status: outcome.upstream_status,
             grpc_status: outcome.application.grpc_status(),
             upstream_error: self.attempts.failure.as_deref(),
-        }
-    }
-}
-
-impl Default for Ending {
-    fn default() -> Self {
-        Self {
-            status: 0,
-            upstream_status: None,
-            grpc: false,
-            application: Application::Silent,
-            agent_fault: None,
-            told: Told::default(),
-            time_to_head: None,
-            endpoint_time: Duration::ZERO,
-            gaps: Duration::ZERO,
-            paused: None,
-            left_waiting: false,
-            sent: 0,
-            single: false,
-            end: End::Open,
-            transport: Transport::Head,
         }
     }
 }

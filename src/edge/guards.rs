@@ -38,7 +38,7 @@ fn admit(
     };
     // What is said of the operation says more than what is said of the route.
     if let Some(headers) = rate_limit_headers {
-        exchange.reply.rate_limit_headers = Some(Box::new(headers));
+        exchange.reply.rate_limit_headers = Some(headers);
     }
     exchange.guards.open_call =
         admitted.inspect_err(|error| route.handles.agent().calls_refused.count(error.reason()))?;

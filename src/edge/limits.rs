@@ -16,7 +16,7 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
         Ok(Admitted { open, rate_limit_headers, counted }) => {
             exchange.guards.open = open;
             exchange.guards.counted = counted;
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            exchange.reply.rate_limit_headers = rate_limit_headers;
             Ok(Passage::On)
         }
         Err(refused) => Err(refuse(exchange, refused)),
@@ -29,10 +29,10 @@ pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let Some(limits) = route.limits.as_ref().filter(|limits| limits.wait_for_calls()) else {
         return Ok(Passage::On);
     };
-    let before = exchange.reply.rate_limit_headers.take().map(|before| *before);
+    let before = exchange.reply.rate_limit_headers.take();
     match limits.admit_call(&caller(exchange)?, exchange.guards.counted, before) {
         Ok(rate_limit_headers) => {
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            exchange.reply.rate_limit_headers = rate_limit_headers;
             Ok(Passage::On)
         }
         Err(refused) => Err(refuse(exchange, refused)),
@@ -40,19 +40,18 @@ pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
 }
 
 fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
-    exchange.reply.rate_limit_headers = refused.rate_limit_headers.map(Box::new);
+    exchange.reply.rate_limit_headers = refused.rate_limit_headers;
     refused.error
 }
 
-/// What is known of whoever sent it.
+/// Who sends it, as limits tell clients apart.
 pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
-    let caller = Caller {
+    Ok(Caller {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
         principal: exchange.client.identity.principal.as_deref(),
         tenant: exchange.tenant(),
         operation: exchange.operation,
-    };
-    Ok(caller)
+    })
 }

@@ -59,8 +59,8 @@ pub(super) async fn recognize(
     Ok(Passage::On)
 }
 
-/// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing. A body
-/// that has come with its head is taken in any case, so that a connection of HTTP/1 can go on after it.
+/// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing.
+/// A body that has come with its head is taken in any case, so that a connection of HTTP/1 can go on after it.
 pub(super) async fn of_refused(exchange: &mut Exchange) {
     let Some(message) = exchange.message.as_mut().filter(|_| exchange.call.is_none()) else {
         return;

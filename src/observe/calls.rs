@@ -1,12 +1,11 @@
 //! Calls of agents in the words of metrics, and the series of a route for them.
 
-use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::agent_series::{AgentSeries, CallStreams};
 use super::catalogue::{AgentHandles, CardHandles};
-use super::handles::{GaugeGuard, RouteHandles, RouteShared};
-use super::series::{Counter, Gauge, Histogram};
+use super::handles::{RouteHandles, RouteShared};
 use crate::a2a::{Binding, Generation, Operation};
 
 /// A call of an agent, in the words of metrics.
@@ -60,41 +59,6 @@ impl CallEnd {
     }
 }
 
-/// Series of a route that leads to agents.
-#[derive(Debug, Default)]
-pub(super) struct AgentSeries {
-    bodies: OnceCell<AgentHandles>,
-    cards: OnceCell<CardHandles>,
-    /// Sorted by key, as the finished requests; a few for each route.
-    calls: RefCell<Vec<(u32, (Counter, Histogram))>>,
-    /// By operation and binding: six at most.
-    streams: RefCell<Vec<((Operation, Binding), Rc<CallStreams>)>>,
-    /// By the word of a state: four at most.
-    ends: RefCell<Vec<(&'static str, (Counter, Histogram))>>,
-}
-
-/// Series of the calls of one operation and binding that are answered by streams.
-#[derive(Debug)]
-pub struct CallStreams {
-    open: Gauge,
-    /// Time to the first event.
-    pub first_event: Histogram,
-    truncated: Counter,
-}
-
-impl CallStreams {
-    /// Counts a stream as open until the guard is dropped.
-    #[must_use]
-    pub fn opened(&self) -> GaugeGuard {
-        GaugeGuard::of(&self.open)
-    }
-
-    /// Counts a stream that ended before its task did, or broke off.
-    pub fn truncated(&self) {
-        self.truncated.inc();
-    }
-}
-
 /// For its calls of agents.
 impl RouteHandles {
     /// Counts a call of an agent that is over.
@@ -119,17 +83,18 @@ impl RouteHandles {
     #[must_use]
     pub fn call_stream(&self, operation: Operation, binding: Binding) -> Rc<CallStreams> {
         let mut known = self.agents().streams.borrow_mut();
-        if let Some((_, streams)) = known.iter().find(|(key, _)| *key == (operation, binding)) {
+        if let Some(streams) = known.iter().find(|streams| streams.of == (operation, binding)) {
             return Rc::clone(streams);
         }
         let RouteShared { metrics, route, .. } = &*self.shared;
         let (method, transport) = (operation.name(), binding.name());
         let streams = Rc::new(CallStreams {
+            of: (operation, binding),
             open: metrics.agent_streams(route, method, transport),
             first_event: metrics.first_event(route, method, transport),
             truncated: metrics.truncated_streams(route, method, transport),
         });
-        known.push(((operation, binding), Rc::clone(&streams)));
+        known.push(Rc::clone(&streams));
         streams
     }
 

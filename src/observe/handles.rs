@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::calls::AgentSeries;
-pub use super::calls::CallStreams;
+use super::agent_series::AgentSeries;
+pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
     AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles,
     ListenerHandles, MirrorHandles, RateLimitHandles,

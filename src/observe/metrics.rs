@@ -173,6 +173,22 @@ mod tests {
         Exposition::parse(&metrics.render().unwrap())
     }
 
+    /// Puts something into every family about calls of agents.
+    fn calls_of_agents(route: &RouteHandles) {
+        route.agent().unread.count("too_long");
+        route.agent().calls_refused.count("batch");
+        route.agent().lookups.count("found");
+        let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
+        let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
+        route.called(call, Duration::from_millis(50));
+        let stream = route.call_stream(Operation::SubscribeToTask, Binding::Grpc);
+        stream.first_event.observe(Duration::from_millis(5));
+        drop(GaugeGuard::of(&stream.open));
+        stream.truncated.inc();
+        route.agent().tasks_begun.get().inc();
+        route.task_ended("completed", Duration::from_secs(2));
+    }
+
     /// Puts something into every family.
     fn everything(metrics: &Arc<Metrics>) -> ListedEndpoint {
         let route = RouteHandles::new(Arc::clone(metrics), "agents", "v1");
@@ -185,18 +201,7 @@ mod tests {
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
-        route.agent().unread.count("too_long");
-        route.agent().calls_refused.count("batch");
-        route.agent().lookups.count("found");
-        let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
-        let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
-        route.called(call, Duration::from_millis(50));
-        let stream = route.call_stream(Operation::SubscribeToTask, Binding::Grpc);
-        stream.first_event.observe(Duration::from_millis(5));
-        drop(stream.opened());
-        stream.truncated();
-        route.agent().tasks_begun.get().inc();
-        route.task_ended("completed", Duration::from_secs(2));
+        calls_of_agents(&route);
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();
@@ -312,7 +317,7 @@ mod tests {
         assert!(!text.contains("\"agents\"") && !text.contains("\"edge\"") && !text.contains("\"web\""), "{text}");
         assert_eq!(scrape(&metrics).value("attache_requests_in_flight", &[("route", "kept")]), Some(1.0));
         assert!(!text.contains("attache_attempts_total"), "{text}");
-        assert!(!text.contains("_health"), "{text}");
+        assert!(!text.contains("attache_health") && !text.contains("a2a_agent_health"), "{text}");
         assert!(!text.contains("\"v1\""), "a cluster is in no series: {text}");
         assert!(!text.contains("attache_rollout_phase"), "{text}");
     }

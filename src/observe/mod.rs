@@ -1,6 +1,7 @@
 //! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it only
 //! records what happened.
 
+mod agent_series;
 pub mod aliases;
 pub mod calls;
 pub mod catalogue;

@@ -101,7 +101,7 @@ pub struct AdmittedCall {
     /// Counts it as open until it is dropped.
     pub open: Option<Box<OpenCall>>,
     /// What its answer says about the limits.
-    pub rate_limit_headers: Option<RateLimitHeaders>,
+    pub rate_limit_headers: Option<Box<RateLimitHeaders>>,
 }
 
 /// An open call of one operation.

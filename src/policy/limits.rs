@@ -152,7 +152,7 @@ pub struct Admitted {
     /// Counts it as open until it is dropped.
     pub open: Option<Open>,
     /// What its answer says about the limits.
-    pub rate_limit_headers: Option<RateLimitHeaders>,
+    pub rate_limit_headers: Option<Box<RateLimitHeaders>>,
     /// Which of the route's rate limits have counted it.
     pub counted: Counted,
 }
@@ -182,7 +182,7 @@ pub struct Refused {
     /// Why.
     pub error: Error,
     /// What its answer says about the limits.
-    pub rate_limit_headers: Option<RateLimitHeaders>,
+    pub rate_limit_headers: Option<Box<RateLimitHeaders>>,
 }
 
 /// How a client stands with the limit that leaves it the least: fields for its answer
@@ -198,7 +198,7 @@ pub struct RateLimitHeaders {
 
 impl RateLimitHeaders {
     /// Those of the limit that leaves less.
-    fn tighter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+    fn tighter(one: Option<Box<Self>>, other: Option<Box<Self>>) -> Option<Box<Self>> {
         match (one, other) {
             (Some(one), Some(other)) if other.is_tighter_than(&one) => Some(other),
             (one, other) => one.or(other),
@@ -271,8 +271,8 @@ impl WorkerLimits {
         &self,
         caller: &Caller<'_>,
         counted: Counted,
-        before: Option<RateLimitHeaders>,
-    ) -> Result<Option<RateLimitHeaders>, Refused> {
+        before: Option<Box<RateLimitHeaders>>,
+    ) -> Result<Option<Box<RateLimitHeaders>>, Refused> {
         let (headers, _) = self.ask(When::CallKnown, caller, counted)?;
         Ok(RateLimitHeaders::tighter(before, headers))
     }
@@ -283,7 +283,7 @@ impl WorkerLimits {
         when: When,
         caller: &Caller<'_>,
         counted: Counted,
-    ) -> Result<(Option<RateLimitHeaders>, Counted), Refused> {
+    ) -> Result<(Option<Box<RateLimitHeaders>>, Counted), Refused> {
         let mut tally = Tally { counted, ..Tally::default() };
         for (at, rate) in self.rates.iter().enumerate().filter(|(_, rate)| rate.when == when) {
             if rate.take(caller, &mut tally) {
@@ -368,7 +368,7 @@ impl Rate {
         priced.map_or(1, |(_, cost)| *cost)
     }
 
-    fn rate_limit_headers(&self, remaining: u32, reset: Duration) -> Option<RateLimitHeaders> {
+    fn rate_limit_headers(&self, remaining: u32, reset: Duration) -> Option<Box<RateLimitHeaders>> {
         if !self.headers {
             return None;
         }
@@ -378,7 +378,7 @@ impl Rate {
         state.extend_from_slice(b";t=");
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
         let (policy, interval) = (self.policy.clone(), self.limiter().buckets().quota.interval());
-        Some(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval })
+        Some(Box::new(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval }))
     }
 }
 

@@ -178,12 +178,13 @@ async fn rules_and_dashboards_for_agents_find_their_names() {
     .await;
     let finish = message(&json!({ "parts": [{ "text": "finish" }] }));
     assert_eq!(gw.send(call("SendMessage", &finish)).await.status, 200);
+    assert_eq!(gw.send(call("SendMessage", &message(&json!({})))).await.status, 200);
     assert_eq!(
         gw.send(with_field("content-type", "application/json", post("/dead/message:send", "{}"))).await.status,
         502
     );
     assert_eq!(gw.get("/.well-known/agent-card.json").await.status, 200);
-    gw.records(3).await;
+    gw.records(4).await;
     let missing = async || {
         let scrape = gw.metrics().await;
         let is_there = |(name, labels): &&(&str, &[_])| scrape.lines().any(|line| is_of(line, name, labels));
@@ -202,7 +203,8 @@ async fn rules_and_dashboards_for_agents_find_their_names() {
         &gw,
         &[
             ("http_requests_total", &[("code", "502")], 1.0),
-            ("active_workflows", &[], 0.0),
+            ("active_workflows", &[], 1.0),
+            ("a2a_requests_total", &[("outcome", "unreadable")], 0.0),
             ("a2a_agent_health", &[("agent_id", "agents")], 1.0),
             ("a2a_agent_availability", &[("agent_id", "agents")], 100.0),
         ],

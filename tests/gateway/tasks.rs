@@ -101,7 +101,7 @@ async fn tasks_that_go_on_are_counted() {
         })
         .await;
     };
-    assert!(!gw.metrics().await.contains("a2a_active_tasks"), "what has no agents is not shown");
+    assert!(!gw.metrics().await.contains("\na2a_active_tasks"), "what has no agents is not shown");
     let mut tasks = Vec::new();
     for _ in 0..9 {
         tasks.push(begin(&gw, "SendMessage").await);

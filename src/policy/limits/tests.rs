@@ -56,7 +56,7 @@ fn passed(route: &WorkerLimits, times: u32) -> u32 {
     asked.map(u32::from).sum()
 }
 
-fn fields(rate_limit_headers: Option<RateLimitHeaders>) -> (String, String) {
+fn fields(rate_limit_headers: Option<Box<RateLimitHeaders>>) -> (String, String) {
     let mut headers = HeaderMap::new();
     if let Some(rate_limit_headers) = rate_limit_headers {
         rate_limit_headers.tell(&mut headers);

@@ -40,7 +40,7 @@ pub(super) struct Decoder<P> {
     /// How many bytes of the whole message are read.
     at: u64,
     /// The open messages of interest, the whole one first: where they are, which fields they had, where they end.
-    frames: [Option<(P, u64, u64)>; MAX_FRAMES],
+    frames: [Option<(P, u32, u64)>; MAX_FRAMES],
     open: usize,
     /// The field under way.
     place: Option<(P, Shape)>,
@@ -168,7 +168,7 @@ impl<P: Place> Decoder<P> {
         }
     }
 
-    fn frame(&self) -> Option<(P, u64, u64)> {
+    fn frame(&self) -> Option<(P, u32, u64)> {
         self.frames.get(self.open.checked_sub(1)?).copied().flatten()
     }
 

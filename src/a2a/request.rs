@@ -380,7 +380,7 @@ impl Spot {
 }
 
 impl Place for Spot {
-    fn bit(self) -> u64 {
+    fn bit(self) -> u32 {
         1 << self as u32
     }
 }

@@ -1,5 +1,7 @@
 //! Short texts in one allocation: a call has half a dozen ids, and each would otherwise have memory of its own.
 
+use std::num::NonZeroU16;
+
 /// The texts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Texts(String);
@@ -8,7 +10,8 @@ pub(super) struct Texts(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     start: u16,
-    end: u16,
+    /// One more than the end, so that no span is all zeros.
+    after: NonZeroU16,
 }
 
 /// Room for the ids of an ordinary call.
@@ -17,14 +20,19 @@ const FIRST: usize = 192;
 impl Texts {
     /// Keeps a text, given in parts. `None` when there is no room; callers keep far less.
     pub(super) fn push(&mut self, parts: &[&str]) -> Option<Span> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let start = u16::try_from(self.0.len()).ok()?;
-        let end = u16::try_from(self.0.len() + length).ok()?;
+        let before = self.0.len();
+        let start = u16::try_from(before).ok()?;
         if self.0.capacity() == 0 {
-            self.0.reserve(FIRST.max(length));
+            self.0.reserve(FIRST);
         }
-        self.0.extend(parts.iter().copied());
-        Some(Span { start, end })
+        for part in parts {
+            self.0.push_str(part);
+        }
+        let after = u16::try_from(self.0.len() + 1).ok().and_then(NonZeroU16::new);
+        if after.is_none() {
+            self.0.truncate(before);
+        }
+        Some(Span { start, after: after? })
     }
 
     /// Forgets all of them and keeps the memory.
@@ -34,7 +42,7 @@ impl Texts {
 
     /// One of the texts.
     pub(super) fn get(&self, span: Span) -> Option<&str> {
-        self.0.get(usize::from(span.start)..usize::from(span.end))
+        self.0.get(usize::from(span.start)..usize::from(span.after.get() - 1))
     }
 }
 

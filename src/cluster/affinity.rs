@@ -139,9 +139,8 @@ impl Affinity {
             return None;
         }
         let limit = millis(retention.of(entry.held.progress));
-        // Written anew only now and then.
-        if entry.expires - now < limit - limit / 8 {
-            entry.expires = now + limit;
+        if is_due(entry.expires, now, limit) {
+            entry.expires = now.saturating_add(limit);
             self.entries.insert(key.0, entry);
         }
         Some(entry.held.owner)
@@ -158,14 +157,20 @@ impl Affinity {
         retention: Retention,
         now: Instant,
     ) -> Option<Duration> {
+        let (at, limit) = (self.millis(now), millis(retention.of(held.progress)));
+        let known = self.entries.get(&key.0).filter(|entry| entry.expires > at);
+        // Most answers say what is known: to look takes no lock that keeps others out.
+        if known.is_some_and(|entry| entry.held == held && !is_due(entry.expires, at, limit)) {
+            return None;
+        }
         let is_over = held.progress == Progress::Ended;
         let lock =
             || self.ends.get((key.0 % 16) as usize).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
         let _turn = if is_over { lock() } else { None };
-        let at = self.millis(now);
-        let before = self.entries.peek(&key.0).filter(|entry| entry.expires > at);
+        // Another may have told of the end since.
+        let before = if is_over { self.entries.peek(&key.0).filter(|entry| entry.expires > at) } else { known };
         let begun = before.map(|entry| entry.begun).or_else(|| Some(self.millis(began?)));
-        let expires = at + millis(retention.of(held.progress));
+        let expires = at.saturating_add(limit);
         self.entries.insert(key.0, Entry { held, expires, begun: begun.unwrap_or(at) });
         let goes_on = before.is_none_or(|entry| entry.held.progress != Progress::Ended);
         let took = begun.map(|begun| Duration::from_millis(at.saturating_sub(begun)));
@@ -238,6 +243,11 @@ impl Retention {
     }
 }
 
+/// Whether an entry that is remembered for `limit` is to be written anew: that is done only now and then.
+const fn is_due(expires: u64, now: u64, limit: u64) -> bool {
+    expires.saturating_sub(now) < limit - limit / 8
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -301,6 +311,23 @@ mod tests {
         assert_eq!((fixture.owner("a", 99), fixture.owner("c", 0)), (Some(one), None));
         assert_eq!((fixture.owner("b", 100), fixture.owner("a", 190)), (None, Some(one)));
         assert_eq!(fixture.owner("a", 290), None);
+    }
+
+    #[test]
+    fn what_is_said_again_is_written_only_when_it_is_new_or_due() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        for (again, owner, asked, expected) in
+            [(5, one, 100, None), (50, one, 149, Some(one)), (5, two, 104, Some(two)), (50, two, 150, None)]
+        {
+            fixture.table.forget(fixture.key("a"));
+            fixture.learn("a", one, Progress::Active, 0);
+            fixture.learn("a", owner, Progress::Active, again);
+            assert_eq!(fixture.owner("a", asked), expected, "said by {owner:?} at {again}, asked at {asked}");
+        }
+        fixture.learn("a", one, Progress::Active, 200);
+        fixture.learn("a", one, Progress::Ended, 201);
+        fixture.learn("a", one, Progress::Ended, 202);
+        assert_eq!(fixture.owner("a", 211), None);
     }
 
     #[test]

@@ -196,8 +196,9 @@ impl Keeper {
     /// Writes down what an answer says, where it is new.
     pub(super) fn keep(&mut self, answer: &Answer) {
         if answer.kind() == Kind::Tasks {
+            let now = Instant::now();
             for task in answer.tasks() {
-                self.learn(HeldKind::Task, task, Progress::Unknown);
+                self.learn(HeldKind::Task, task, Progress::Unknown, now);
             }
             return;
         }
@@ -207,9 +208,10 @@ impl Keeper {
         }
         self.told = Some(phase);
         let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
+        let now = Instant::now();
         if let Some(task) = answer.task() {
             self.task.get_or_insert_with(|| task.into());
-            let took = self.learn(HeldKind::Task, task, progress);
+            let took = self.learn(HeldKind::Task, task, progress, now);
             // Where the route follows no tasks, only what ends with the call that began it is known to end once.
             let took = took.or_else(|| {
                 let is_known = self.retention.is_some() || phase != Phase::Terminal;
@@ -218,17 +220,17 @@ impl Keeper {
             self.ended = self.ended.or_else(|| answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
-            self.learn(HeldKind::Context, context, Progress::Active);
+            self.learn(HeldKind::Context, context, Progress::Active, now);
         }
     }
 
     /// Who holds it; how long it went on, if it is a task of whose end this is the first news.
-    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) -> Option<Duration> {
+    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress, now: Instant) -> Option<Duration> {
         if !self.is_agent.load(Relaxed) {
             self.is_agent.store(true, Relaxed);
         }
         let retention = self.retention?;
-        let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
+        let key = self.table.key(self.scope, kind, id.as_bytes());
         let endpoint = self.owner.endpoint();
         if progress == Progress::Unknown {
             self.table.hear_of(key, kind, endpoint.id, retention, now);
@@ -288,3 +290,15 @@ fn is_json(fields: &HeaderMap) -> bool {
 
 /// JSON-RPC's code for a failure of the agent itself.
 const INTERNAL: i32 = -32603;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_costs_in_memory_is_small() {
+        // The allocator is slow with what is larger than a kilobyte.
+        assert!(size_of::<AnswerScan>() <= 1024, "{}", size_of::<AnswerScan>());
+        assert!(size_of::<Call>() <= 512, "{}", size_of::<Call>());
+    }
+}

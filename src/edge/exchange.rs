@@ -451,11 +451,11 @@ impl Exchange {
             principal: self.client.identity.principal.as_deref(),
             tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
-            agent: self.call.as_deref().map(|call| AgentFacts {
+            agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {
                 transport: call.binding.name(),
                 version: call.generation.name(),
-                task: call.ids().task.or_else(|| scan?.task()),
-                context: call.ids().context,
+                task: ids.task.or_else(|| scan?.task()),
+                context: ids.context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
                 continued: outcome.continued,

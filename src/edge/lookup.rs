@@ -193,7 +193,7 @@ impl Place {
             let mut keeper = affinity::keeper_for(Rc::clone(&self.worker_endpoint), table, route, &self.cluster);
             keeper.keep(answer);
             if let Subject::Context(context) = question.subject {
-                keeper.learn(HeldKind::Context, context, Progress::Active);
+                keeper.learn(HeldKind::Context, context, Progress::Active, Instant::now());
             }
         });
         // A refusal need not have a body that says more, and in gRPC it has none.

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use super::{expectation, fault, guards, own_answer};
-use crate::a2a::{self, Binding, Body, BodyReader, GrpcRequestReader, Operation, Recognition};
+use crate::a2a::{self, Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
 use crate::config::model::{A2a, LargeBodies, PathMatch};
 use crate::error::{CallRefusal, Error};
@@ -27,27 +27,27 @@ pub(super) async fn recognize(
     };
     // A guard that somebody chose says that it is one, before an agent has answered.
     let is_agent = settings.is_strict() || route.is_agent.load(Relaxed);
-    let reader = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
+    let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
             let call = Call::of_head(&head, base(own_answer::matched(exchange, route)));
-            let (reader, is_coded) = (of_call(&call), head.is_coded);
+            let (wanted, is_coded) = (of_call(&call), head.is_coded);
             exchange.operation = call.operation;
             exchange.call = Some(Box::new(call));
-            if is_coded && reader.is_some() {
+            if is_coded && wanted.is_some() {
                 unread(route, settings, "coded", CallRefusal::Unread)?;
             }
-            reader.filter(|_| !is_coded)
+            wanted.filter(|_| !is_coded)
         }
         Recognition::Body(candidate) if candidate.is_coded => {
             unread(route, settings, "coded", CallRefusal::Unread)?;
             None
         }
-        Recognition::Body(_) => Some(Reader::Json { reader: BodyReader::json_rpc(), to_the_end: is_agent }),
+        Recognition::Body(_) => Some(Wanted::JsonRpc { to_the_end: is_agent }),
     };
-    if let Some(reader) = reader {
-        let body = Box::pin(read(exchange, entry, route, settings, reader)).await?;
+    if let Some(wanted) = wanted {
+        let body = Box::pin(read(exchange, entry, route, settings, wanted)).await?;
         exchange.call = match (exchange.call.take(), body) {
             (Some(call), None) => Some(call),
             (Some(call), Some(body)) => Some(Box::new(call.with(body))),
@@ -107,23 +107,30 @@ fn base(matched: &PathMatch) -> &str {
     }
 }
 
-/// What reads a body.
-enum Reader {
-    Json {
-        reader: BodyReader,
+/// How a body is to be read. What reads it is large, and made where it stays.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    JsonRpc {
         /// Whether it goes on when the body has shown to be no call of JSON-RPC as it should be.
         to_the_end: bool,
     },
+    Rest,
+    Grpc(Operation, Generation),
+}
+
+/// What reads a body.
+enum Reader {
+    Json { reader: BodyReader, to_the_end: bool },
     Grpc(GrpcRequestReader),
 }
 
 /// How to read the body of a call whose head names its operation, where it may say more.
-fn of_call(call: &Call) -> Option<Reader> {
+fn of_call(call: &Call) -> Option<Wanted> {
     let operation = call.operation?;
     match call.binding {
-        Binding::Grpc => Some(Reader::Grpc(GrpcRequestReader::new(operation, call.generation))),
-        Binding::JsonRpc => Some(Reader::json(BodyReader::json_rpc())),
-        Binding::Rest => says_more(operation).then(|| Reader::json(BodyReader::rest())),
+        Binding::Grpc => Some(Wanted::Grpc(operation, call.generation)),
+        Binding::JsonRpc => Some(Wanted::JsonRpc { to_the_end: true }),
+        Binding::Rest => says_more(operation).then_some(Wanted::Rest),
     }
 }
 
@@ -133,9 +140,12 @@ fn says_more(operation: Operation) -> bool {
 }
 
 impl Reader {
-    /// For a body that is known to be a call.
-    fn json(reader: BodyReader) -> Self {
-        Self::Json { reader, to_the_end: true }
+    fn new(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::JsonRpc { to_the_end } => Self::Json { reader: BodyReader::json_rpc(), to_the_end },
+            Wanted::Rest => Self::Json { reader: BodyReader::rest(), to_the_end: true },
+            Wanted::Grpc(operation, generation) => Self::Grpc(GrpcRequestReader::new(operation, generation)),
+        }
     }
 
     /// Takes a piece; whether it wants more.
@@ -162,7 +172,7 @@ async fn read(
     entry: &Entry,
     route: &ServedRoute<'_>,
     settings: &A2a,
-    mut reader: Reader,
+    wanted: Wanted,
 ) -> Result<Option<Body>, Error> {
     expectation::meet(exchange, route).await?;
     let Some(body) = exchange.message.as_mut().map(Request::body_mut) else {
@@ -174,6 +184,7 @@ async fn read(
         time: route.listener.limits.body_idle_timeout.min(PATIENCE),
         room,
     };
+    let mut reader = Reader::new(wanted);
     let looked = body.look(&limits, |piece| reader.feed(piece)).await;
     if let Some(error) = exchange.request.upload.failure() {
         return Err(error);

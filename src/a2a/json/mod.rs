@@ -5,14 +5,21 @@
 //! Keys are compared without case and underscores, because agents do: ProtoJSON takes `task_id` for `taskId`, Go takes
 //! `METHOD` for `method`. A key that comes twice in one object by that measure is reported, since some agents take the
 //! first and some the last. Bytes in skipped strings need not be UTF-8.
+//!
+//! Every call of an agent pays for this. A token that lies in one piece is read at once, and what reads it is part of
+//! the one loop in [`Tokenizer::feed`]: as functions of their own they cost a quarter more.
 
 use std::fmt::Debug;
 
 mod number;
+mod run;
+mod scalar;
+mod string;
 mod text;
 
 use number::Number;
-use text::{Escape, Escaped, Kept, Key};
+use scalar::Literal;
+use text::{Escape, Kept, Key};
 
 /// Why bytes are not read to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +33,7 @@ pub enum Fault {
 /// A place in a document that a reader cares for.
 pub(super) trait Place: Copy + Debug {
     /// A bit of its own among the members of one object.
-    fn bit(self) -> u64;
+    fn bit(self) -> u32;
 }
 
 /// How a string is reported.
@@ -66,7 +73,8 @@ pub(super) trait Reader {
 
     /// The place of the document itself.
     fn root(&self) -> Self::Place;
-    /// The place of a member of the object at `at`; the key is in lower case and without underscores.
+    /// The place of a member of the object at `at`; the key is in lower case and without underscores. Names consist of
+    /// letters.
     fn member(&self, at: Self::Place, key: &[u8]) -> Option<Self::Place>;
     /// The place of the elements of the array at `at`.
     fn element(&self, at: Self::Place) -> Option<Self::Place>;
@@ -91,18 +99,22 @@ const MAX_FRAMES: usize = 10;
 #[derive(Debug)]
 pub(super) struct Tokenizer<P> {
     state: State,
-    /// One bit for each open level: whether it is an object.
-    levels: [u64; MAX_DEPTH / 64],
     depth: usize,
-    /// The outermost levels, as far as they are of interest: where they are, and which keys they had.
-    frames: [Option<(P, u64)>; MAX_FRAMES],
+    /// Whether the innermost open level is an object.
+    is_object: bool,
+    /// How many of the outermost levels are of interest.
     live: usize,
     /// Where the next value is.
     place: Option<P>,
-    key: Key,
-    kept: Kept,
     /// The first half of a character outside the basic plane, until the second comes.
     high: Option<u16>,
+    /// Where the levels of interest are, and which keys they had.
+    frames: [Option<P>; MAX_FRAMES],
+    seen: [u32; MAX_FRAMES],
+    /// One bit for each open level: whether it is an object.
+    levels: [u64; MAX_DEPTH / 64],
+    key: Key,
+    kept: Kept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +133,17 @@ enum State {
     Next,
     String {
         is_key: bool,
+    },
+    /// After a backslash in a string.
+    Escape {
+        is_key: bool,
         escape: Escape,
     },
     Number(Number),
+    /// In a word, of which so many bytes have come.
     Literal {
-        rest: &'static [u8],
-        value: Value<'static>,
+        literal: Literal,
+        length: u8,
     },
     Failed(Fault),
 }
@@ -135,14 +152,16 @@ impl<P: Place> Default for Tokenizer<P> {
     fn default() -> Self {
         Self {
             state: State::Value,
-            levels: [0; MAX_DEPTH / 64],
             depth: 0,
-            frames: [None; MAX_FRAMES],
+            is_object: false,
             live: 0,
             place: None,
+            high: None,
+            frames: [None; MAX_FRAMES],
+            seen: [0; MAX_FRAMES],
+            levels: [0; MAX_DEPTH / 64],
             key: Key::default(),
             kept: Kept::default(),
-            high: None,
         }
     }
 }
@@ -150,23 +169,37 @@ impl<P: Place> Default for Tokenizer<P> {
 impl<P: Place> Tokenizer<P> {
     /// Begins another document, with the memory of the one before.
     pub(super) fn restart(&mut self) {
-        (self.state, self.depth, self.live) = (State::Value, 0, 0);
+        (self.state, self.depth, self.live, self.is_object) = (State::Value, 0, 0, false);
         (self.place, self.high) = (None, None);
     }
 
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, bytes: &[u8], reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
+        if self.depth == 0 && self.state == State::Value {
+            self.place = Some(reader.root());
+        }
         let mut rest = bytes;
         while let [byte, tail @ ..] = rest {
             let next = match self.state {
-                State::Failed(fault) => Err(fault),
-                State::String { is_key, escape: Escape::None } => self.string(rest, is_key, reader),
-                State::String { is_key, escape } => self.escape(*byte, escape, is_key).map(|()| tail),
-                State::Number(number) => self.number(rest, number, reader),
-                State::Literal { rest: expected, value } => self.literal(*byte, expected, value, reader).map(|()| tail),
-                State::Value | State::First | State::Key { .. } | State::Colon | State::Next => {
-                    self.structure(*byte, reader).map(|()| tail)
+                State::Value => self.begin(*byte, rest, tail, reader),
+                State::First if *byte == b']' => Ok(self.close(tail)),
+                State::First => {
+                    self.next_element(reader);
+                    self.begin(*byte, rest, tail, reader)
                 }
+                State::Key { may_end } => match byte {
+                    b'"' => self.key(tail, reader),
+                    b'}' if may_end => Ok(self.close(tail)),
+                    byte => run::after_space(*byte, tail),
+                },
+                State::Colon if *byte == b':' => Ok(self.becomes(State::Value, tail)),
+                State::Colon => run::after_space(*byte, tail),
+                State::Next => self.next(*byte, tail, reader),
+                State::String { is_key } => self.string(rest, run::plain(rest), is_key, reader),
+                State::Escape { is_key, escape } => self.escape(*byte, escape, is_key).map(|()| tail),
+                State::Number(number) => self.number(rest, 0, number, reader),
+                State::Literal { literal, length } => self.literal(rest, literal, length, reader),
+                State::Failed(fault) => Err(fault),
             };
             rest = next.inspect_err(|fault| self.state = State::Failed(*fault))?;
         }
@@ -185,270 +218,103 @@ impl<P: Place> Tokenizer<P> {
         }
     }
 
-    /// A byte between strings, numbers and literals.
-    fn structure(&mut self, byte: u8, reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
-        match (self.state, byte) {
-            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
-            (State::Key { .. }, b'"') => {
-                self.key.clear();
-                self.state = State::String { is_key: true, escape: Escape::None };
-            }
-            (State::Key { may_end: true }, b'}') | (State::First, b']') => self.close(),
-            (State::Colon, b':') => self.state = State::Value,
-            (State::Value | State::First, byte) => return self.begin(byte, reader),
-            (State::Next, b',') if self.depth > 0 => {
-                let is_object = self.is_object();
-                if !is_object {
-                    self.next_element(reader);
+    /// A byte after a value. Gives back the bytes after what was understood, as all of these do.
+    #[inline(always)]
+    fn next<'b>(&mut self, byte: u8, tail: &'b [u8], reader: &mut impl Reader<Place = P>) -> Result<&'b [u8], Fault> {
+        match byte {
+            b',' if self.is_object => {
+                // Most keys come right behind the comma.
+                if let [b'"', tail @ ..] = tail {
+                    return self.key(tail, reader);
                 }
-                self.state = if is_object { State::Key { may_end: false } } else { State::Value };
+                Ok(self.becomes(State::Key { may_end: false }, tail))
             }
-            (State::Next, b'}') if self.depth > 0 && self.is_object() => self.close(),
-            (State::Next, b']') if self.depth > 0 && !self.is_object() => self.close(),
-            _ => return Err(Fault::Malformed),
+            b'}' if self.is_object => Ok(self.close(tail)),
+            b',' if self.depth > 0 => {
+                self.next_element(reader);
+                Ok(self.becomes(State::Value, tail))
+            }
+            b']' if self.depth > 0 && !self.is_object => Ok(self.close(tail)),
+            byte => run::after_space(byte, tail),
         }
-        Ok(())
     }
 
-    /// The first byte of a value.
-    fn begin(&mut self, byte: u8, reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
-        if self.depth == 0 {
-            self.place = Some(reader.root());
-        } else if self.state == State::First {
-            self.next_element(reader);
+    /// A value, of which `byte` is the first.
+    #[inline(always)]
+    fn begin<'b>(
+        &mut self,
+        byte: u8,
+        bytes: &'b [u8],
+        tail: &'b [u8],
+        reader: &mut impl Reader<Place = P>,
+    ) -> Result<&'b [u8], Fault> {
+        match byte {
+            b'"' => self.text(tail, reader),
+            b'{' => self.open(true, tail, reader),
+            b'[' => self.open(false, tail, reader),
+            b't' => self.literal(tail, Literal::True, 1, reader),
+            b'f' => self.literal(tail, Literal::False, 1, reader),
+            b'n' => self.literal(tail, Literal::Null, 1, reader),
+            byte => match Number::begun(byte) {
+                Some(number) => {
+                    self.kept.begin(self.place.map_or(Capture::Kind, |_| Capture::Raw));
+                    self.number(bytes, 1, number, reader)
+                }
+                None => run::after_space(byte, tail),
+            },
         }
-        let literal = |rest: &'static [u8], value| State::Literal { rest, value };
-        self.state = match byte {
-            b'"' => {
-                self.kept.begin(self.place.map_or(Capture::Kind, |place| reader.capture(place)));
-                State::String { is_key: false, escape: Escape::None }
-            }
-            b'{' => return self.open(true, reader),
-            b'[' => return self.open(false, reader),
-            b't' => literal(b"rue", Value::Bool(true)),
-            b'f' => literal(b"alse", Value::Bool(false)),
-            b'n' => literal(b"ull", Value::Null),
-            byte => {
-                self.kept.begin(self.place.map_or(Capture::Kind, |_| Capture::Raw));
-                self.kept.push(&[byte]);
-                State::Number(Number::begun(byte).ok_or(Fault::Malformed)?)
-            }
-        };
-        Ok(())
+    }
+
+    fn becomes<'b>(&mut self, state: State, tail: &'b [u8]) -> &'b [u8] {
+        self.state = state;
+        tail
     }
 
     fn next_element(&mut self, reader: &impl Reader<Place = P>) {
-        self.place = self.frame().and_then(|(at, _)| reader.element(at));
+        self.place = self.level().and_then(|at| reader.element(at));
     }
 
-    /// The innermost level, if it is of interest.
-    fn frame(&self) -> Option<(P, u64)> {
-        let last = self.live.checked_sub(1).filter(|_| self.live == self.depth)?;
-        self.frames.get(last).copied().flatten()
+    /// Where the innermost level is, if it is of interest.
+    #[inline]
+    fn level(&self) -> Option<P> {
+        if self.live != self.depth {
+            return None;
+        }
+        self.frames.get(self.live.wrapping_sub(1)).copied().flatten()
     }
 
-    fn open(&mut self, is_object: bool, reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
+    #[inline(always)]
+    fn open<'b>(
+        &mut self,
+        is_object: bool,
+        tail: &'b [u8],
+        reader: &mut impl Reader<Place = P>,
+    ) -> Result<&'b [u8], Fault> {
         let bit = 1_u64 << (self.depth % 64);
         let word = self.levels.get_mut(self.depth / 64).ok_or(Fault::TooDeep)?;
         *word = if is_object { *word | bit } else { *word & !bit };
         if let Some(place) = self.place.take() {
             reader.value(place, if is_object { Value::Object } else { Value::Array });
-            if let Some(frame) = self.frames.get_mut(self.live).filter(|_| self.live == self.depth) {
-                *frame = Some((place, 0));
+            let level = self.frames.get_mut(self.live).zip(self.seen.get_mut(self.live));
+            if let Some((frame, seen)) = level.filter(|_| self.live == self.depth) {
+                (*frame, *seen) = (Some(place), 0);
                 self.live += 1;
             }
         }
         self.depth += 1;
-        self.state = if is_object { State::Key { may_end: true } } else { State::First };
-        Ok(())
+        self.is_object = is_object;
+        Ok(self.becomes(if is_object { State::Key { may_end: true } } else { State::First }, tail))
     }
 
-    fn close(&mut self) {
+    #[inline(always)]
+    fn close<'b>(&mut self, tail: &'b [u8]) -> &'b [u8] {
         if self.live == self.depth {
             self.live = self.live.saturating_sub(1);
         }
         self.depth = self.depth.saturating_sub(1);
-        self.state = State::Next;
-    }
-
-    fn is_object(&self) -> bool {
-        let level = self.depth.saturating_sub(1);
-        self.levels.get(level / 64).is_some_and(|word| word & (1 << (level % 64)) != 0)
-    }
-
-    /// Bytes of a string that is not in the middle of an escape. Gives back those after what was understood.
-    fn string<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        is_key: bool,
-        reader: &mut impl Reader<Place = P>,
-    ) -> Result<&'b [u8], Fault> {
-        let length = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-        let (run, rest) = bytes.split_at_checked(length).ok_or(Fault::Malformed)?;
-        if run.iter().fold(false, |found, byte| found | (*byte < b' ')) {
-            return Err(Fault::Malformed);
-        }
-        if self.high.is_some() && (!run.is_empty() || rest.starts_with(b"\"")) {
-            self.give_up_half(is_key);
-        }
-        match rest {
-            [b'"', tail @ ..] => {
-                if is_key {
-                    self.end_key(run, reader);
-                } else {
-                    self.end_text(run, reader)?;
-                }
-                Ok(tail)
-            }
-            [_backslash, tail @ ..] => {
-                self.keep(run, is_key);
-                if !is_key && self.kept.capture() == Capture::Raw {
-                    self.kept.push(b"\\");
-                }
-                self.state = State::String { is_key, escape: Escape::Begun };
-                Ok(tail)
-            }
-            [] => {
-                self.keep(run, is_key);
-                Ok(rest)
-            }
-        }
-    }
-
-    /// A byte of an escape, after its backslash.
-    fn escape(&mut self, byte: u8, escape: Escape, is_key: bool) -> Result<(), Fault> {
-        let is_raw = !is_key && self.kept.capture() == Capture::Raw;
-        if is_raw {
-            self.kept.push(&[byte]);
-        }
-        let mut next = Escape::None;
-        match escape.with(byte)? {
-            Escaped::On(escape) => next = escape,
-            Escaped::Byte(_) | Escaped::Unit(_) if is_raw => {}
-            Escaped::Byte(byte) => {
-                self.give_up_half(is_key);
-                self.keep(&[byte], is_key);
-            }
-            Escaped::Unit(unit) => self.unit(unit, is_key),
-        }
-        self.state = State::String { is_key, escape: next };
-        Ok(())
-    }
-
-    /// A unit of UTF-16: a character, or half of one.
-    fn unit(&mut self, unit: u16, is_key: bool) {
-        let pair = [self.high.unwrap_or(unit), unit];
-        if self.high.is_some() && matches!(unit, 0xdc00..=0xdfff) {
-            self.high = None;
-            for character in char::decode_utf16(pair).flatten() {
-                self.keep(character.encode_utf8(&mut [0; 4]).as_bytes(), is_key);
-            }
-            return;
-        }
-        self.give_up_half(is_key);
-        if matches!(unit, 0xd800..=0xdbff) {
-            self.high = Some(unit);
-            return;
-        }
-        let character = char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER);
-        self.keep(character.encode_utf8(&mut [0; 4]).as_bytes(), is_key);
-    }
-
-    /// Half of a character without its other half is none.
-    fn give_up_half(&mut self, is_key: bool) {
-        if self.high.take().is_some() {
-            self.keep("\u{fffd}".as_bytes(), is_key);
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8], is_key: bool) {
-        if is_key {
-            self.key.push(bytes);
-        } else {
-            self.kept.push(bytes);
-        }
-    }
-
-    fn end_key(&mut self, run: &[u8], reader: &mut impl Reader<Place = P>) {
-        self.state = State::Colon;
-        self.place = None;
-        let Some((at, seen)) = self.frame() else { return };
-        self.key.push(run);
-        let place = self.key.text().and_then(|key| reader.member(at, key));
-        let Some(place) = place else { return reader.passed_over(at) };
-        if seen & place.bit() != 0 {
-            reader.repeated();
-        }
-        if let Some(frame) = self.live.checked_sub(1).and_then(|last| self.frames.get_mut(last)) {
-            *frame = Some((at, seen | place.bit()));
-        }
-        self.place = Some(place);
-    }
-
-    fn end_text(&mut self, run: &[u8], reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
-        self.state = State::Next;
-        let Some(place) = self.place.take() else { return Ok(()) };
-        let value = match self.kept.capture() {
-            Capture::Kind => Value::Text(""),
-            Capture::Text | Capture::Raw => self.kept.whole(run)?.map_or(Value::Long, Value::Text),
-        };
-        reader.value(place, value);
-        Ok(())
-    }
-
-    fn number<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        mut number: Number,
-        reader: &mut impl Reader<Place = P>,
-    ) -> Result<&'b [u8], Fault> {
-        let mut length = 0;
-        for byte in bytes {
-            let Some(next) = number.with(*byte) else { break };
-            number = next;
-            length += 1;
-        }
-        let (run, rest) = bytes.split_at_checked(length).ok_or(Fault::Malformed)?;
-        if rest.is_empty() {
-            self.kept.push(run);
-            self.state = State::Number(number);
-        } else {
-            self.end_number(number, run, reader)?;
-        }
-        Ok(rest)
-    }
-
-    fn end_number(&mut self, number: Number, run: &[u8], reader: &mut impl Reader<Place = P>) -> Result<(), Fault> {
-        if !number.is_whole() {
-            return Err(Fault::Malformed);
-        }
-        self.state = State::Next;
-        if let Some(place) = self.place.take() {
-            reader.value(place, self.kept.whole(run)?.map_or(Value::Long, Value::Number));
-        }
-        Ok(())
-    }
-
-    /// A byte of `true`, `false` or `null`.
-    fn literal(
-        &mut self,
-        byte: u8,
-        expected: &'static [u8],
-        value: Value<'static>,
-        reader: &mut impl Reader<Place = P>,
-    ) -> Result<(), Fault> {
-        let rest = match expected.split_first() {
-            Some((first, rest)) if *first == byte => rest,
-            _ => return Err(Fault::Malformed),
-        };
-        self.state = State::Literal { rest, value };
-        if rest.is_empty() {
-            self.state = State::Next;
-            if let Some(place) = self.place.take() {
-                reader.value(place, value);
-            }
-        }
-        Ok(())
+        let outer = self.depth.wrapping_sub(1);
+        self.is_object = self.levels.get(outer / 64).is_some_and(|word| word & (1 << (outer % 64)) != 0);
+        self.becomes(State::Next, tail)
     }
 }
 

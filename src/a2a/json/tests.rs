@@ -18,7 +18,7 @@ enum Spot {
 }
 
 impl Place for Spot {
-    fn bit(self) -> u64 {
+    fn bit(self) -> u32 {
         1 << self as u32
     }
 }
@@ -100,6 +100,18 @@ fn values_at_places_of_interest_are_reported() {
         (r#"{"a":1,"a":2}"#, &[r#"A Number("1")"#, r#"A Number("2")"#], 1),
         (r#"{"a":1,"\u0061":2}"#, &[r#"A Number("1")"#, r#"A Number("2")"#], 1),
         (r#"{"task_id":1,"TaskId":2}"#, &[r#"A Number("1")"#, r#"A Number("2")"#], 1),
+        (
+            r#"{"TASK_ID":1,"task-id":2,"tas\u006bId":3,"ta\u005fskid":4,"no":"neither short nor at the end"}"#,
+            &[r#"A Number("1")"#, r#"A Number("3")"#, r#"A Number("4")"#],
+            2,
+        ),
+        (r#"{"__________________________task_id":1,"b":2}"#, &[r#"A Number("1")"#], 0),
+        (r#" [ { "a" : 1 } , 2 ] "#, &[], 0),
+        (
+            r#"{ "list" : [ true , { "a" : "x" } , null ] }"#,
+            &["List Array", "Element Bool(true)", "Element Object", r#"A Text("x")"#, "Element Null"],
+            0,
+        ),
         (
             r#"{"list":[{"a":1},{"a":1}]}"#,
             &["List Array", "Element Object", r#"A Number("1")"#, "Element Object", r#"A Number("1")"#],

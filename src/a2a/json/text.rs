@@ -3,7 +3,7 @@
 use super::{Capture, Fault, MAX_VALUE};
 
 /// Longest key that is compared, without its underscores.
-const MAX_KEY: usize = 32;
+pub(super) const MAX_KEY: usize = 32;
 
 /// A key in lower case and without underscores.
 #[derive(Debug, Default)]
@@ -89,11 +89,9 @@ impl Kept {
     }
 }
 
-/// Where a string is with its escapes.
+/// Where an escape is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {
-    /// In none.
-    None,
     /// After a backslash.
     Begun,
     /// In the digits of `\u` and four digits.

@@ -52,6 +52,12 @@ pub enum CallRefusal {
     Ambiguous,
     /// Addresses in it are longer, or more, than are looked at.
     Incomplete,
+    /// The route does not take calls of this generation.
+    Version,
+    /// It is no call of JSON-RPC 2.0.
+    Shape,
+    /// Its parameters are none of an operation.
+    Params,
     /// It cannot be read.
     Unread,
     /// Too many are being read.
@@ -69,6 +75,9 @@ impl CallRefusal {
             Self::Batch => "batch",
             Self::Ambiguous => "ambiguous_call",
             Self::Incomplete => "incomplete_call",
+            Self::Version => "version_refused",
+            Self::Shape => "invalid_call",
+            Self::Params => "invalid_params",
             Self::Unread => "unread_call",
             Self::NoRoom => "no_room",
         }

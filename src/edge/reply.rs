@@ -20,7 +20,8 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     exchange.failed(error);
     tracing::debug!(reason = error.reason(), error = error as &dyn std::error::Error, "refused");
     let call = exchange.call.as_deref();
-    let mut response = match call.map(|call| call.binding) {
+    let binding = call.map(|call| call.binding).filter(|_| !exchange.request.grpc);
+    let mut response = match binding {
         _ if exchange.request.grpc => {
             exchange.outcome.application = Application::Grpc { code: grpc_code(error).0, with_head: true };
             grpc(error)
@@ -28,6 +29,9 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         Some(Binding::JsonRpc) => json_rpc(error, call.and_then(Call::id)),
         Some(Binding::Rest | Binding::Grpc) | None => rest(error),
     };
+    if binding == Some(Binding::JsonRpc) && of_protocol(error).is_some() {
+        exchange.outcome.status = response.status().as_u16();
+    }
     let headers = response.headers_mut();
     headers.insert(REASON, HeaderValue::from_static(error.reason()));
     if let Some(seconds) = error.retry_after() {
@@ -45,17 +49,41 @@ fn rest(error: &Error) -> Response<ResponseBody> {
     json(error, format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details")))
 }
 
-/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all.
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all that A2A does
+/// not know. What it knows comes with status 200, as from an agent: clients read no other answer.
 fn json_rpc(error: &Error, id: Option<&str>) -> Response<ResponseBody> {
-    let id = id.unwrap_or("null");
-    json(error, format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,{}}}}}"#, explained(error, "data")))
+    let (id, code) = (id.unwrap_or("null"), json_rpc_code(error));
+    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},{}}}}}"#, explained(error, "data"));
+    let mut response = json(error, text);
+    if of_protocol(error).is_some() {
+        *response.status_mut() = StatusCode::OK;
+    }
+    response
+}
+
+fn json_rpc_code(error: &Error) -> i32 {
+    match error {
+        Error::CallRefused(CallRefusal::Version) => -32009,
+        Error::CallRefused(CallRefusal::Shape) => -32600,
+        Error::CallRefused(CallRefusal::Params) => -32602,
+        _ => -32603,
+    }
+}
+
+/// The reason of an error that A2A has itself (A2A 1.0 section 5.4).
+fn of_protocol(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::CallRefused(CallRefusal::Version) => Some("VERSION_NOT_SUPPORTED"),
+        _ => None,
+    }
 }
 
 /// The text and the word for programs (google.rpc.ErrorInfo), under that key.
 fn explained(error: &Error, key: &str) -> String {
     let (text, reason) = (public(error), error.reason());
+    let (reason, domain) = of_protocol(error).map_or((reason, "attache"), |reason| (reason, "a2a-protocol.org"));
     format!(
-        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"attache"}}]"#
+        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"{domain}"}}]"#
     )
 }
 
@@ -134,6 +162,9 @@ fn refused(refusal: CallRefusal) -> &'static str {
         CallRefusal::Ambiguous => "the call names something twice",
         CallRefusal::Incomplete => "an id or address is too long, or there are too many",
         CallRefusal::NoRoom => "too many calls are being read",
+        CallRefusal::Version => "this version of A2A is not served here",
+        CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
+        CallRefusal::Params => "the parameters of the call are invalid",
         CallRefusal::Unread => "the call cannot be read",
     }
 }
@@ -142,6 +173,9 @@ fn refused(refusal: CallRefusal) -> &'static str {
 fn grpc_code(error: &Error) -> (u8, &'static str) {
     if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
         return (code.code(), code.name());
+    }
+    if matches!(error, Error::CallRefused(CallRefusal::Version)) {
+        return (9, "FAILED_PRECONDITION");
     }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),

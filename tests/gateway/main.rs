@@ -75,3 +75,4 @@ mod upstream_tls;
 mod upstreams_regressions;
 mod vanished;
 mod verdicts;
+mod versions;

@@ -68,7 +68,11 @@ fn facts(settings: &A2a) -> Vec<String> {
         None => format!("{kind} URLs unchecked"),
         Some(guard) => format!("{kind} URLs {}", hosts(guard)),
     });
-    methods.chain(urls).collect()
+    let versions = settings.versions.iter().map(|taken| {
+        let taken: Vec<_> = taken.iter().map(|version| version.name()).collect();
+        format!("A2A {} only", taken.join(" and "))
+    });
+    versions.chain(methods).chain(urls).collect()
 }
 
 fn hosts(guard: &UrlGuard) -> String {

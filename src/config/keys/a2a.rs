@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Boxed, Bytes, OrOff, Seconds, choice, section, word_values, words};
+use super::{Boxed, Bytes, Many, OrOff, Seconds, choice, section, word_values, words};
+use crate::a2a::Generation;
 use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
 
@@ -25,6 +26,8 @@ section! {
         /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
         /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,
+        /// Generations of the protocol that are taken: `1.0`, `0.3` (which is 0.2 as well) and `0.1`. Default: all.
+        versions: Option<Vec<Generation>> as Many<Generation>; whole,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -65,6 +68,7 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
+        let chosen = chosen || self.versions.is_some();
         chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 }

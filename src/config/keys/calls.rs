@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::limits::RateLimitUse;
 use super::{Count, Limit, MILLION, Many, OrOff, find, schema_of, section, word_values, words};
-use crate::a2a::Operation;
+use crate::a2a::{Generation, Operation};
 use crate::config::de::invalid;
 use crate::config::forms::reading::exactly_one;
 use crate::config::forms::words::{Words as _, spellings};
@@ -160,4 +160,11 @@ words!(
         => ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
 );
 
-word_values!(Operation);
+words!(
+    Generation, "Generation",
+    Self::V1_0 => ["1.0", "1"],
+    Self::V0_3 => ["0.3", "0.2"],
+    Self::V0_1 => ["0.1"],
+);
+
+word_values!(Operation, Generation);

@@ -17,6 +17,10 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Vec<CallPolicy> {
     let Some(a2a) = a2a else { return Vec::new() };
+    if a2a.versions.as_ref().is_some_and(Vec::is_empty) {
+        let hint = "leave it out to take all";
+        scope.invalid(&steps!["routes", route, "a2a", "versions"], "no generation of A2A is left", hint);
+    }
     let each = a2a.methods.iter().flat_map(|methods| methods.each.clone());
     let mut policies = Vec::new();
     for (key, operation, policy) in each {

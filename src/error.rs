@@ -58,6 +58,8 @@ pub enum CallRefusal {
     Shape,
     /// Its parameters are none of an operation.
     Params,
+    /// It is under way already, and its answer is for its first caller alone.
+    Duplicate,
     /// It cannot be read.
     Unread,
     /// Too many are being read.
@@ -78,6 +80,7 @@ impl CallRefusal {
             Self::Version => "version_refused",
             Self::Shape => "invalid_call",
             Self::Params => "invalid_params",
+            Self::Duplicate => "duplicate_call",
             Self::Unread => "unread_call",
             Self::NoRoom => "no_room",
         }
@@ -86,6 +89,7 @@ impl CallRefusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::FORBIDDEN,
+            Self::Duplicate => StatusCode::CONFLICT,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }

@@ -22,6 +22,7 @@
 mod answer;
 mod ask;
 pub mod card;
+mod envelope;
 mod events;
 mod grpc;
 mod head;
@@ -35,6 +36,7 @@ mod texts;
 
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
 pub use ask::{Question, Subject};
+pub use envelope::id_span;
 pub use events::{Event, EventReader, Lines};
 pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};

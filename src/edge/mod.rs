@@ -10,6 +10,7 @@ mod attempts;
 mod call;
 mod certificate;
 pub(crate) mod claimed;
+mod collect;
 mod depart;
 mod exchange;
 mod expectation;
@@ -34,6 +35,7 @@ mod reply;
 mod routing;
 mod running_lookups;
 pub mod seen;
+mod sharing;
 mod stage;
 mod stall_detector;
 mod tracked_body;
@@ -52,7 +54,7 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::context::Connection;
 use exchange::Exchange;
-use stage::Entry;
+use stage::{Answered, Entry};
 
 pub use tracked_body::TrackedBody;
 pub use unparsed::unparsed;
@@ -78,7 +80,10 @@ pub fn handle(
     exchange.route.handles = Some(view.unrouted().clone());
     async move {
         let entry = Entry { view, listener };
-        let answered = pipeline::run(&mut exchange, &entry).await;
+        let answered = match pipeline::run(&mut exchange, &entry).await {
+            Ok(Answered::Shared(shared)) => return Ok(Box::pin(sharing::answer(exchange, entry, &shared)).await),
+            answered => answered,
+        };
         if answered.is_err() {
             Box::pin(recognition::of_refused(&mut exchange)).await;
         }

@@ -165,6 +165,7 @@ fn refused(refusal: CallRefusal) -> &'static str {
         CallRefusal::Version => "this version of A2A is not served here",
         CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
         CallRefusal::Params => "the parameters of the call are invalid",
+        CallRefusal::Duplicate => "this message was sent before",
         CallRefusal::Unread => "the call cannot be read",
     }
 }
@@ -182,6 +183,7 @@ fn grpc_code(error: &Error) -> (u8, &'static str) {
         StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
         StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
+        StatusCode::CONFLICT => (10, "ABORTED"),
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
         | StatusCode::URI_TOO_LONG

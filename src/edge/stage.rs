@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::ResponseBody;
 use super::exchange::Exchange;
+use super::sharing::Shared;
 use super::tracked_body::BodyLimits;
 use super::worker::View;
 use super::worker_route::WorkerRoute;
@@ -52,6 +53,8 @@ pub(super) enum Answered {
     Streamed(Response<pool::ResponseBody>, BodyLimits),
     /// 101.
     Switched(Box<Switched>),
+    /// By what an equal call comes to; see [`super::sharing`].
+    Shared(Box<Shared>),
 }
 
 /// An endpoint that agreed to switch protocols.

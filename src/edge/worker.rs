@@ -38,6 +38,8 @@ pub struct Worker {
     pub(super) stall_detectors: StallDetectors,
     pub(super) mirrors: Mirrors,
     pub(super) lookups: RunningLookups,
+    /// Calls that are sent for several clients.
+    pub(super) runs: Mirrors,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -75,6 +77,7 @@ impl Worker {
             stall_detectors: StallDetectors::default(),
             mirrors: Mirrors::default(),
             lookups: RunningLookups::default(),
+            runs: Mirrors::default(),
         })
     }
 
@@ -143,6 +146,7 @@ impl Worker {
             self.worker_endpoints.sweep(now, view.generation, clusters);
             self.stall_detectors.look(now);
             self.mirrors.tidy();
+            self.runs.tidy();
             self.tunnels.borrow_mut().retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }

@@ -11,6 +11,8 @@ mod key;
 mod limiter;
 mod limits;
 pub mod mirror;
+mod shared_answer;
+mod shared_calls;
 mod table;
 
 use crate::config::model::Percentage;
@@ -20,6 +22,8 @@ pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key};
 pub use limiter::{LimitDecision, Limiter};
 pub use limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
+pub use shared_answer::SharedAnswer;
+pub use shared_calls::{Begun, Ended, RouteShares, Run, Share, ShareTerms, SharedCall, SharedCalls};
 
 /// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {

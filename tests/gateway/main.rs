@@ -33,6 +33,7 @@ mod documents;
 mod early_answers;
 mod ejection;
 mod endpoints;
+mod equal_calls;
 mod faults;
 mod fields;
 mod grpc;

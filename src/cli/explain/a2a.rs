@@ -42,6 +42,18 @@ pub(super) fn guards(subject: &Subject<'_>) -> Vec<String> {
     }
 }
 
+/// Which calls share an answer with equal ones.
+pub(super) fn sharing(subject: &Subject<'_>) -> Vec<String> {
+    let Some(settings) = subject.settings().a2a.as_ref().filter(|_| !subject.clusters().is_empty()) else {
+        return Vec::new();
+    };
+    let sends =
+        settings.single_flight.map(|keep| format!("a message sent again within {} gets its answer", time(keep)));
+    let polls = settings.poll_damping.map(|keep| format!("GetTask within {} once for all", time(keep)));
+    let facts: Vec<_> = sends.into_iter().chain(polls).collect();
+    if facts.is_empty() { Vec::new() } else { vec![format!("equal     {}", facts.join(", "))] }
+}
+
 /// What holds for one operation.
 fn limit(limit: &CallLimit) -> String {
     let open = limit.limits().and_then(RouteLimits::concurrency);

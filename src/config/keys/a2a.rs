@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
-use super::{Boxed, Bytes, Many, OrOff, Seconds, choice, section, word_values, words};
+use super::{Boxed, Bytes, Limit, Many, OrOff, Seconds, choice, section, word_values, words};
 use crate::a2a::Generation;
 use crate::a2a::card::SignedCards;
 use crate::config::types::PublicUrl;
@@ -28,6 +28,11 @@ section! {
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,
         /// Generations of the protocol that are taken: `1.0`, `0.3` (which is 0.2 as well) and `0.1`. Default: all.
         versions: Option<Vec<Generation>> as Many<Generation>; whole,
+        /// Send a message once that comes again with the same `messageId`, body and caller: it gets the answer of the
+        /// first, while that is under way and for this long after; `off` sends each.
+        single_flight: Option<Duration> as OrOff<Seconds<1, 3600>> = off,
+        /// Equal `GetTask` calls of a caller within this time share one call of the agent; `off` sends each.
+        poll_damping: Option<Duration> as OrOff<Limit> = off,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},

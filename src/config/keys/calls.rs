@@ -125,13 +125,15 @@ impl<'de> Deserialize<'de> for Methods {
 
 schema_of!(Methods as "Methods", |generator| {
     let names = Operation::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
-    let (list, each) = (generator.subschema_for::<Many<Operation>>(), generator.subschema_for::<MethodPolicy>());
+    let mut list = || generator.subschema_for::<Many<Operation>>();
+    let (list, again) = (list(), list());
+    let each = generator.subschema_for::<MethodPolicy>();
     json_schema!({
         "type": "object",
         "description": "Which operations are let through, and what holds for single ones, by their names.",
         "properties": {
-            "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list.clone()] },
-            "deny": { "description": "All but these operations.", "anyOf": [list] },
+            "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list] },
+            "deny": { "description": "All but these operations.", "anyOf": [again] },
         },
         "propertyNames": { "pattern": format!("^(allow|deny|{})$", spellings(names)) },
         "additionalProperties": each,

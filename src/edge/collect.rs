@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -21,9 +20,7 @@ pub(super) enum Collected {
 }
 
 /// Reads up to `most` bytes, until `end` at the latest.
-pub(super) async fn collect(body: ResponseBody, most: usize, end: Option<Instant>) -> Result<Collected, Error> {
-    let own = Instant::now() + LIMIT;
-    let end = end.map_or(own, |end| end.min(own));
+pub(super) async fn collect(body: ResponseBody, most: usize, end: Instant) -> Result<Collected, Error> {
     timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))
 }
 
@@ -41,7 +38,7 @@ async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
     Ok(Collected::Whole(collected))
 }
 
-/// Most cards come in one piece.
+/// Most answers come in one piece.
 fn joined(before: Bytes, more: Bytes) -> Bytes {
     if before.is_empty() {
         return more;
@@ -50,6 +47,3 @@ fn joined(before: Bytes, more: Bytes) -> Bytes {
     both.extend_from_slice(&more);
     both.freeze()
 }
-
-/// Time for a card.
-const LIMIT: Duration = Duration::from_secs(10);

@@ -545,7 +545,7 @@ impl Drop for Running {
 fn the_demo_agents_alone_end_on_ctrl_c() {
     let mut agents = Running::start(&["demo", "--agents-only", "--address", "127.0.0.1:0"], false);
     let said = agents.until("Ctrl-C").join("\n");
-    for name in ["fast", "slow", "flaky", "second"] {
+    for name in ["fast", "slow", "flaky", "second", "team-1", "team-2", "team-3"] {
         assert!(said.contains(name), "{said}");
     }
     let url = said.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")).expect("a URL");
@@ -1114,15 +1114,21 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
     let directory = said.last().and_then(|line| line.split_whitespace().last()).expect("the directory").to_owned();
     assert!(Path::new(&directory).join("ca.crt").exists(), "{said:?}");
     let lines: Vec<_> = said.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
-    assert!(lines.len() >= 6, "{said:?}");
+    assert!(lines.len() >= 8, "{said:?}");
+    let make = said.iter().find(|line| line.trim_start().starts_with("TASK=")).expect("a task is made");
     // The lines are for people with curl; without it the gateway is tested elsewhere.
     if Command::new("curl").arg("--version").output().is_ok() {
+        let home = TempDir::new().unwrap();
+        written(&home, ".curlrc", "silent\nshow-error\nmax-time = 20\n");
         for line in lines {
-            let output = Command::new("sh").args(["-c", &format!("{} -sS --max-time 20", line.trim())]).output();
+            let script = if line.contains("$TASK") { format!("{make}\n{line}") } else { line.clone() };
+            let output = Command::new("sh").args(["-c", &script]).env("CURL_HOME", home.path()).output();
             let output = output.expect("a shell is there");
             let out = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success() && !out.is_empty(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-            let answered = ["heard", "supportedInterfaces", "HTTP/1.1 301", "http_requests_total", "flaky by design"];
+            let answered = [
+                "heard", "TASK_STATE_", "supportedInterfaces", "HTTP/1.1 301", "http_requests_total", "flaky by design",
+            ];
             assert!(answered.iter().any(|part| out.contains(part)), "{line}\n{out}");
         }
     }
@@ -1130,6 +1136,28 @@ fn the_demo_answers_what_it_prints_and_cleans_up() {
     assert!(log.is_ok(), "the access log is where it says: {log:?}");
     assert_eq!(demo.signal("INT"), 0);
     assert!(!Path::new(&directory).exists(), "the directory is gone");
+}
+
+#[test]
+fn the_demo_shows_that_tasks_stay_with_their_replicas() {
+    let mut demo = Running::start(&["demo", "--https-port", "0", "--http-port", "0"], false);
+    let said = demo.until(" again");
+    let line = |word: &str| {
+        let line = said.iter().find(|line| line.trim_start().starts_with(word));
+        line.unwrap_or_else(|| panic!("{word}: {said:?}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(line("made ").starts_with("made 9 tasks: "), "{said:?}");
+    assert_eq!(line("asked for "), "asked for each of them: 9 of 9 found");
+    let killed = line("killed ");
+    let killed = killed.split(' ').nth(1).expect("a name");
+    let another = said.iter().find(|line| line.contains("another one: 1 on team-")).expect("a task is made");
+    assert!(!another.contains(killed), "{said:?}");
+    assert_eq!(line("followed "), "followed the first: 2 events");
+    let cancelled = line("cancelled ");
+    let (done, all) = cancelled.rsplit_once(": ").and_then(|(_, counts)| counts.split_once(" of ")).expect("counts");
+    assert!(done == all && done != "0", "{cancelled}");
+    assert_eq!(line("started "), format!("started {killed} again"));
+    assert_eq!(demo.signal("INT"), 0);
 }
 
 #[test]

@@ -47,7 +47,7 @@ rateLimits: { one: { rate: 1/s } }
 clusters:
   bare: { endpoints: ['a:80'] }
   one:
-    endpoints: ['b:80', { address: 'c:80' }, 'd:80', 'e:80', 'f:80', 'g:80']
+    endpoints: ['b:80', { address: 'c:80', grpc: 81 }, 'd:80', 'e:80', 'f:80', 'g:80']
     tls: {}
     healthCheck: { path: /h }
     circuitBreaker: { maxRequests: 10, maxPendingRequests: 2, halfOpen: {} }

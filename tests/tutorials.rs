@@ -19,6 +19,9 @@ use std::time::Duration;
 use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
+/// Demo agents, on the ports from 9101.
+const AGENTS: usize = 7;
+
 /// A fenced block of a document.
 struct Block {
     language: String,
@@ -65,8 +68,8 @@ impl Agents {
             Some(rest.split('/').next()?.to_owned())
         };
         let addresses = lines.map_while(Result::ok).filter_map(address);
-        let addresses: Vec<String> = addresses.take(4).collect();
-        assert_eq!(addresses.len(), 4, "four agents");
+        let addresses: Vec<String> = addresses.take(AGENTS).collect();
+        assert_eq!(addresses.len(), AGENTS, "all agents");
         Self { child, addresses }
     }
 }
@@ -113,68 +116,111 @@ fn free_address() -> String {
     listener.local_addr().expect("an address").to_string()
 }
 
+/// A tutorial as a test can carry it out.
+struct Tutorial {
+    script: String,
+    /// What must be printed, in this order.
+    expected: Vec<String>,
+    directory: TempDir,
+    _agents: Agents,
+}
+
+impl Tutorial {
+    /// Reads a tutorial. `ready` waits for a gateway; blocks of which `omits` says so are left out.
+    fn read(name: &str, ready: &str, omits: impl Fn(&str) -> bool) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let document = fs::read_to_string(root.join("docs/tutorials").join(name)).expect("it is there");
+        let agents = Agents::start();
+        let (mut script, mut expected) = (String::from("set -u\n"), Vec::new());
+        for block in blocks(&document) {
+            match block.language.as_str() {
+                // The agents run already.
+                "sh" if block.text.starts_with("attache demo") || omits(&block.text) => {}
+                "sh" if block.text.contains("attache run") => {
+                    script.push_str(&block.text);
+                    script.push_str(ready);
+                }
+                "sh" => {
+                    script.push_str(&block.text);
+                    script.push_str("echo \"exit code $?\"\n");
+                }
+                "text" => expected.extend(block.text.lines().map(str::to_owned)),
+                other => panic!("a block of {other}"),
+            }
+        }
+        let mut tutorial = Self { script, expected, directory: TempDir::new().expect("a directory"), _agents: agents };
+        for (at, port) in (9101_u16..).take(AGENTS).enumerate() {
+            let to = tutorial._agents.addresses[at].clone();
+            tutorial.replace(&format!("127.0.0.1:{port}"), &to);
+        }
+        tutorial
+    }
+
+    /// Puts another address in the place of one.
+    fn replace(&mut self, from: &str, to: &str) {
+        self.script = self.script.replace(from, to);
+        self.expected.iter_mut().for_each(|line| *line = line.replace(from, to));
+    }
+
+    /// Puts a free address in the place of one that the tutorial has.
+    fn move_to_free(&mut self, from: &str) -> String {
+        assert!(self.script.contains(from), "the tutorial has {from}");
+        let to = free_address();
+        self.replace(from, &to);
+        to
+    }
+
+    /// Carries it out: what it printed and the gateway's log.
+    fn run(&self) -> (String, String) {
+        let binary = cargo_bin!("attache").to_path_buf();
+        let folder = binary.parent().expect("a directory").display();
+        let output = Command::new("timeout")
+            .args(["120", "bash", "-c", &self.script])
+            .current_dir(&self.directory)
+            .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()))
+            .env("NO_COLOR", "1")
+            .env_remove("ATTACHE_CONFIG")
+            .env_remove("ATTACHE_ADMIN")
+            .output()
+            .expect("bash runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let log = fs::read_to_string(self.directory.path().join("gateway.log")).unwrap_or_default();
+        let mut rest = said.as_str();
+        for line in &self.expected {
+            let Some(at) = rest.find(line.as_str()) else {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                panic!("`{line}` is missing in what follows of:\n{said}\n{errors}\n{log}");
+            };
+            rest = rest.split_at(at + line.len()).1;
+        }
+        (said, log)
+    }
+}
+
 #[test]
 fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = fs::read_to_string(root.join("docs/tutorials/canary.md")).expect("it is there");
-    let agents = Agents::start();
-    let binary = cargo_bin!("attache").to_path_buf();
-    let mut script = String::from("set -u\n");
-    let mut expected = Vec::new();
-    for block in blocks(&document) {
-        match block.language.as_str() {
-            // The agents run already.
-            "sh" if block.text.starts_with("attache demo") => {}
-            "sh" if block.text.starts_with("attache run") => {
-                script.push_str(&block.text);
-                script.push_str("until test -S admin.sock; do sleep 0.05; done\n");
-            }
-            "sh" if block.text.starts_with("curl") && !has_curl() => {}
-            "sh" => {
-                script.push_str(&block.text);
-                script.push_str("echo \"exit code $?\"\n");
-            }
-            "text" => expected.extend(block.text.lines().map(str::to_owned)),
-            other => panic!("a block of {other}"),
-        }
-    }
-    let gateway = free_address();
+    let ready = "until test -S admin.sock; do sleep 0.05; done\n";
+    let mut tutorial = Tutorial::read("canary.md", ready, |block| block.starts_with("curl") && !has_curl());
+    let gateway = tutorial.move_to_free("127.0.0.1:8080");
     if !has_curl() {
-        let gateway = gateway.clone();
         std::thread::spawn(move || call(&gateway));
     }
-    for (from, to) in [
-        ("127.0.0.1:9101", agents.addresses[0].as_str()),
-        ("127.0.0.1:9103", agents.addresses[2].as_str()),
-        ("127.0.0.1:8080", &gateway),
-    ] {
-        assert!(script.contains(from), "the tutorial has {from}");
-        script = script.replace(from, to);
-    }
-    let directory = TempDir::new().expect("a directory");
-    let path =
-        format!("{}:{}", binary.parent().expect("a directory").display(), std::env::var("PATH").unwrap_or_default());
-    let output = Command::new("timeout")
-        .args(["120", "bash", "-c", &script])
-        .current_dir(&directory)
-        .env("PATH", path)
-        .env("NO_COLOR", "1")
-        .env_remove("ATTACHE_CONFIG")
-        .env_remove("ATTACHE_ADMIN")
-        .output()
-        .expect("bash runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = fs::read_to_string(directory.path().join("gateway.log")).unwrap_or_default();
-    let mut rest = said.as_str();
-    for line in &expected {
-        let Some(at) = rest.find(line.as_str()) else {
-            panic!(
-                "`{line}` is missing in what follows of:\n{said}\n{}\n{log}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        };
-        rest = rest.split_at(at + line.len()).1;
-    }
+    let (said, log) = tutorial.run();
     assert!(said.contains("exit code 1"), "the watch ends with 1:\n{said}");
     assert!(log.contains("rolled_back"), "the log says so:\n{log}");
+}
+
+#[test]
+fn tasks_get_lost_and_found_as_the_tutorial_says() {
+    // Nearly every line of it is a call.
+    if !has_curl() {
+        return;
+    }
+    let ready = "until attache healthcheck -c gateway.yaml > health.log 2>&1; do sleep 0.05; done\n";
+    let mut tutorial = Tutorial::read("a2a.md", ready, |_| false);
+    for address in ["127.0.0.1:8080", "127.0.0.1:9090"] {
+        tutorial.move_to_free(address);
+    }
+    let (_, log) = tutorial.run();
+    assert!(log.contains("stopped, nothing was cut off"), "the first gateway ends well:\n{log}");
 }

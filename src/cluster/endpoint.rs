@@ -39,7 +39,24 @@ impl fmt::Display for EndpointId {
     }
 }
 
-/// An address requests can be sent to.
+/// Another place where an endpoint takes calls of one kind. What is counted and found out is the endpoint's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// Host and port as configured, for SNI and `upstreamHost: endpoint`.
+    pub name: Arc<str>,
+}
+
+impl Binding {
+    /// Host part of its name, as [`Endpoint::host`].
+    #[must_use]
+    pub fn host(&self) -> &str {
+        host_of(&self.name)
+    }
+}
+
+/// A replica requests can be sent to: at its address, or at another one for some kinds of calls.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Identity for the life of the process.
@@ -48,6 +65,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Host and port as configured (`agent.local:8080`, `[::1]:8080`), for SNI and `upstreamHost: endpoint`.
     pub name: Arc<str>,
+    /// Where it takes gRPC calls, if not at its address.
+    pub grpc: Option<Binding>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
     /// Labels from the configuration.
@@ -74,6 +93,7 @@ impl Endpoint {
             id: EndpointId::next(),
             address,
             name: name.into(),
+            grpc: None,
             weight,
             labels,
             priority: 0,
@@ -214,9 +234,18 @@ impl Endpoint {
     /// Host part of the configured name without the brackets of an IPv6 address, for SNI and certificate checks.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _)| host);
-        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+        host_of(&self.name)
     }
+
+    /// Its address and those of its other bindings.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.address).chain(self.grpc.as_ref().map(|binding| binding.address))
+    }
+}
+
+fn host_of(name: &str) -> &str {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which

@@ -40,7 +40,7 @@ pub use self::breaker::{Breaker, BreakerState, Probe};
 pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
 use self::discovery::{Discovered, Source, fixed};
-pub use self::endpoint::{Endpoint, EndpointId, InFlight};
+pub use self::endpoint::{Binding, Endpoint, EndpointId, InFlight};
 pub use self::hash::hash_key;
 pub use self::members::Members;
 pub use self::outlier::Cause;
@@ -226,7 +226,7 @@ mod tests {
 
     use super::discovery::dns::{self, Error, ResolvedName};
     use super::*;
-    use crate::config::model::{LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+    use crate::config::model::{BindingPlace, LoadBalancer, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 
     pub(super) fn settings(members: Vec<Member>) -> model::Cluster {
         model::Cluster {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn member(address: MemberAddress, weight: u32) -> Member {
-        Member { address, weight, labels: BTreeMap::new(), priority: 0 }
+        Member { address, weight, labels: BTreeMap::new(), priority: 0, grpc: None }
     }
 
     fn socket(address: &str, weight: u32) -> Member {
@@ -321,6 +321,33 @@ mod tests {
         drop(stream);
         assert_eq!(new.endpoints[0].in_flight(), 0);
         assert_ne!(new.generation, old.generation);
+    }
+
+    #[test]
+    fn a_binding_that_comes_goes_or_moves_is_no_other_endpoint() {
+        let none = Resolutions::new();
+        let with = |grpc: Option<BindingPlace>| vec![Member { grpc, ..socket("10.0.0.1:80", 1) }];
+        let first = build(settings(with(None)), None, &none);
+        let stream = InFlight::new(Arc::clone(&first.members().endpoints[0]));
+        let elsewhere = BindingPlace::Address("10.0.0.7:90".parse().unwrap());
+        let mut before = first;
+        for (grpc, expected) in
+            [(Some(BindingPlace::Port(81)), Some("10.0.0.1:81")), (Some(elsewhere), Some("10.0.0.7:90")), (None, None)]
+        {
+            let after = build(settings(with(grpc)), Some(&before), &none);
+            let endpoint = Arc::clone(&after.members().endpoints[0]);
+            let binding = endpoint.grpc.as_ref().map(|binding| binding.address.to_string());
+            assert_eq!(binding.as_deref(), expected);
+            assert_eq!((endpoint.id, endpoint.in_flight()), (stream.endpoint().id, 1));
+            before = after;
+        }
+        let named = Member { grpc: Some(BindingPlace::Port(81)), ..name("agent.local.", 1) };
+        let cluster =
+            build(settings(vec![named]), None, &resolutions([("agent.local.", answer(&["10.0.0.1", "fd00::1"]))]));
+        let bindings = cluster.members().endpoints.iter().map(|one| one.grpc.clone().unwrap()).collect::<Vec<_>>();
+        let places = bindings.iter().map(|one| one.address.to_string()).collect::<Vec<_>>();
+        assert_eq!(places, ["10.0.0.1:81", "[fd00::1]:81"]);
+        assert!(bindings.iter().all(|one| &*one.name == "agent.local:81" && one.host() == "agent.local"));
     }
 
     #[test]
@@ -410,6 +437,7 @@ mod tests {
             Discovered {
                 address: format!("{ip}:8080").parse().unwrap(),
                 name: "agents.test:8080".into(),
+                grpc: None,
                 weight: weight.parse().unwrap(),
                 priority: 0,
                 zone: zone.map(str::to_owned),

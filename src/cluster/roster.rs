@@ -112,6 +112,7 @@ impl Roster {
 fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered) -> bool {
     endpoint.weight == found.weight_now()
         && endpoint.labels == found.labels
+        && endpoint.grpc == found.grpc
         && endpoint.priority == found.priority
         && endpoint.local == is_local(settings, found)
 }
@@ -119,6 +120,7 @@ fn is_unchanged(endpoint: &Endpoint, settings: &Cluster, found: &Discovered) -> 
 /// The endpoint for what was found, with the identity and the counters it had.
 fn endpoint(settings: &Cluster, found: &Discovered, known: Option<(EndpointId, Arc<Live>)>) -> Endpoint {
     let mut endpoint = Endpoint::new(found.address, Arc::clone(&found.name), found.weight_now(), found.labels.clone());
+    endpoint.grpc.clone_from(&found.grpc);
     endpoint.priority = found.priority;
     endpoint.local = is_local(settings, found);
     if let Some((id, live)) = known {

@@ -38,6 +38,9 @@ pub struct EndpointStatus {
     pub address: SocketAddr,
     /// Host and port as configured.
     pub name: String,
+    /// Where it takes gRPC calls, if not at its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<SocketAddr>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
     /// Requests and streams not yet finished.
@@ -60,6 +63,7 @@ impl EndpointStatus {
         Self {
             address: endpoint.address,
             name: endpoint.name.to_string(),
+            grpc: endpoint.grpc.as_ref().map(|binding| binding.address),
             weight: endpoint.weight,
             in_flight: endpoint.in_flight(),
             tasks: endpoint.tasks(),

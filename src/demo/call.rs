@@ -27,8 +27,13 @@ pub(super) enum Binding {
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operation {
-    /// Do this and answer when it is done.
-    Send(Value),
+    /// Do this and answer when it is done, or at once.
+    Send {
+        /// What to do.
+        message: Value,
+        /// Whether the caller waits for no more than the task.
+        at_once: bool,
+    },
     /// Do this and stream what happens.
     Stream(Value),
     /// A task as it is.
@@ -97,7 +102,7 @@ fn read_rpc(version: Option<&str>, body: &[u8]) -> Result<(Style, Operation), Re
 
 fn rpc_operation(method: &str, params: &Value) -> Result<Operation, Fault> {
     match method {
-        "SendMessage" | "message/send" => message(params).map(Operation::Send),
+        "SendMessage" | "message/send" => send(params),
         "SendStreamingMessage" | "message/stream" => message(params).map(Operation::Stream),
         "GetTask" | "tasks/get" => task_id(params).map(Operation::Get),
         "ListTasks" => Ok(Operation::List(params.get("contextId").and_then(Value::as_str).map(str::to_owned))),
@@ -112,9 +117,8 @@ fn rpc_operation(method: &str, params: &Value) -> Result<Operation, Fault> {
 fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Fault> {
     if method == Method::POST && (path.ends_with("/message:send") || path.ends_with("/message:stream")) {
         let params: Value = serde_json::from_slice(body).map_err(|_not_json| Fault::Parse)?;
-        let message = message(&params)?;
         let is_stream = path.ends_with(":stream");
-        return Ok(if is_stream { Operation::Stream(message) } else { Operation::Send(message) });
+        return if is_stream { message(&params).map(Operation::Stream) } else { send(&params) };
     }
     if method == Method::GET && path.ends_with("/extendedAgentCard") {
         return Err(Fault::NoExtendedCard);
@@ -134,6 +138,12 @@ fn read_rest(method: &Method, path: &str, body: &[u8]) -> Result<Operation, Faul
         (&Method::GET, _) => Ok(Operation::Get(rest.to_owned())),
         _ => Err(Fault::MethodNotFound),
     }
+}
+
+fn send(params: &Value) -> Result<Operation, Fault> {
+    let flag = |name: &str| params.get("configuration")?.get(name)?.as_bool();
+    let at_once = flag("returnImmediately") == Some(true) || flag("blocking") == Some(false);
+    Ok(Operation::Send { message: message(params)?, at_once })
 }
 
 fn message(params: &Value) -> Result<Value, Fault> {
@@ -177,7 +187,22 @@ mod tests {
         for (method, generation) in [("SendMessage", Generation::V10), ("message/send", Generation::V03)] {
             let (style, operation) = rpc(method, &params).unwrap();
             assert_eq!(style, Style { generation, binding: Binding::Rpc(json!(7)) }, "{method}");
-            assert!(matches!(operation, Operation::Send(_)), "{method}");
+            assert!(matches!(operation, Operation::Send { at_once: false, .. }), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_caller_may_ask_for_no_more_than_the_task() {
+        for (configuration, wanted) in [
+            (json!({ "returnImmediately": true }), true),
+            (json!({ "blocking": false }), true),
+            (json!({ "returnImmediately": false }), false),
+            (json!({ "blocking": true }), false),
+            (json!({}), false),
+        ] {
+            let params = json!({ "message": { "parts": [] }, "configuration": configuration });
+            let (_, operation) = rpc("SendMessage", &params).unwrap();
+            assert!(matches!(operation, Operation::Send { at_once, .. } if at_once == wanted), "{params}");
         }
     }
 

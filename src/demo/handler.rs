@@ -79,6 +79,11 @@ impl Handler {
         Ok(response)
     }
 
+    /// Whether there is such a task.
+    pub(super) fn holds(&self, task: &str) -> bool {
+        self.tasks.find(task).is_some()
+    }
+
     fn card_answer(&self) -> Response<Body> {
         let mut response = answer::document(StatusCode::OK, answer::JSON, &self.card);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
@@ -96,10 +101,10 @@ impl Handler {
 
     async fn perform(&self, style: Style, operation: Operation) -> Response<Body> {
         match operation {
-            Operation::Send(message) => {
+            Operation::Send { message, at_once } => {
                 let task = self.begin(message);
-                let end = task.finished().await;
-                answer::result(&style, wire::sent(&task, &end, style.generation))
+                let now = if at_once { task.snapshot() } else { task.finished().await };
+                answer::result(&style, wire::sent(&task, &now, style.generation))
             }
             Operation::Stream(message) => answer::stream(style, self.begin(message)),
             Operation::Get(id) => match self.tasks.find(&id) {

@@ -1,6 +1,6 @@
-//! Demo agents: four small A2A agents that run inside the process, so that the gateway has something real to talk to
-//! before anybody has written an agent. They speak A2A 1.0 (JSON-RPC and REST) and 0.3 (JSON-RPC), stream, and keep
-//! their tasks in a bounded store. This room knows nothing of the gateway.
+//! Demo agents: seven small A2A agents that run inside the process, so that the gateway has something real to talk to
+//! before anybody has written an agent; three are replicas of one. They speak A2A 1.0 (JSON-RPC and REST) and 0.3
+//! (JSON-RPC), stream, and keep their tasks in a bounded store. This room knows nothing of the gateway.
 
 mod answer;
 mod call;
@@ -32,11 +32,32 @@ pub enum Personality {
     Flaky,
     /// As [`Personality::Fast`], and says it is version 2.
     Second,
+    /// One of the replicas of an agent that works for a minute, a piece every second. Each has tasks of its own.
+    Team(Replica),
+}
+
+/// One of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replica {
+    /// The first.
+    One,
+    /// The second.
+    Two,
+    /// The third.
+    Three,
 }
 
 impl Personality {
-    /// All four, in the order of their ports.
-    pub const ALL: [Self; 4] = [Self::Fast, Self::Slow, Self::Flaky, Self::Second];
+    /// All, in the order of their ports.
+    pub const ALL: [Self; 7] = [
+        Self::Fast,
+        Self::Slow,
+        Self::Flaky,
+        Self::Second,
+        Self::Team(Replica::One),
+        Self::Team(Replica::Two),
+        Self::Team(Replica::Three),
+    ];
 
     /// The agent's name, as its replies give it.
     #[must_use]
@@ -46,7 +67,22 @@ impl Personality {
             Self::Slow => "slow",
             Self::Flaky => "flaky",
             Self::Second => "second",
+            Self::Team(Replica::One) => "team-1",
+            Self::Team(Replica::Two) => "team-2",
+            Self::Team(Replica::Three) => "team-3",
         }
+    }
+
+    /// Where the gateway of `attache demo` has it: its name, which replicas share.
+    #[must_use]
+    pub fn route(self) -> &'static str {
+        if self.is_replica() { "team" } else { self.name() }
+    }
+
+    /// Whether it is one of several replicas.
+    #[must_use]
+    pub fn is_replica(self) -> bool {
+        matches!(self, Self::Team(_))
     }
 
     /// The version it claims.
@@ -54,7 +90,7 @@ impl Personality {
     pub fn version(self) -> &'static str {
         match self {
             Self::Second => "2.0.0",
-            Self::Fast | Self::Slow | Self::Flaky => "1.0.0",
+            Self::Fast | Self::Slow | Self::Flaky | Self::Team(_) => "1.0.0",
         }
     }
 
@@ -66,6 +102,7 @@ impl Personality {
             Self::Slow => "streams ten pieces, one every half second",
             Self::Flaky => "fails every third call: 503 or a closed connection",
             Self::Second => "the next version of fast",
+            Self::Team(_) => "a replica: works for a minute, has tasks of its own",
         }
     }
 
@@ -73,6 +110,7 @@ impl Personality {
     fn pace(self) -> Duration {
         match self {
             Self::Slow => Duration::from_millis(500),
+            Self::Team(_) => Duration::from_secs(1),
             Self::Fast | Self::Flaky | Self::Second => Duration::ZERO,
         }
     }
@@ -81,6 +119,7 @@ impl Personality {
     fn pieces(self) -> usize {
         match self {
             Self::Slow => 10,
+            Self::Team(_) => 60,
             Self::Fast | Self::Flaky | Self::Second => 2,
         }
     }
@@ -91,6 +130,7 @@ impl Personality {
 pub struct Agent {
     personality: Personality,
     address: SocketAddr,
+    handler: Arc<Handler>,
     serving: JoinHandle<()>,
 }
 
@@ -109,8 +149,20 @@ impl Agent {
         let address = listener.local_addr()?;
         let url = public_url.unwrap_or_else(|| format!("http://{address}/"));
         let handler = Arc::new(Handler::new(personality, &url));
-        let serving = tokio::spawn(server::serve(listener, handler));
-        Ok(Self { personality, address, serving })
+        let serving = tokio::spawn(server::serve(listener, Arc::clone(&handler)));
+        Ok(Self { personality, address, handler, serving })
+    }
+
+    /// Ends it with its connections and tasks; its address is free afterwards.
+    pub async fn kill(mut self) {
+        self.serving.abort();
+        (&mut self.serving).await.ok();
+    }
+
+    /// Whether it has a task.
+    #[must_use]
+    pub fn holds(&self, task: &str) -> bool {
+        self.handler.holds(task)
     }
 
     /// Which one it is.
@@ -132,7 +184,7 @@ impl Drop for Agent {
     }
 }
 
-/// Starts all four on consecutive ports from `base`; with port 0 each takes any free port. `public_url` says which URL
+/// Starts all on consecutive ports from `base`; with port 0 each takes any free port. `public_url` says which URL
 /// an agent's card shall name.
 ///
 /// # Errors
@@ -156,7 +208,7 @@ fn at_offset(base: SocketAddr, offset: u16) -> io::Result<SocketAddr> {
     }
     let port = base.port().checked_add(offset);
     let port =
-        port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the agents need four ports in a row"))?;
+        port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the agents need seven ports in a row"))?;
     Ok(SocketAddr::new(ip, port))
 }
 

@@ -105,6 +105,24 @@ async fn a_slow_task_is_followed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_replica_takes_its_tasks_with_it() {
+    let first = agent(Personality::Team(Replica::One)).await;
+    let params = json!({ "message": hello()["message"], "configuration": { "returnImmediately": true } });
+    let made = rpc(&first, "SendMessage", params).await;
+    let id = made["result"]["task"]["id"].as_str().expect("a task").to_owned();
+    assert!(first.holds(&id), "{made}");
+    let state = rpc(&first, "GetTask", json!({ "id": id })).await["result"]["status"]["state"].clone();
+    assert!(state == "TASK_STATE_WORKING" || state == "TASK_STATE_SUBMITTED", "it works for a minute: {state}");
+
+    let address = first.address();
+    first.kill().await;
+    TcpStream::connect(address).await.unwrap_err();
+    let again = Agent::start(Personality::Team(Replica::One), address, None).await.expect("its address is free");
+    assert!(!again.holds(&id));
+    assert_eq!(rpc(&again, "GetTask", json!({ "id": id })).await["error"]["code"], -32001);
+}
+
+#[tokio::test]
 async fn errors_keep_their_binding() {
     let agent = agent(Personality::Fast).await;
     let unknown = rpc(&agent, "GetTask", json!({ "id": "none" })).await;

@@ -41,7 +41,7 @@ pub(super) fn map(exchange: &Exchange, route: &ServedRoute<'_>, cluster: &Worker
 /// Whether this is the address of the endpoint that answers.
 pub(super) fn is_answering(endpoint: &Endpoint, host: &str, port: u16) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    endpoint.address.port() == port && bare.parse() == Ok(endpoint.address.ip())
+    endpoint.addresses().any(|address| address.port() == port && bare.parse() == Ok(address.ip()))
 }
 
 fn change(fields: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> Option<String>) {

@@ -126,7 +126,8 @@ async fn everywhere(
     let now = Instant::now();
     let own = now + PATIENCE;
     let deadline = exchange.deadline(route).map_or(own, |deadline| deadline.min(own));
-    let plan = AskPlan { head: &head, body: &body, host: &route.settings().upstream_host, deadline };
+    let grpc = question.binding == Binding::Grpc;
+    let plan = AskPlan { head: &head, body: &body, host: &route.settings().upstream_host, grpc, deadline };
     let (places, _admissions) = places(exchange, route, now);
     let mut is_sure = !places.is_empty();
     let mut asked: FuturesUnordered<_> =

@@ -43,14 +43,14 @@ fn copy(exchange: &mut Exchange, route: &Rc<WorkerRoute>, settings: &Mirror, cei
         handles.mirrors().mirrors.count(Mirrored::BodyTooLarge.word());
         return;
     };
-    let copy = head_of(request);
+    let (copy, grpc) = (head_of(request), exchange.request.grpc);
     let hash = route.mirror.as_ref().and_then(|target| target.hash(request.headers(), exchange.client.address));
     let active = GaugeGuard::of(&handles.mirrors().mirrors_active);
     // It keeps the route no longer than the request it copies would: until the body is whole, and then for the mirror's
     // time.
     let route = Rc::clone(route);
     let task = async move {
-        let result = send(&route, copy, copied, hash, &mut rng).await;
+        let result = send(&route, copy, copied, (hash, grpc), &mut rng).await;
         handles.mirrors().mirrors.count(result.word());
         drop((place, active));
     };
@@ -61,14 +61,15 @@ async fn send(
     route: &WorkerRoute,
     copy: Request<RequestBody>,
     copied: Option<crate::body::Copied>,
-    hash: Option<u64>,
+    (hash, grpc): (Option<u64>, bool),
     rng: &mut fastrand::Rng,
 ) -> Mirrored {
     let settings = route.settings();
     let (Some(mirror), Some(target)) = (&settings.mirror, &route.mirror) else {
         return Mirrored::Failed;
     };
-    let plan = upstream::MirrorPlan { target, hash, host: &settings.upstream_host, timeout: mirror.settings.timeout };
+    let (host, timeout) = (&settings.upstream_host, mirror.settings.timeout);
+    let plan = upstream::MirrorPlan { target, hash, host, grpc, timeout };
     upstream::mirror(&plan, copy, copied, rng).await
 }
 

@@ -9,9 +9,9 @@ use super::supervise::{Task, Tasks};
 use super::{Gateway, affinity, certificates, limits};
 use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
-use crate::config::model::Config;
+use crate::config::model::{Config, ProbeKind};
 use crate::observe::handles::HealthHandles;
-use crate::pool::{DialLimits, Dialer};
+use crate::pool::{ClientTls, DialLimits, Dialer, Version};
 
 impl Gateway {
     /// Starts the tasks of the configuration that just came into force, and ends those of the one before.
@@ -28,10 +28,13 @@ impl Gateway {
             });
             if let Some(check) = &cluster.settings.health_check {
                 let limits = DialLimits::each(check.limit());
-                let (cluster, tls) = (Arc::clone(cluster), tls.clone());
-                let metrics = Arc::clone(&self.metrics);
+                let (cluster, metrics) = (Arc::clone(cluster), Arc::clone(&self.metrics));
+                let mut dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
+                if check.kind == ProbeKind::Grpc && cluster.settings.has_grpc() {
+                    dialer = Dialer { version: Version::Http2, tls: tls.as_ref().map(ClientTls::only_http2), limits };
+                }
                 generation.start(Task::Health, move || {
-                    let dialer = Dialer { version: cluster.settings.protocol.into(), tls: tls.clone(), limits };
+                    let dialer = dialer.clone();
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
                     health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
                 });

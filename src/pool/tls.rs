@@ -75,6 +75,14 @@ impl ClientTls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
     }
 
+    /// The same settings, for peers that must speak HTTP/2.
+    #[must_use]
+    pub fn only_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(self.connector.config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self { connector: TlsConnector::from(Arc::new(config)), server_name: self.server_name.clone() }
+    }
+
     /// Runs a handshake with the endpoint called `host`; with `http1` that is the only protocol offered.
     pub(super) async fn handshake(&self, tcp: TcpStream, host: &str, http1: bool) -> io::Result<TlsStream<TcpStream>> {
         let expected = match &self.server_name {

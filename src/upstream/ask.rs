@@ -24,6 +24,8 @@ pub struct AskPlan<'a> {
     pub body: &'a Bytes,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
+    /// Whether it is a gRPC call.
+    pub grpc: bool,
     /// When an answer is of no use any more.
     pub deadline: Instant,
 }
@@ -50,7 +52,7 @@ pub async fn ask(plan: &AskPlan<'_>, worker_endpoint: Rc<WorkerEndpoint>) -> Res
     loop {
         left -= 1;
         let mut slot = Some(plan.request(in_flight.handle()));
-        let pool = in_flight.handle().pool();
+        let pool = in_flight.handle().pool(plan.grpc);
         match pool.send(&mut slot, Instant::now(), false, Some(plan.deadline)).await {
             Ok(response) => return Ok(Asked { response, in_flight }),
             Err(error) if left == 0 => return Err(error),
@@ -64,7 +66,7 @@ impl AskPlan<'_> {
         let body =
             if self.body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Box::new(self.body.clone())) };
         let mut request = Request::from_parts(self.head.clone(), body);
-        address(&mut request, self.host, worker_endpoint);
+        address(&mut request, self.host, worker_endpoint.name(self.grpc));
         request
     }
 }

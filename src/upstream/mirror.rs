@@ -48,6 +48,8 @@ pub struct MirrorPlan<'a> {
     pub hash: Option<u64>,
     /// The Host header towards endpoints.
     pub host: &'a UpstreamHost,
+    /// Whether it is a gRPC call.
+    pub grpc: bool,
     /// From its last byte to the end of the answer.
     pub timeout: Duration,
 }
@@ -104,12 +106,12 @@ pub async fn mirror(
     let Ok(in_flight) = plan.target.choose(&request, rng) else {
         return Mirrored::Failed;
     };
-    address(&mut copy, plan.host, in_flight.handle());
+    address(&mut copy, plan.host, in_flight.handle().name(plan.grpc));
     plan.target.handles().attempts.inc();
     let begun = Instant::now();
     let deadline = begun + plan.timeout;
     let mut slot = Some(copy);
-    let pool = in_flight.handle().pool();
+    let pool = in_flight.handle().pool(plan.grpc);
     let sending = pool.send(&mut slot, Instant::now(), false, Some(deadline));
     let sent = timeout_at(deadline, sending).await;
     let sent = sent.unwrap_or(Err(Error::Timeout));

@@ -178,11 +178,11 @@ pub fn outcome(sent: &Result<UpstreamResponse, Error>) -> Outcome {
     }
 }
 
-/// Names the host towards `worker_endpoint`, where it is not the client's. HTTP/1.0 clients need not name one; HTTP/1.1
-/// towards the endpoint must.
-fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, worker_endpoint: &WorkerEndpoint) {
+/// Names the host towards the endpoint called `name`, where it is not the client's. HTTP/1.0 clients need not name one;
+/// HTTP/1.1 towards the endpoint must.
+fn address(request: &mut Request<RequestBody>, host: &UpstreamHost, name: &str) {
     if (*host == UpstreamHost::Endpoint || !request.headers().contains_key(header::HOST))
-        && let Ok(host) = HeaderValue::from_str(&worker_endpoint.endpoint().name)
+        && let Ok(host) = HeaderValue::from_str(name)
     {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -210,7 +210,7 @@ async fn attempt(
     in_flight: &InFlight<Rc<WorkerEndpoint>>,
     slot: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<ResponseBody>, Error> {
-    let pool = in_flight.handle().pool();
+    let pool = in_flight.handle().pool(plan.grpc);
     let per_try = per_try.map(|limit| (Instant::now() + limit, Limit::Head));
     let total = plan.deadline.map(|deadline| (deadline, Limit::Whole));
     let limit = match (per_try, total) {

@@ -86,7 +86,7 @@ impl Tries<'_> {
 
     /// Makes `request` ready for `worker_endpoint` and counts the try.
     pub(super) fn begin(&mut self, worker_endpoint: &Rc<WorkerEndpoint>, request: &mut Request<RequestBody>) {
-        address(request, self.plan.host, worker_endpoint);
+        address(request, self.plan.host, worker_endpoint.name(self.plan.grpc));
         // The clock has been read for the first try, unless something was waited for since.
         let at_once = std::mem::take(&mut self.at_once);
         self.attempts.begin(worker_endpoint, if at_once { self.plan.now } else { self.plan.resumed() });
@@ -105,7 +105,7 @@ impl Tries<'_> {
     pub(super) fn replay(&self, request: &mut Request<RequestBody>) -> Option<Box<ReplayRequest>> {
         let plan = self.plan;
         let left = self.attempts.count < policy::max_retries(plan.retries);
-        let streams = left && plan.target.may_stream();
+        let streams = left && plan.target.may_stream(plan.grpc);
         if !left || !policy::is_worth_keeping(plan.retries, plan.repeat, streams) {
             return None;
         }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::worker_endpoint::{WorkerEndpoint, WorkerEndpoints};
+use super::worker_endpoint::{Transports, WorkerEndpoint, WorkerEndpoints};
 use crate::cluster::{
     Availability, AvailabilitySettings, Cluster, Endpoint, EndpointId, InFlight, Members, PickRequest, Scope, Strength,
     hash_key,
 };
-use crate::config::model::{LoadBalancer, MemberAddress};
+use crate::config::model::LoadBalancer;
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::ClusterHandles;
 use crate::pool::{ClientTls, TlsError, Transport, Version};
@@ -35,7 +35,7 @@ pub struct WorkerClusterError {
 #[derive(Debug)]
 pub struct WorkerCluster {
     cluster: Arc<Cluster>,
-    transport: Rc<Transport>,
+    transports: Transports,
     worker_endpoints: Rc<WorkerEndpoints>,
     members: RefCell<Rc<Local>>,
     terms: AvailabilitySettings,
@@ -68,8 +68,8 @@ impl WorkerCluster {
         turn: usize,
     ) -> Self {
         let settings = &cluster.settings;
-        let transport = Rc::new(Transport {
-            version: settings.protocol.into(),
+        let transport = |version, tls, handles| Transport {
+            version,
             tls,
             connect_timeout: settings.connect_timeout,
             handshake_timeout: settings.handshake_timeout,
@@ -80,16 +80,21 @@ impl WorkerCluster {
             max_requests: settings.circuit_breaker.max_requests_per_connection,
             quota: cluster.ceilings.as_ref().and_then(|ceilings| ceilings.connections().cloned()),
             handles,
+        };
+        let grpc = settings.has_grpc().then(|| {
+            let tls = tls.as_ref().map(ClientTls::only_http2);
+            Rc::new(transport(Version::Http2, tls, worker_endpoints.handles(&cluster.name)))
         });
+        let transports = Transports { usual: Rc::new(transport(settings.protocol.into(), tls, handles)), grpc };
         if let Some(breaker) = cluster.detector.breaker() {
-            transport.handles.breaker(breaker.state().number());
+            transports.usual.handles.breaker(breaker.state().number());
         }
         let scope = Scope::of_cluster(&cluster.name);
-        let local = Rc::new(local(&cluster, &worker_endpoints, &transport));
+        let local = Rc::new(local(&cluster, &worker_endpoints, &transports));
         Self {
             terms: AvailabilitySettings::from(&*cluster.settings),
             cluster,
-            transport,
+            transports,
             worker_endpoints,
             members: RefCell::new(local),
             turn: Cell::new(turn),
@@ -122,7 +127,7 @@ impl WorkerCluster {
     /// Metric handles of the cluster.
     #[must_use]
     pub fn handles(&self) -> &ClusterHandles {
-        &self.transport.handles
+        &self.transports.usual.handles
     }
 
     /// The key of the request, where the policy chooses by one.
@@ -143,16 +148,11 @@ impl WorkerCluster {
         self.cluster.settings.tls.is_some()
     }
 
-    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port. For rare
-    /// questions: it looks at all of them.
+    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port, with any of
+    /// its bindings. For rare questions: it looks at all of them.
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let mut members = self.cluster.settings.members.iter();
-        members.any(|member| match &member.address {
-            MemberAddress::Socket(address) => address.port() == port && bare.parse() == Ok(address.ip()),
-            MemberAddress::Name { host: name, port: own } => *own == port && name == host,
-        })
+        self.cluster.settings.members.iter().any(|member| member.is_at(host, port))
     }
 
     fn policy(&self) -> &LoadBalancer {
@@ -181,15 +181,17 @@ impl WorkerCluster {
     /// Whether a request may ask to switch protocols: HTTP/2 knows no such thing (RFC 9113 section 8.6).
     #[must_use]
     pub fn may_switch(&self) -> bool {
-        self.transport.version != Version::Http2
+        self.transports.usual.version != Version::Http2
     }
 
-    /// Whether connections may be HTTP/2, whose streams an endpoint can refuse one by one.
-    pub(super) fn may_stream(&self) -> bool {
-        match self.transport.version {
+    /// Whether connections may be HTTP/2, whose streams an endpoint can refuse one by one; with `grpc`, those for gRPC.
+    pub(super) fn may_stream(&self, grpc: bool) -> bool {
+        let binding = self.transports.grpc.as_ref().filter(|_| grpc);
+        let transport = binding.unwrap_or(&self.transports.usual);
+        match transport.version {
             Version::Http1 => false,
             Version::Http2 => true,
-            Version::Negotiated => self.transport.tls.is_some(),
+            Version::Negotiated => transport.tls.is_some(),
         }
     }
 
@@ -291,7 +293,7 @@ impl WorkerCluster {
     fn current(&self) -> Rc<Local> {
         let mut members = self.members.borrow_mut();
         if members.generation != self.cluster.generation() {
-            *members = Rc::new(local(&self.cluster, &self.worker_endpoints, &self.transport));
+            *members = Rc::new(local(&self.cluster, &self.worker_endpoints, &self.transports));
         }
         Rc::clone(&members)
     }
@@ -330,12 +332,12 @@ const MAX_FIELDS: usize = 64;
 /// How long a worker uses what it found out about a cluster as a whole.
 const AVAILABILITY_AGE: Duration = Duration::from_millis(50);
 
-fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transport: &Rc<Transport>) -> Local {
+fn local(cluster: &Cluster, worker_endpoints: &WorkerEndpoints, transports: &Transports) -> Local {
     let members = cluster.members();
     let worker_endpoints = members
         .endpoints
         .iter()
-        .map(|endpoint| worker_endpoints.worker_endpoint(endpoint, cluster, transport))
+        .map(|endpoint| worker_endpoints.worker_endpoint(endpoint, cluster, transports))
         .collect();
     Local { generation: members.generation, members, worker_endpoints, availability: Cell::new(None) }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,9 +16,10 @@ use crate::body::UploadState;
 use crate::cluster::{Cluster, Endpoint, EndpointId, OutlierDetector};
 use crate::observe::endpoints::EndpointSeries;
 use crate::observe::handle::CodeClass;
+use crate::observe::handles::ClusterHandles;
 use crate::observe::metrics::Metrics;
 use crate::outcome::Outcome;
-use crate::pool::{Pool, Transport};
+use crate::pool::{Pool, Quota, Transport};
 
 /// An endpoint and this worker's connections to it.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct WorkerEndpoint {
     endpoint: Arc<Endpoint>,
     detector: Arc<OutlierDetector>,
     pool: Rc<Pool>,
+    /// To its binding for gRPC, where it has one.
+    grpc: Option<Rc<Pool>>,
     transport: Rc<Transport>,
     label: Box<str>,
     series: Option<EndpointSeries>,
@@ -37,10 +41,20 @@ impl WorkerEndpoint {
         &self.endpoint
     }
 
-    /// The connections.
+    /// The connections, for a gRPC call or for another one.
     #[must_use]
-    pub fn pool(&self) -> &Rc<Pool> {
-        &self.pool
+    pub fn pool(&self, grpc: bool) -> &Rc<Pool> {
+        self.grpc.as_ref().filter(|_| grpc).unwrap_or(&self.pool)
+    }
+
+    /// Host and port as configured, of the binding for a gRPC call or for another one.
+    pub(super) fn name(&self, grpc: bool) -> &str {
+        let binding = self.endpoint.grpc.as_ref().filter(|_| grpc);
+        binding.map_or(&self.endpoint.name, |binding| &binding.name)
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        std::iter::once(&self.pool).chain(&self.grpc)
     }
 
     /// Reports the outcome of an attempt at this endpoint.
@@ -114,6 +128,15 @@ impl AsRef<Endpoint> for WorkerEndpoint {
     }
 }
 
+/// How connections to the bindings of a cluster's endpoints are made.
+#[derive(Debug)]
+pub(super) struct Transports {
+    /// To their addresses.
+    pub(super) usual: Rc<Transport>,
+    /// To their bindings for gRPC, where there are such.
+    pub(super) grpc: Option<Rc<Transport>>,
+}
+
 /// Every lane of a worker. They outlive snapshots: connections survive a reload that keeps the endpoint.
 #[derive(Debug)]
 pub struct WorkerEndpoints {
@@ -132,49 +155,73 @@ impl WorkerEndpoints {
         Self { metrics, known: RefCell::default(), seen: Cell::default(), idle_wanted: Arc::default() }
     }
 
-    /// The lane of `endpoint`, with `transport` for the connections opened from now on.
+    /// Handles for one more way of connecting to the endpoints of a cluster.
+    pub(super) fn handles(&self, cluster: &str) -> ClusterHandles {
+        ClusterHandles::new(&self.metrics, cluster)
+    }
+
+    /// The lane of `endpoint`, with `transports` for the connections opened from now on.
     pub(super) fn worker_endpoint(
         &self,
         endpoint: &Arc<Endpoint>,
         cluster: &Cluster,
-        transport: &Rc<Transport>,
+        transports: &Transports,
     ) -> Rc<WorkerEndpoint> {
-        let detector = &cluster.detector;
         let mut known = self.known.borrow_mut();
-        if let Some(worker_endpoint) = known.get(&endpoint.id) {
-            let quota = endpoint.connections().cloned();
-            worker_endpoint.pool.update(Rc::clone(transport), quota);
-            worker_endpoint.pool.enlist(&self.idle_wanted);
-            let same =
-                Arc::ptr_eq(&worker_endpoint.endpoint, endpoint) && Arc::ptr_eq(&worker_endpoint.detector, detector);
-            if same {
-                return Rc::clone(worker_endpoint);
+        let before = known.get(&endpoint.id);
+        let quota = || endpoint.connections().cloned();
+        let pool = self.pool(before.map(|before| &before.pool), &transports.usual, quota(), || {
+            (endpoint.address, endpoint.host())
+        });
+        let binding = endpoint.grpc.as_ref().zip(transports.grpc.as_ref());
+        let same_binding = before.filter(|before| before.endpoint.grpc == endpoint.grpc);
+        let grpc = binding.map(|(binding, transport)| {
+            let kept = same_binding.and_then(|before| before.grpc.as_ref());
+            self.pool(kept, transport, quota(), || (binding.address, binding.host()))
+        });
+        if let Some(before) = before {
+            if Arc::ptr_eq(&before.endpoint, endpoint) && Arc::ptr_eq(&before.detector, &cluster.detector) {
+                return Rc::clone(before);
             }
-            // Same identity, other settings (its weight changed): the connections stay.
-            let worker_endpoint = Rc::new(WorkerEndpoint {
-                endpoint: Arc::clone(endpoint),
-                detector: Arc::clone(detector),
-                pool: Rc::clone(&worker_endpoint.pool),
-                transport: Rc::clone(transport),
-                label: worker_endpoint.label.clone(),
-                series: endpoint.list(&self.metrics, &cluster.name, &worker_endpoint.label),
-            });
-            known.insert(endpoint.id, Rc::clone(&worker_endpoint));
-            return worker_endpoint;
+            if same_binding.is_none() {
+                before.grpc.iter().for_each(|pool| pool.retire());
+            }
         }
-        let pool = Pool::new(endpoint.address, endpoint.host(), Rc::clone(transport), endpoint.connections().cloned());
-        pool.enlist(&self.idle_wanted);
-        let label: Box<str> = endpoint.address.to_string().into();
+        // Where the identity is known it has other settings (its weight changed): the connections stay.
+        let label = before.map_or_else(|| endpoint.address.to_string().into(), |before| before.label.clone());
         let worker_endpoint = Rc::new(WorkerEndpoint {
             endpoint: Arc::clone(endpoint),
-            detector: Arc::clone(detector),
-            pool: Rc::new(pool),
-            transport: Rc::clone(transport),
+            detector: Arc::clone(&cluster.detector),
+            pool,
+            grpc,
+            transport: Rc::clone(&transports.usual),
             series: endpoint.list(&self.metrics, &cluster.name, &label),
             label,
         });
         known.insert(endpoint.id, Rc::clone(&worker_endpoint));
         worker_endpoint
+    }
+
+    /// The connections there are, by `transport` from now on; where there are none yet, those to `place`.
+    fn pool<'p>(
+        &self,
+        before: Option<&Rc<Pool>>,
+        transport: &Rc<Transport>,
+        quota: Option<Arc<Quota>>,
+        place: impl FnOnce() -> (SocketAddr, &'p str),
+    ) -> Rc<Pool> {
+        let pool = match before {
+            Some(before) => {
+                before.update(Rc::clone(transport), quota);
+                Rc::clone(before)
+            }
+            None => {
+                let (address, host) = place();
+                Rc::new(Pool::new(address, host, Rc::clone(transport), quota))
+            }
+        };
+        pool.enlist(&self.idle_wanted);
+        pool
     }
 
     /// Ends when another worker needs the place of an idle connection.
@@ -185,7 +232,7 @@ impl WorkerEndpoints {
     /// Closes idle connections whose permits others need.
     pub fn evict(&self) {
         for worker_endpoint in self.known.borrow().values() {
-            worker_endpoint.pool.evict();
+            worker_endpoint.pools().for_each(|pool| pool.evict());
         }
     }
 
@@ -201,11 +248,11 @@ impl WorkerEndpoints {
             let endpoints = members.iter().flat_map(|members| &members.endpoints);
             let current: HashSet<_, foldhash::fast::RandomState> = endpoints.map(|endpoint| endpoint.id).collect();
             let gone = known.iter().filter(|(id, _)| !current.contains(id));
-            gone.for_each(|(_, worker_endpoint)| worker_endpoint.pool.retire());
+            gone.for_each(|(_, worker_endpoint)| worker_endpoint.pools().for_each(|pool| pool.retire()));
         }
         known.retain(|_, worker_endpoint| {
-            worker_endpoint.pool.sweep(now);
-            Rc::strong_count(worker_endpoint) > 1 || !worker_endpoint.pool.is_empty()
+            worker_endpoint.pools().for_each(|pool| pool.sweep(now));
+            Rc::strong_count(worker_endpoint) > 1 || !worker_endpoint.pools().all(|pool| pool.is_empty())
         });
     }
 }

@@ -23,6 +23,7 @@ mod admin;
 mod agent_cards;
 mod attempts;
 mod balancing;
+mod bindings;
 mod blame;
 mod bodies;
 mod call_limits;

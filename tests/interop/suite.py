@@ -10,13 +10,18 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from python_client.affinity_checks import every_task_is_found
+from python_client.affinity_checks import (
+    gateways_share_nothing,
+    tasks_survive_a_restart,
+    without_affinity_most_are_lost,
+)
 from python_client.caller import Caller, flavours
 from python_client.checks import CHECKS
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
 from schema_checks import problems
 from world import GUARD_SECONDS, World, world
 
+LOAD_GUARD_SECONDS = 30 * GUARD_SECONDS  # for thousands of calls
 MANY_FAILURES = 12  # each may take its whole guard: what comes after so many fails without being run
 
 
@@ -32,29 +37,29 @@ class Tally:
         """Whether a check was asked for."""
         return self._only in name
 
-    def report(self, name: str, failure: str | None) -> None:
-        """Notes one outcome."""
+    def report(self, name: str, failure: str | None, detail: str | None = None) -> None:
+        """Notes one outcome, and what else there is to say about it."""
         if failure is None:
             self.passed += 1
-            print(f'ok  {name}', flush=True)
+            print(f'ok  {name}', *([detail] if detail else []), sep=': ', flush=True)
         else:
             self.failed += 1
             print(f'FAILED  {name}\n    {failure.strip().replace(chr(10), chr(10) + "    ")}', flush=True)
 
-    async def run(self, name: str, check) -> None:
-        """Runs a check under the hang guard."""
+    async def run(self, name: str, check, guard_seconds: float = 2 * GUARD_SECONDS) -> None:
+        """Runs a check under the hang guard. What it returns is shown."""
         if not self.wants(name):
             return
         if self.failed >= MANY_FAILURES:
             self.report(name, f'not run: {MANY_FAILURES} others failed before')
             return
         try:
-            async with asyncio.timeout(GUARD_SECONDS * 2):
-                await check()
+            async with asyncio.timeout(guard_seconds):
+                detail = await check()
         except Exception:  # a check fails in any way it likes, the others go on
             self.report(name, traceback.format_exc(limit=-4))
         else:
-            self.report(name, None)
+            self.report(name, None, detail)
 
 
 async def python_checks(tally: Tally, here: World) -> None:
@@ -95,6 +100,21 @@ async def javascript_checks(tally: Tally, here: World, only: str) -> None:
             process.kill()
 
 
+async def gateway_checks(tally: Tally, here: World) -> None:
+    """The gateway as a whole."""
+    await tally.run('gateway/replicas all get work', lambda: spreads_over_replicas(here))
+    for name, check in (
+        ('affinity/tasks are found before and after a restart', tasks_survive_a_restart),
+        ('affinity/tasks are found through two gateways that share nothing', gateways_share_nothing),
+        ('affinity/the same without affinity', without_affinity_most_are_lost),
+    ):
+        await tally.run(name, lambda check=check: check(here), LOAD_GUARD_SECONDS)
+    await tally.run('gateway/every call came through it', lambda: everything_came_through(here))
+    await tally.run('agent/refuses a call past the gateway', lambda: unguarded_call_is_refused(here))
+    code = await here.gateway.stop()
+    tally.report('gateway/SIGTERM ends it with 0', None if code == 0 else f'exit code {code}')
+
+
 async def schema_fits(binary: str) -> None:
     """Says in what schema and program differ."""
     differences = await asyncio.to_thread(problems, binary)
@@ -107,16 +127,11 @@ async def run(arguments: argparse.Namespace, tally: Tally, directory: Path) -> N
     binary = None if arguments.direct else os.environ['ATTACHE_BIN']
     if binary:
         await tally.run('config/the schema accepts what the program accepts', lambda: schema_fits(binary))
-    async with world(binary, directory) as (here, gateway):
+    async with world(binary, directory) as here:
         await python_checks(tally, here)
         await javascript_checks(tally, here, arguments.only)
-        if gateway:
-            await tally.run('gateway/replicas both get work', lambda: spreads_over_replicas(here))
-            await tally.run('gateway/every task is found where it is', lambda: every_task_is_found(here))
-            await tally.run('gateway/every call came through it', lambda: everything_came_through(here))
-            await tally.run('agent/refuses a call past the gateway', lambda: unguarded_call_is_refused(here))
-            code = await gateway.stop()
-            tally.report('gateway/SIGTERM ends it with 0', None if code == 0 else f'exit code {code}')
+        if here.gateway:
+            await gateway_checks(tally, here)
 
 
 def show_logs(directory: Path, lines: int = 40) -> None:

@@ -49,8 +49,14 @@ class World:
     fragile: Entrance
     replicas: Entrance
     agents: dict[str, Agent]
-    ca_file: str | None
-    tls: ssl.SSLContext | None
+    ca_file: str | None = None
+    tls: ssl.SSLContext | None = None
+    # Not in direct mode: the replicas without affinity, the gateway, and another one in front of the same replicas,
+    # which shares nothing with it.
+    forgetful: Entrance | None = None
+    beside: Entrance | None = None
+    gateway: 'Gateway | None' = None
+    second_gateway: 'Gateway | None' = None
 
     @property
     def direct(self) -> bool:
@@ -102,6 +108,9 @@ def certificates(directory: Path) -> None:
         pem.write_to_path(directory / 'localhost.crt', append=True)
 
 
+FORGETFUL = 'forgetful'  # the listener that leads to the replicas without affinity
+
+
 def configuration(directory: Path, metrics_port: int, listeners: dict[str, int], clusters: dict, secret: str) -> str:
     """The gateway's configuration: one listener for each agent, two routes on each."""
     tls = {
@@ -110,11 +119,14 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
     routes = {}
     for name in listeners:
         mark = {'listeners': [name], 'requestHeaders': {'set': {'x-gateway': secret}}}
-        routes[name] = {**mark, 'match': {'path': {'prefix': '/'}}, 'cluster': name}
+        if name == FORGETFUL:
+            mark['a2a'] = {'affinity': 'off'}
+        cluster = 'replicas' if name == FORGETFUL else name
+        routes[name] = {**mark, 'match': {'path': {'prefix': '/'}}, 'cluster': cluster}
         routes[f'{name}-grpc'] = {
             **mark,
             'match': {'path': {'prefix': '/lf.a2a.v1.A2AService'}},
-            'cluster': f'{name}-grpc',
+            'cluster': f'{cluster}-grpc',
         }
     return json.dumps(
         {
@@ -138,22 +150,41 @@ def cluster(agents: list[Agent], kind: str, protocol: str | None = None) -> dict
 
 
 class Gateway:
-    """The gateway's process."""
+    """A gateway's process, its ports and its files."""
 
-    def __init__(self, binary: str, directory: Path, metrics_port: int) -> None:
+    def __init__(self, binary: str, name: str, directory: Path, listeners: tuple[str, ...]) -> None:
+        self.ports = {listener: free_port() for listener in listeners}
         self._binary = binary
-        self._config = directory / 'gateway.yaml'
-        self._log = directory / 'gateway.log'
-        self._ready_url = f'http://127.0.0.1:{metrics_port}/ready'
+        self._directory = directory
+        self._config = directory / f'{name}.yaml'
+        self._log = directory / f'{name}.log'
+        self._metrics_port = free_port()
         self._process: asyncio.subprocess.Process | None = None
+
+    def configure(self, clusters: dict, secret: str) -> None:
+        """Writes the configuration."""
+        self._config.write_text(configuration(self._directory, self._metrics_port, self.ports, clusters, secret))
+
+    def entrance(self, listener: str, agent: Agent) -> Entrance:
+        """Where clients reach what a listener leads to."""
+        port = self.ports[listener]
+        return Entrance(f'https://localhost:{port}', f'localhost:{port}', agent.control)
+
+    async def total(self, name: str, **labels: str) -> float:
+        """The sum over the series of a metric that have these labels."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            text = (await client.get(f'http://127.0.0.1:{self._metrics_port}/metrics')).raise_for_status().text
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        series = [line for line in text.splitlines() if line.partition('{')[0] == name]
+        return sum(float(line.rpartition(' ')[2]) for line in series if all(pair in line for pair in wanted))
 
     async def start(self) -> None:
         """Starts the gateway and waits until it says it is ready."""
-        with self._log.open('wb') as log:
+        with self._log.open('ab') as log:
             self._process = await asyncio.create_subprocess_exec(
                 self._binary, 'run', '-c', str(self._config), stdout=log, stderr=log
             )
-        async with httpx.AsyncClient() as client, asyncio.timeout(GUARD_SECONDS):
+        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(GUARD_SECONDS):
             while not await self._is_ready(client):
                 if self._process.returncode is not None:
                     raise RuntimeError(f'the gateway ended with {self._process.returncode}\n{self._log.read_text()}')
@@ -161,6 +192,8 @@ class Gateway:
 
     async def stop(self) -> int:
         """Ends the gateway with SIGTERM and returns its exit code."""
+        if self._process is None:
+            return 0
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -172,57 +205,71 @@ class Gateway:
 
     async def _is_ready(self, client: httpx.AsyncClient) -> bool:
         try:
-            return (await client.get(self._ready_url)).status_code == 200
+            return (await client.get(f'http://127.0.0.1:{self._metrics_port}/ready')).status_code == 200
         except httpx.TransportError:
             return False
 
 
+REPLICAS = ('replica-a', 'replica-b', 'replica-c')
+
+
 @asynccontextmanager
 async def world(binary: str | None, directory: Path):
-    """Starts agents and, unless in direct mode, the gateway. Yields the world and the gateway."""
-    names = ('steady', 'fragile', 'replicas')
+    """Starts agents and, unless in direct mode, two gateways, and ends them."""
     secret = secrets.token_urlsafe(24) if binary else None
-    ports = {name: free_port() if binary else None for name in names}
     async with AsyncExitStack() as stack:
         log = directory / 'agents.log'
+        if binary:
+            binary = os.path.abspath(binary)
+            gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL))
+            second = Gateway(binary, 'second-gateway', directory, ('replicas',))
+        named = {name: gateway.ports[name] if binary else None for name in ('steady', 'fragile')}
         starting = [
-            running_agent('steady', ports['steady'], secret, log),
-            running_agent('fragile', ports['fragile'], secret, log, behind_link=True),
-            running_agent('replica-a', ports['replicas'], secret, log),
-            running_agent('replica-b', ports['replicas'], secret, log),
+            running_agent('steady', named['steady'], secret, log),
+            running_agent('fragile', named['fragile'], secret, log, behind_link=True),
+            # Their cards name their own addresses.
+            *(running_agent(name, None, secret, log) for name in REPLICAS),
         ]
         started = await asyncio.gather(*(stack.enter_async_context(agent) for agent in starting))
         agents = {agent.name: agent for agent in started}
-        steady, fragile = agents['steady'], agents['fragile']
         if not binary:
-            yield direct_world(agents), None
+            yield direct_world(agents)
             return
 
-        both = [agents['replica-a'], agents['replica-b']]
-        clusters = {
-            'steady': cluster([steady], 'http'),
-            'steady-grpc': cluster([steady], 'grpc', 'h2c'),
-            'fragile': cluster([fragile], 'httpLink'),
-            'fragile-grpc': cluster([fragile], 'grpcLink', 'h2c'),
-            'replicas': cluster(both, 'http'),
-            'replicas-grpc': cluster(both, 'grpc', 'h2c'),
-        }
         certificates(directory)
-        metrics_port = free_port()
-        text = configuration(directory, metrics_port, ports, clusters, secret)
-        (directory / 'gateway.yaml').write_text(text)
-        gateway = Gateway(os.path.abspath(binary), directory, metrics_port)
+        clusters = all_clusters(agents)
+        gateway.configure(clusters, secret)
+        second.configure({name: clusters[name] for name in ('replicas', 'replicas-grpc')}, secret)
+        ca_file = str(directory / 'ca.crt')
         try:
-            await gateway.start()
-            ca_file = str(directory / 'ca.crt')
-            entrances = {
-                name: Entrance(f'https://localhost:{ports[name]}', f'localhost:{ports[name]}', agent.control)
-                for name, agent in zip(names, (steady, fragile, both[0]), strict=True)
-            }
-            tls = ssl.create_default_context(cafile=ca_file)
-            yield World(**entrances, agents=agents, ca_file=ca_file, tls=tls), gateway
+            await asyncio.gather(gateway.start(), second.start())
+            yield World(
+                steady=gateway.entrance('steady', agents['steady']),
+                fragile=gateway.entrance('fragile', agents['fragile']),
+                replicas=gateway.entrance('replicas', agents[REPLICAS[0]]),
+                agents=agents,
+                ca_file=ca_file,
+                tls=ssl.create_default_context(cafile=ca_file),
+                forgetful=gateway.entrance(FORGETFUL, agents[REPLICAS[0]]),
+                beside=second.entrance('replicas', agents[REPLICAS[0]]),
+                gateway=gateway,
+                second_gateway=second,
+            )
         finally:
-            await gateway.stop()
+            await asyncio.gather(gateway.stop(), second.stop())
+
+
+def all_clusters(agents: dict[str, Agent]) -> dict:
+    """The clusters of the gateway."""
+    replicas = [agents[name] for name in REPLICAS]
+    return {
+        'steady': cluster([agents['steady']], 'http'),
+        'steady-grpc': cluster([agents['steady']], 'grpc', 'h2c'),
+        'fragile': cluster([agents['fragile']], 'httpLink'),
+        'fragile-grpc': cluster([agents['fragile']], 'grpcLink', 'h2c'),
+        'replicas': cluster(replicas, 'http'),
+        'replicas-grpc': cluster(replicas, 'grpc', 'h2c'),
+    }
 
 
 def direct_world(agents: dict[str, Agent]) -> World:
@@ -233,4 +280,4 @@ def direct_world(agents: dict[str, Agent]) -> World:
         http, grpc = agent.ports[f'http{suffix}'], agent.ports[f'grpc{suffix}']
         return Entrance(f'http://127.0.0.1:{http}', f'127.0.0.1:{grpc}', agent.control)
 
-    return World(entrance('steady'), entrance('fragile', 'Link'), entrance('replica-a'), agents, None, None)
+    return World(entrance('steady'), entrance('fragile', 'Link'), entrance(REPLICAS[0]), agents)

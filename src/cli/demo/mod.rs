@@ -1,7 +1,9 @@
 //! `attache demo`: a whole gateway with something behind it and somebody in front of it, in one process, for looking
 //! at. Certificates, configuration and access log live in a temporary directory that goes away with it.
 
+mod client;
 mod setup;
+mod tour;
 mod traffic;
 
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup;
 use crate::observe::voice::Voice;
+use client::Client;
 use setup::{Ports, Setup};
 use traffic::Traffic;
 
@@ -28,12 +31,12 @@ pub(super) struct Arguments {
     /// Only the demo agents, without gateway and traffic: something to put a gateway of your own in front of.
     #[arg(long, conflicts_with_all = ["https_port", "http_port", "quiet"])]
     agents_only: bool,
-    /// Address of the first agent; the others take the next three ports. Port 0: any free ports.
+    /// Address of the first agent; the others take the next six ports. Port 0: any free ports.
     /// [default: 127.0.0.1:9101 with --agents-only, else 127.0.0.1:0]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<SocketAddr>,
     /// Gateway in front of the agents, such as https://localhost:8443: each agent's card then names that URL and the
-    /// agent's name as its path.
+    /// agent's name as its path; the replicas share `team`.
     #[arg(long, value_name = "URL", requires = "agents_only")]
     public_url: Option<String>,
     /// Port of the HTTPS listener; 0 takes any free one.
@@ -42,7 +45,7 @@ pub(super) struct Arguments {
     /// Port of the HTTP listener, which redirects to HTTPS; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
-    /// No traffic of its own.
+    /// No tour and no traffic of its own.
     #[arg(long)]
     quiet: bool,
 }
@@ -68,8 +71,8 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failure> {
     let base = arguments.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], AGENTS_PORT)));
     let public = arguments.public_url.as_deref().map(|url| url.trim_end_matches('/'));
-    let agents = start_agents(base, |personality| Some(format!("{}/{}/", public?, personality.name()))).await?;
-    terminal::mention("Four A2A agents (1.0 and 0.3), for a gateway of your own:\n");
+    let agents = start_agents(base, |personality| Some(format!("{}/{}/", public?, personality.route()))).await?;
+    terminal::mention("Seven A2A agents (1.0 and 0.3), for a gateway of your own:\n");
     for agent in &agents {
         let personality = agent.personality();
         terminal::mention(format_args!(
@@ -90,7 +93,7 @@ async fn agents_only(arguments: &Arguments, stop: Stop) -> Result<Ending, Failur
 async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<Ending, Failure> {
     let ports = Ports::choose(arguments.https_port, arguments.http_port)?;
     let base = arguments.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-    let agents = start_agents(base, |personality| Some(setup::public_url(ports.https, personality))).await?;
+    let mut agents = start_agents(base, |personality| Some(setup::public_url(ports.https, personality))).await?;
     let setup = Setup::create(ports, &agents)?;
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
@@ -103,9 +106,17 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
     if arguments.quiet {
         stop.wait().await;
     } else {
-        let traffic = Traffic::towards(ports.https, &setup.authority, stderr.clone())?;
+        let client = Client::towards(ports.https, &setup.authority)?;
+        let traffic = Traffic::new(&client, stderr.clone());
+        let shown = async {
+            match Box::pin(tour::show(&client, &mut agents, |who| setup::public_url(ports.https, who))).await {
+                Ok(told) => terminal::mention(told),
+                Err(error) => stderr.write(format!("the tour ended early: {error}\n")),
+            }
+            traffic.run().await;
+        };
         tokio::select! {
-            () = traffic.run() => {}
+            () = shown => {}
             () = stop.wait() => {}
         }
         stderr.write(format!("\n{}\n", traffic.so_far()));

@@ -91,11 +91,14 @@ impl Setup {
         let directory = self.directory.display();
         let metrics = metrics.map(|address| format!("\n# what the gateway counts\n  curl http://{address}/metrics\n"));
         format!(
-            "A gateway with four A2A agents behind it. Paste any line into another terminal:\n
+            "A gateway with seven A2A agents behind it. Paste any line into another terminal:\n
 # one call, answered at once (A2A 1.0, REST)
   {}
-# the same through least-connection over two versions: repeat it and see who answers
-  {}
+# three replicas of one agent, each with tasks of its own: make a task, ask for it, follow it, cancel it
+  TASK=$({} | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4)
+  curl {ca}{base}/team/tasks/$TASK
+  curl -N -X POST {ca}{base}/team/tasks/$TASK:subscribe | head -n 4
+  curl -X POST {ca}{base}/team/tasks/$TASK:cancel
 # a stream: ten pieces, one every half second
   {}
 # A2A 0.3 (JSON-RPC) to an agent that fails every third call
@@ -108,7 +111,7 @@ configuration {directory}/gateway.yaml
 access log    tail -f {directory}/access.log
 Ctrl-C ends it and removes {directory}\n",
             send(&ca, &format!("{base}/fast")),
-            send(&ca, &format!("{base}/team")),
+            call(&format!("-s {ca}"), &format!("{base}/team/message:send"), LONG_WORK),
             call(&format!("-N {ca}"), &format!("{base}/slow/message:stream"), MESSAGE),
             call(&ca, &format!("{base}/flaky/"), OLD_CALL),
             metrics.unwrap_or_default(),
@@ -124,7 +127,7 @@ impl Drop for Setup {
 
 /// Where clients reach an agent through the demo's gateway.
 pub(super) fn public_url(https: u16, personality: Personality) -> String {
-    format!("https://localhost:{https}/{}/", personality.name())
+    format!("https://localhost:{https}/{}/", personality.route())
 }
 
 /// A `curl` line that sends one message by REST.
@@ -166,14 +169,16 @@ routes:
         )
         .ok();
     };
-    for agent in agents {
-        routes(agent.personality().name(), &format!("\"{}\"", agent.address()));
+    let (team, alone): (Vec<_>, Vec<_>) = agents.iter().partition(|agent| agent.personality().is_replica());
+    for agent in alone {
+        routes(agent.personality().route(), &format!("\"{}\"", agent.address()));
     }
-    let team = agents.iter().filter(|agent| matches!(agent.personality(), Personality::Fast | Personality::Second));
-    let team: Vec<_> = team.map(|agent| format!("\"{}\"", agent.address())).collect();
+    let team: Vec<_> = team.iter().map(|agent| format!("\"{}\"", agent.address())).collect();
     routes("team", &team.join(", "));
     text
 }
 
 const MESSAGE: &str = r#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"hello"}]}}"#;
+/// For an agent that works for long: it answers as soon as there is a task.
+const LONG_WORK: &str = r#"{"message":{"messageId":"1","role":"ROLE_USER","parts":[{"text":"hello"}]},"configuration":{"returnImmediately":true}}"#;
 const OLD_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"messageId":"1","role":"user","parts":[{"kind":"text","text":"hello"}]}}}"#;

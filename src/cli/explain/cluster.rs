@@ -1,7 +1,7 @@
 //! The cluster a request goes to, and its endpoints.
 
 use crate::cli::words::time;
-use crate::config::model::{Cluster, Member, MemberAddress};
+use crate::config::model::{BindingPlace, Cluster, Member, MemberAddress};
 
 /// A line for the cluster and one for its endpoints.
 pub(super) fn lines(cluster: &Cluster) -> Vec<String> {
@@ -32,7 +32,11 @@ fn endpoint(member: &Member) -> String {
         weight => Some(format!("weight {weight}")),
     };
     let priority = (member.priority > 0).then(|| format!("priority {}", member.priority));
-    let notes: Vec<_> = weight.into_iter().chain(priority).collect();
+    let grpc = member.grpc.map(|place| match place {
+        BindingPlace::Port(port) => format!("gRPC at port {port}"),
+        BindingPlace::Address(address) => format!("gRPC at {address}"),
+    });
+    let notes: Vec<_> = grpc.into_iter().chain(weight).chain(priority).collect();
     if notes.is_empty() { address } else { format!("{address} ({})", notes.join(", ")) }
 }
 

@@ -10,7 +10,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::model::{Member, MemberAddress};
+use super::endpoint::Binding;
+use crate::config::model::{BindingPlace, Member, MemberAddress};
 
 /// An endpoint as its source describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Discovered {
     pub address: SocketAddr,
     /// Host and port for SNI and `upstreamHost: endpoint`. With the address it identifies the endpoint.
     pub name: Arc<str>,
+    /// Where it takes gRPC calls, if not at its address.
+    pub grpc: Option<Binding>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
     /// Its group: endpoints of a higher number are backups for those of lower numbers.
@@ -35,6 +38,7 @@ impl Discovered {
     /// An endpoint at `address`, with the other settings of its entry in the configuration.
     fn of(member: &Member, address: SocketAddr, name: Arc<str>) -> Self {
         Self {
+            grpc: member.grpc.map(|place| binding(place, address, &name)),
             address,
             name,
             weight: member.weight,
@@ -49,6 +53,19 @@ impl Discovered {
     pub(super) fn weight_now(&self) -> u32 {
         if self.ready { self.weight } else { 0 }
     }
+}
+
+/// Another binding of the endpoint at `address`, which is configured as `name`.
+fn binding(place: BindingPlace, address: SocketAddr, name: &str) -> Binding {
+    let own = place.of(address);
+    let name = match place {
+        BindingPlace::Port(port) => {
+            let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+            format!("{host}:{port}")
+        }
+        BindingPlace::Address(own) => own.to_string(),
+    };
+    Binding { address: own, name: name.into() }
 }
 
 /// A source of endpoints: one entry of a cluster's `endpoints`. It replaces the endpoints that it found itself, and no

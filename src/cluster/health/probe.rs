@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::timeout;
 
 use super::{card, grpc};
-use crate::cluster::Endpoint;
+use crate::cluster::{Binding, Endpoint};
 use crate::config::model::{HealthCheck, ProbeKind};
 use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
@@ -59,13 +59,16 @@ impl Failure {
 
 /// Checks `endpoint` once. Takes no longer than the check's time limit; dropped, it closes its connection.
 pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Dialer) -> Result<(), Failure> {
-    let mut address = endpoint.address;
+    let binding = endpoint.grpc.as_ref().filter(|_| check.kind == ProbeKind::Grpc);
+    let (mut address, name) =
+        binding.map_or((endpoint.address, &endpoint.name), |binding| (binding.address, &binding.name));
     if let Some(port) = check.port {
         address.set_port(port);
     }
     let asked = async {
-        let link = dialer.connect(Peer::Address(address, endpoint.host())).await?;
-        ask(link, check, || host(endpoint, address)).await
+        let sni = binding.map_or_else(|| endpoint.host(), Binding::host);
+        let link = dialer.connect(Peer::Address(address, sni)).await?;
+        ask(link, check, || host(name, address)).await
     };
     // One limit for all steps together.
     timeout(check.limit(), asked).await.unwrap_or(Err(Failure::TimedOut(check.limit())))
@@ -122,8 +125,8 @@ fn question(method: &Method, target: PathAndQuery, host: HeaderValue, check: &He
 }
 
 /// The endpoint's name with the port that is asked.
-fn host(endpoint: &Endpoint, address: SocketAddr) -> Result<HeaderValue, DialError> {
-    let name = endpoint.name.rsplit_once(':').map_or(&*endpoint.name, |(name, _)| name);
+fn host(name: &str, address: SocketAddr) -> Result<HeaderValue, DialError> {
+    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
     HeaderValue::try_from(format!("{name}:{}", address.port())).map_err(|_illegal| DialError::Host)
 }
 
@@ -217,7 +220,7 @@ mod tests {
             let address = SocketAddr::from(([10, 0, 0, 1], 80));
             let endpoint = Endpoint::new(address, name, 1, BTreeMap::new());
             let asked = SocketAddr::from(([10, 0, 0, 1], 9000));
-            assert_eq!(host(&endpoint, asked).unwrap(), expected);
+            assert_eq!(host(&endpoint.name, asked).unwrap(), expected);
         }
     }
 

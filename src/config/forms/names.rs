@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::reading::text_value;
 use crate::config::de::with_hint;
 use crate::config::hosts::is_name;
-use crate::config::types::{HostPattern, MemberAddress};
+use crate::config::types::{BindingPlace, HostPattern, MemberAddress};
 
 text_value!(MemberAddress as "HostPort", target, "an address such as `10.0.0.1:8080`", {
     "type": "string",
@@ -46,6 +46,20 @@ pub(in crate::config) fn target(text: &str) -> Result<MemberAddress, String> {
         return Err(with_hint(message, "letters, digits, `-`, `_` and `.`; IPv6 in brackets"));
     }
     Ok(MemberAddress::Name { host, port })
+}
+
+text_value!(BindingPlace as "PortOrAddress", place, "a port such as `8081`, or an address such as `10.0.0.1:8081`", {
+    "type": ["integer", "string"],
+    "description": "A port of the same host, or an IP address and port: 8081, 10.0.0.1:8081, [::1]:8081."
+});
+
+fn place(text: &str) -> Result<BindingPlace, String> {
+    let port = text.parse().ok().filter(|port| *port != 0).map(BindingPlace::Port);
+    let address = || text.parse().ok().filter(|address: &SocketAddr| address.port() != 0).map(BindingPlace::Address);
+    port.or_else(address).ok_or_else(|| {
+        let hint = "write a port of the same host, or an IP address and port";
+        with_hint(format!("`{text}` is no place of one replica"), hint)
+    })
 }
 
 text_value!(HostPattern as "Host", host, "a host such as `agents.example.com`", {
@@ -112,6 +126,15 @@ mod tests {
         assert_eq!(host("::1").unwrap(), HostPattern::Exact("[::1]".into()));
         for text in ["", "*", "a*.b", "*.*.b", "a b", "a:80", "http://a", "-a", "1.2.3", "a..b", "é.com", "*."] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_of_bindings() {
+        assert_eq!(place("8081"), Ok(BindingPlace::Port(8081)));
+        assert_eq!(place("[::1]:80"), Ok(BindingPlace::Address("[::1]:80".parse().unwrap())));
+        for text in ["", "0", "65536", "a:80", "10.0.0.1", "10.0.0.1:0", ":80", "http://a:80"] {
+            assert!(place(text).is_err(), "{text}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::config::de::with_hint;
 use crate::config::forms::names::target;
 use crate::config::forms::words::Word;
 use crate::config::suggest;
-use crate::config::types::{HashKey, LoadBalancer, Member, MemberAddress};
+use crate::config::types::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 section! {
     #[derive()]
@@ -63,6 +63,8 @@ section! {
         dns: Option<MemberAddress> [schemars(required)],
         /// Ask again after. Default: the answer's TTL, 1 to 300 s.
         refresh: Option<Duration> as Time,
+        /// Port for gRPC calls at each address. Default: that of `dns`.
+        grpc: Option<u16> as Count<1, 65_535>,
     }
 
     #[derive()]
@@ -92,6 +94,9 @@ section! {
     pub(in crate::config) struct EndpointFields {
         /// Host or IP address, and port.
         address: Option<MemberAddress> [schemars(required)],
+        /// Where the same replica takes gRPC calls: a port of the same host, or an IP address and port. Load, health
+        /// and tasks are the replica's. Default: `address`.
+        grpc: Option<BindingPlace>,
         /// Share of the load; 0 drains it.
         weight: u32 as Count<0, ANY> = 1 [schemars(range(max = 1_000_000))],
         /// Free labels, such as `zone`.
@@ -136,7 +141,7 @@ const MAX_PRIORITY: u32 = 100;
 impl TryFrom<EndpointFields> for Member {
     type Error = String;
     fn try_from(fields: EndpointFields) -> Result<Self, String> {
-        let EndpointFields { address, weight, labels, priority } = fields;
+        let EndpointFields { address, grpc, weight, labels, priority } = fields;
         let address =
             address.ok_or_else(|| with_hint("an endpoint needs an address", "write `address: \"10.0.0.1:8080\"`"))?;
         if weight > MAX_WEIGHT {
@@ -147,7 +152,11 @@ impl TryFrom<EndpointFields> for Member {
             let hint = format!("0, the first to be used, to {MAX_PRIORITY}");
             return Err(with_hint(format!("the priority {priority} is too large"), hint));
         }
-        Ok(Self { address, weight, priority, labels: labels.into_iter().collect() })
+        if let (MemberAddress::Name { .. }, Some(BindingPlace::Address(own))) = (&address, &grpc) {
+            let hint = format!("write `grpc: {}`", own.port());
+            return Err(with_hint("every address of the name would share this one for gRPC", hint));
+        }
+        Ok(Self { address, weight, priority, labels: labels.into_iter().collect(), grpc })
     }
 }
 

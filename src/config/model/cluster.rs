@@ -49,6 +49,14 @@ pub struct Cluster {
     pub zone: Option<String>,
 }
 
+impl Cluster {
+    /// Whether endpoints have bindings for gRPC of their own.
+    #[must_use]
+    pub fn has_grpc(&self) -> bool {
+        self.members.iter().any(|member| member.grpc.is_some())
+    }
+}
+
 /// TLS towards upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {

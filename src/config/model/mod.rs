@@ -30,10 +30,10 @@ pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Pa
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use super::keys::route::{Redirect, Streaming};
 pub use super::types::{
-    Analysis, Authority, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey, HeaderMatch,
-    HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member, MemberAddress,
-    Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite, Rollout,
-    RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
+    Analysis, Authority, BindingPlace, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey,
+    HeaderMatch, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
+    MemberAddress, Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite,
+    Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
 };
 pub use cluster::{Cluster, UpstreamTls};
 pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Scope, circuit_breaker, health, outlier, wire};
 use crate::config::certs::{self, Part};
 use crate::config::keys::{self, cluster as raw_cluster};
-use crate::config::model::{Cluster, HealthCheck, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
+use crate::config::model::{BindingPlace, Cluster, HealthCheck, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -21,7 +21,9 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
     let protocol = protocol(name, raw.protocol, tls_is_on, scope);
     let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
     if let Some(check) = &raw.health_check {
-        health::check(name, check, (protocol, tls_is_on), outlier_detection.is_some(), scope);
+        let speaks_grpc = !members.is_empty() && members.iter().all(|member| member.grpc.is_some());
+        let protocol = (protocol, tls_is_on, speaks_grpc);
+        health::check(name, check, protocol, outlier_detection.is_some(), scope);
     }
     Cluster {
         name: name.to_owned(),
@@ -114,10 +116,9 @@ fn discover(name: &str, raw: &raw_cluster::Discovery, scope: &mut Scope<'_>) -> 
         let diagnostic = Diagnostic::invalid("an IP address needs no discovery");
         scope.add(&steps!["clusters", name, "discovery", "dns"], diagnostic.hint("write it under `endpoints`"));
     }
-    (
-        vec![Member { address: target.clone(), weight: 1, labels: std::collections::BTreeMap::new(), priority: 0 }],
-        refresh,
-    )
+    let grpc = raw.grpc.map(BindingPlace::Port);
+    let labels = std::collections::BTreeMap::new();
+    (vec![Member { address: target.clone(), weight: 1, labels, priority: 0, grpc }], refresh)
 }
 
 fn protocol(name: &str, given: Option<UpstreamProtocol>, tls: bool, scope: &mut Scope<'_>) -> UpstreamProtocol {

@@ -10,11 +10,12 @@ use crate::config::model::UpstreamProtocol;
 use crate::config::node::{Step, steps};
 use crate::config::report::Diagnostic;
 
-/// Judges the health check of one cluster, which speaks `protocol` and ejects endpoints or not.
+/// Judges the health check of one cluster, which speaks `protocol`, has bindings for gRPC everywhere or not, and ejects
+/// endpoints or not.
 pub(super) fn check(
     cluster: &str,
     check: &HealthCheck,
-    (protocol, tls): (UpstreamProtocol, bool),
+    (protocol, tls, speaks_grpc): (UpstreamProtocol, bool, bool),
     ejects: bool,
     scope: &mut Scope<'_>,
 ) {
@@ -24,7 +25,7 @@ pub(super) fn check(
         let hint = "write `GET`, or `type: tcp` to only connect";
         scope.invalid(&at("method"), "CONNECT asks for a tunnel, not for an answer", hint);
     }
-    if check.kind == Kind::Grpc && !speaks_http2(protocol, tls) {
+    if check.kind == Kind::Grpc && !speaks_grpc && !speaks_http2(protocol, tls) {
         let ours = if tls { "h2" } else { "h2c" };
         let diagnostic = Diagnostic::conflict("gRPC needs HTTP/2, which this cluster does not speak");
         scope.add(&at("type"), diagnostic.hint(format!("add `protocol: {ours}` to `clusters.{cluster}`")));

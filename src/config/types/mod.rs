@@ -15,7 +15,7 @@ pub use split::{
     Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
     Threshold,
 };
-pub use upstream::{HashKey, LoadBalancer, Member, MemberAddress};
+pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 /// A host to match, lower case and without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -17,6 +17,44 @@ pub struct Member {
     pub labels: BTreeMap<String, String>,
     /// Its group: a higher number stands in for lower ones. Default 0.
     pub priority: u32,
+    /// Where it speaks gRPC, if not at its address.
+    pub grpc: Option<BindingPlace>,
+}
+
+impl Member {
+    /// Whether one of its bindings is configured under this host, in its canonical form, and port.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
+        let is = |address: SocketAddr| address.port() == port && ip == Ok(address.ip());
+        match (&self.address, self.grpc) {
+            (MemberAddress::Socket(own), grpc) => is(*own) || grpc.is_some_and(|place| is(place.of(*own))),
+            (MemberAddress::Name { host: name, port: own }, Some(BindingPlace::Port(grpc))) => {
+                [*own, grpc].contains(&port) && name == host
+            }
+            (MemberAddress::Name { host: name, port: own }, _) => *own == port && name == host,
+        }
+    }
+}
+
+/// Where another binding of an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingPlace {
+    /// At this port of the endpoint's own host.
+    Port(u16),
+    /// At an address of its own.
+    Address(SocketAddr),
+}
+
+impl BindingPlace {
+    /// Where it is for the endpoint at `address`.
+    #[must_use]
+    pub fn of(self, address: SocketAddr) -> SocketAddr {
+        match self {
+            Self::Port(port) => SocketAddr::new(address.ip(), port),
+            Self::Address(own) => own,
+        }
+    }
 }
 
 /// Address of a [`Member`].

@@ -135,7 +135,8 @@ impl Agent<'_> {
     /// does not know its address.
     fn is_at(&self, host: &str, port: u16) -> bool {
         let answers = |endpoint: &Endpoint| {
-            locations::is_answering(endpoint, host, port) || endpoint.address.port() == port && is_itself(host)
+            let has_port = || endpoint.addresses().any(|address| address.port() == port);
+            locations::is_answering(endpoint, host, port) || is_itself(host) && has_port()
         };
         self.cluster.is_at(host, port) || self.endpoint().is_some_and(answers)
     }

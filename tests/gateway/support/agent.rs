@@ -8,17 +8,20 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{Backend, Body, Place, Reply, full, post, with_field};
+use super::{Backend, Body, Place, Reply, Speak, full, grpc_agent, post, with_field};
 
 /// The replica.
 #[derive(Debug)]
 pub(crate) struct Agent {
     backend: Backend,
+    /// Where it takes gRPC calls, if anywhere.
+    grpc: Option<Backend>,
     store: Arc<Store>,
 }
 
+/// What it has and what it was asked, whichever binding that came by.
 #[derive(Debug)]
-struct Store {
+pub(super) struct Store {
     name: &'static str,
     /// Task to context, and whether it is over.
     tasks: Mutex<BTreeMap<String, (String, bool)>>,
@@ -39,7 +42,20 @@ impl Agent {
             async move { store.answer(request).await }
         })
         .await;
-        Self { backend, store }
+        Self { backend, grpc: None, store }
+    }
+
+    /// One that takes gRPC calls at a second port.
+    pub(crate) async fn with_grpc(name: &'static str) -> Self {
+        let agent = Self::new(name).await;
+        let speak = Speak { http2: true, ..Speak::default() };
+        let grpc = grpc_agent::serve(Arc::clone(&agent.store), speak).await;
+        Self { grpc: Some(grpc), ..agent }
+    }
+
+    /// Its port for gRPC.
+    pub(crate) fn grpc(&self) -> &Backend {
+        self.grpc.as_ref().expect("it has a binding for gRPC")
     }
 
     pub(crate) async fn three() -> [Self; 3] {
@@ -73,7 +89,7 @@ impl Store {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let query = request.uri().query().unwrap_or_default().to_owned();
-        self.heads.lock().unwrap().push((request.uri().clone(), request.headers().clone()));
+        self.note(&request);
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let task = path.split_once("/tasks/").map(|(_, id)| id.to_owned());
@@ -92,6 +108,11 @@ impl Store {
             ("POST", _) if path.ends_with("/message:send") => rest(self.send("SendMessage", &body, true)),
             _ => self.json_rpc(&body),
         }
+    }
+
+    /// Notes the head of a request.
+    pub(super) fn note(&self, request: &Request<Incoming>) {
+        self.heads.lock().unwrap().push((request.uri().clone(), request.headers().clone()));
     }
 
     fn json_rpc(&self, call: &Value) -> Response<Body> {
@@ -120,7 +141,7 @@ impl Store {
         reply(200, &answer)
     }
 
-    fn send(&self, method: &str, params: &Value, is_current: bool) -> Result<Value, (i64, &'static str)> {
+    pub(super) fn send(&self, method: &str, params: &Value, is_current: bool) -> Result<Value, (i64, &'static str)> {
         let message = &params["message"];
         let mut tasks = self.tasks.lock().unwrap();
         let id = match message["taskId"].as_str() {
@@ -137,7 +158,7 @@ impl Store {
         Ok(if is_current { json!({ "task": task }) } else { task })
     }
 
-    fn get(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {
+    pub(super) fn get(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {
         self.served.lock().unwrap().push(format!("{method} {id}"));
         self.task(id).ok_or(NOT_FOUND)
     }
@@ -151,7 +172,7 @@ impl Store {
         json!({ "tasks": tasks, "nextPageToken": "", "pageSize": 1, "totalSize": tasks.len() })
     }
 
-    fn cancel(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {
+    pub(super) fn cancel(&self, method: &str, id: &str) -> Result<Value, (i64, &'static str)> {
         self.served.lock().unwrap().push(format!("{method} {id}"));
         self.tasks.lock().unwrap().get_mut(id).ok_or(NOT_FOUND)?.1 = true;
         self.task(id).ok_or(NOT_FOUND)

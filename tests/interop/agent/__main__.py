@@ -13,7 +13,7 @@ import sys
 
 import grpc.aio
 import uvicorn
-from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
+from a2a.server.request_handlers import GrpcHandler
 from a2a.server.routes import (
     create_agent_card_routes,
     create_jsonrpc_routes,
@@ -34,10 +34,11 @@ from agent.executor import ScriptedExecutor
 from agent.guard import CallGuard, GrpcGuard, HttpGuard
 from agent.ledger import Ledger
 from agent.link import Link
+from agent.witness import Witness
 
 
 def card(name: str, url: str, grpc_target: str) -> AgentCard:
-    """The card names the gateway's addresses: nothing on the way rewrites them."""
+    """A card that names these addresses: those of the gateway, or the agent's own, which the gateway has to map."""
     interfaces = [
         AgentInterface(url=f'{url}/', protocol_binding='JSONRPC', protocol_version='1.0'),
         AgentInterface(url=f'{url}/', protocol_binding='JSONRPC', protocol_version='0.3'),
@@ -104,7 +105,7 @@ async def main() -> None:
     url = settings['url'] or f'http://127.0.0.1:{direct["http"]}'
     grpc_target = settings['grpcTarget'] or f'127.0.0.1:{direct["grpc"]}'
     agent_card = card(settings['name'], url, grpc_target)
-    handler = DefaultRequestHandler(ScriptedExecutor(settings['name'], ledger), InMemoryTaskStore(), agent_card)
+    handler = Witness(ScriptedExecutor(settings['name'], ledger), InMemoryTaskStore(), agent_card)
     routes = [
         *create_agent_card_routes(agent_card),
         *create_jsonrpc_routes(handler, '/', enable_v0_3_compat=True),
@@ -117,7 +118,7 @@ async def main() -> None:
     await asyncio.wait(
         [
             asyncio.create_task(serve_http(HttpGuard(Starlette(routes=routes), guard), http_socket)),
-            asyncio.create_task(serve_http(control_app(ledger, links), control_socket)),
+            asyncio.create_task(serve_http(control_app(ledger, links, handler), control_socket)),
             asyncio.create_task(stdin_closed()),
         ],
         return_when=asyncio.FIRST_COMPLETED,

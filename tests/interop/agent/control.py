@@ -9,15 +9,21 @@ from starlette.routing import Route
 
 from agent.ledger import Ledger
 from agent.link import Link
+from agent.witness import Witness
 
 
-def control_app(ledger: Ledger, links: dict[str, Link]) -> Starlette:
-    """Confirm an event, wait for a fact, read an answer, cut a link, read the totals."""
+def control_app(ledger: Ledger, links: dict[str, Link], witness: Witness) -> Starlette:
+    """Confirm an event, state a fact or wait for it, read an answer, cut a link, read what was counted."""
 
     async def confirm(request: Request) -> JSONResponse:
         query = request.query_params
         emitted = await ledger.confirm(query['key'], int(query['event']))
         return JSONResponse({'emitted': emitted})
+
+    async def state(request: Request) -> JSONResponse:
+        query = request.query_params
+        await ledger.note(query['key'], query['fact'])
+        return JSONResponse({})
 
     async def wait(request: Request) -> JSONResponse:
         query = request.query_params
@@ -38,12 +44,17 @@ def control_app(ledger: Ledger, links: dict[str, Link]) -> Starlette:
     async def totals(_request: Request) -> JSONResponse:
         return JSONResponse({'calls': ledger.calls, 'refusals': ledger.refusals})
 
+    async def seen(_request: Request) -> JSONResponse:
+        return JSONResponse([[operation, task, times] for (operation, task), times in witness.seen.items()])
+
     return Starlette(
         routes=[
             Route('/confirm', confirm, methods=['POST']),
+            Route('/state', state, methods=['POST']),
             Route('/wait', wait),
             Route('/answer', answer),
             Route('/cut', cut, methods=['POST']),
             Route('/totals', totals),
+            Route('/seen', seen),
         ]
     )

@@ -103,13 +103,13 @@ export class Caller {
     return { serviceParameters: { 'x-check': this.key }, signal };
   }
 
-  #request(script, returnImmediately = false) {
+  #request(script, { atOnce = false, task = '' } = {}) {
     return {
       tenant: '',
       message: {
         messageId: this.key,
         contextId: '',
-        taskId: '',
+        taskId: task,
         role: ROLE_USER,
         parts: [{ content: { $case: 'text', value: script }, metadata: undefined, filename: '', mediaType: '' }],
         metadata: undefined,
@@ -119,15 +119,20 @@ export class Caller {
       configuration: {
         acceptedOutputModes: [],
         taskPushNotificationConfig: undefined,
-        returnImmediately,
+        returnImmediately: atOnce,
       },
       metadata: undefined,
     };
   }
 
-  /** Sends a message without streaming and returns the task. */
-  send(script, { atOnce = false } = {}) {
-    return this.#client.sendMessage(this.#request(script, atOnce), this.#options());
+  /** Takes another key, which is also the id of the next message. */
+  renew() {
+    this.key = randomUUID();
+  }
+
+  /** Sends a message without streaming, in a task or for a new one, and returns the task. */
+  send(script, how) {
+    return this.#client.sendMessage(this.#request(script, how), this.#options());
   }
 
   /** Sends a message and yields the events. */
@@ -136,13 +141,13 @@ export class Caller {
   }
 
   /** Yields the events of a running task. */
-  subscribe(id) {
-    return this.#client.resubscribeTask({ tenant: '', id }, this.#options());
+  subscribe(id, signal) {
+    return this.#client.resubscribeTask({ tenant: '', id }, this.#options(signal));
   }
 
-  /** Fetches a task. */
-  get(id) {
-    return this.#client.getTask({ tenant: '', id }, this.#options());
+  /** Fetches a task, with so many messages of its history. */
+  get(id, historyLength) {
+    return this.#client.getTask({ tenant: '', id, historyLength }, this.#options());
   }
 
   /** Cancels a task. */

@@ -69,9 +69,13 @@ class Caller:
         self._world = world
         self._entrance = entrance
         self._flavour = flavour
-        self.key = str(uuid.uuid4())
+        self.renew()
         self.card: AgentCard | None = None
         self.last_response: httpx.Response | None = None
+
+    def renew(self) -> None:
+        """Takes another key, which is also the id of the next message."""
+        self.key = str(uuid.uuid4())
 
     def again(self) -> 'Caller':
         """A fresh client of the same flavour and agent."""
@@ -132,16 +136,16 @@ class Caller:
     def _context(self) -> ClientCallContext:
         return ClientCallContext(service_parameters={'x-check': self.key}, timeout=NO_HURRY)
 
-    def _request(self, script: str, *, at_once: bool = False) -> SendMessageRequest:
-        message = new_text_message(script, role=Role.ROLE_USER)
+    def _request(self, script: str, *, at_once: bool = False, task: str | None = None) -> SendMessageRequest:
+        message = new_text_message(script, role=Role.ROLE_USER, task_id=task)
         message.message_id = self.key
         request = SendMessageRequest(message=message)
         request.configuration.return_immediately = at_once
         return request
 
-    async def send(self, script: str, *, at_once: bool = False) -> Task:
-        """Sends a message without streaming and returns the task."""
-        request = self._request(script, at_once=at_once)
+    async def send(self, script: str, *, at_once: bool = False, task: str | None = None) -> Task:
+        """Sends a message without streaming, in a task or for a new one, and returns the task."""
+        request = self._request(script, at_once=at_once, task=task)
         answers = [answer async for answer in self._blocking.send_message(request, context=self._context())]
         assert len(answers) == 1 and answers[0].HasField('task'), f'not one task: {answers}'
         return answers[0].task
@@ -154,9 +158,10 @@ class Caller:
         """Yields the events of a running task."""
         return self._streaming.subscribe(SubscribeToTaskRequest(id=task_id), context=self._context())
 
-    async def get(self, task_id: str) -> Task:
-        """Fetches a task."""
-        return await self._blocking.get_task(GetTaskRequest(id=task_id), context=self._context())
+    async def get(self, task_id: str, *, history: int | None = None) -> Task:
+        """Fetches a task, with so many messages of its history."""
+        request = GetTaskRequest(id=task_id, history_length=history)
+        return await self._blocking.get_task(request, context=self._context())
 
     async def cancel(self, task_id: str) -> Task:
         """Cancels a task."""

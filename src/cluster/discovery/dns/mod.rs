@@ -215,6 +215,7 @@ mod tests {
             weight: 1,
             labels: BTreeMap::new(),
             priority: 0,
+            grpc: None,
         };
         let settings = settings(hosts.iter().map(member).collect());
         Arc::new(Cluster::build(Arc::new(settings), None, &Resolutions::new()))

@@ -58,6 +58,10 @@ pub enum CallRefusal {
     Shape,
     /// Its parameters are none of an operation.
     Params,
+    /// It is about what another client made.
+    NotOwner,
+    /// It asks for the tasks of others.
+    List,
     /// It is under way already, and its answer is for its first caller alone.
     Duplicate,
     /// It cannot be read.
@@ -80,6 +84,8 @@ impl CallRefusal {
             Self::Version => "version_refused",
             Self::Shape => "invalid_call",
             Self::Params => "invalid_params",
+            Self::NotOwner => "not_owner",
+            Self::List => "list_refused",
             Self::Duplicate => "duplicate_call",
             Self::Unread => "unread_call",
             Self::NoRoom => "no_room",
@@ -88,7 +94,8 @@ impl CallRefusal {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::Method => StatusCode::FORBIDDEN,
+            Self::Method | Self::List => StatusCode::FORBIDDEN,
+            Self::NotOwner => StatusCode::NOT_FOUND,
             Self::Duplicate => StatusCode::CONFLICT,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,

@@ -3,6 +3,7 @@
 //! if it is asked for. Shared by all workers, and lives over reloads.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ impl Default for Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HeldKey(pub(super) u128);
 
+/// Who made something: a number that stands for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Maker(pub NonZeroU64);
+
 /// What an agent said of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -69,6 +74,8 @@ pub struct Held {
     pub owner: EndpointId,
     /// How far it is.
     pub progress: Progress,
+    /// Who made it, where the agent says so to its maker and it is new.
+    pub maker: Option<Maker>,
 }
 
 /// What is known of one id.
@@ -137,10 +144,22 @@ impl Affinity {
         Some(entry.held.owner)
     }
 
-    /// An agent has said that it holds this.
+    /// An agent has said that it holds this. What is known already keeps its maker, or that it has none, unless another
+    /// endpoint has made something new of that name.
     pub fn learn(&self, key: HeldKey, held: Held, retention: Retention, now: Instant) {
-        let expires = self.millis(now) + millis(retention.of(held.progress));
-        self.entries.insert(key.0, Entry { held, expires });
+        let now = self.millis(now);
+        let known = self.entries.get(&key.0).filter(|entry| entry.expires > now).map(|entry| entry.held);
+        let is_new = known.is_none_or(|known| held.maker.is_some() && known.owner != held.owner);
+        let maker = if is_new { held.maker } else { known.and_then(|known| known.maker) };
+        let expires = now + millis(retention.of(held.progress));
+        self.entries.insert(key.0, Entry { held: Held { maker, ..held }, expires });
+    }
+
+    /// Who made it, if that is known.
+    #[must_use]
+    pub fn maker(&self, key: HeldKey, now: Instant) -> Option<Maker> {
+        let entry = self.entries.get(&key.0)?;
+        entry.held.maker.filter(|_| entry.expires > self.millis(now))
     }
 
     /// As [`Self::learn`], from an agent that does not say how far it is: what is known of that stays.
@@ -148,7 +167,7 @@ impl Affinity {
         let known = self.entries.get(&key.0).filter(|entry| entry.held.owner == owner);
         let known = known.filter(|entry| entry.expires > self.millis(now));
         let progress = known.map_or(Progress::Unknown, |entry| entry.held.progress);
-        self.learn(key, Held { kind, owner, progress }, retention, now);
+        self.learn(key, Held { kind, owner, progress, maker: None }, retention, now);
     }
 
     /// It is gone.
@@ -243,7 +262,7 @@ mod tests {
         }
 
         fn learn(&self, id: &str, owner: EndpointId, progress: Progress, at: u64) {
-            let held = Held { kind: HeldKind::Task, owner, progress };
+            let held = Held { kind: HeldKind::Task, owner, progress, maker: None };
             self.table.learn(self.key(id), held, RETENTION, self.at(at));
         }
 
@@ -317,6 +336,33 @@ mod tests {
         }
         table.forget(fixture.key("a"));
         assert_eq!(fixture.owner("a", 0), None);
+    }
+
+    #[test]
+    fn what_was_made_keeps_its_maker() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        let [ann, bob] = [1, 2].map(|number| Some(Maker(NonZeroU64::new(number).unwrap())));
+        let learn = |id: &str, owner, maker, at| {
+            let held = Held { kind: HeldKind::Task, owner, progress: Progress::Active, maker };
+            fixture.table.learn(fixture.key(id), held, RETENTION, fixture.at(at));
+        };
+        let maker = |id: &str, at| fixture.table.maker(fixture.key(id), fixture.at(at));
+        learn("a", one, ann, 0);
+        learn("a", one, None, 1);
+        learn("a", one, bob, 2);
+        assert_eq!(maker("a", 3), ann, "said again, to whomever");
+        learn("a", two, None, 4);
+        assert_eq!(maker("a", 5), ann, "agents may share their tasks");
+        fixture.table.hear_of(fixture.key("a"), HeldKind::Task, two, RETENTION, fixture.at(6));
+        assert_eq!(maker("a", 7), ann);
+        learn("a", one, bob, 8);
+        assert_eq!(maker("a", 9), bob, "another endpoint made another task of that name");
+        learn("b", one, None, 0);
+        learn("b", one, bob, 1);
+        assert_eq!(maker("b", 2), None, "it was there before");
+        assert_eq!(maker("a", 108), None, "forgotten");
+        learn("a", one, ann, 108);
+        assert_eq!(maker("a", 109), ann);
     }
 
     #[test]

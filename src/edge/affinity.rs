@@ -95,7 +95,7 @@ pub(super) fn note_session(
     let Some((owner, settings)) = owner.zip(settings(route)) else { return };
     let key = |id: &HeaderValue| table.key(cluster.scope(), HeldKind::Session, id.as_bytes());
     if let Some(begun) = fields.get(&SESSION).filter(|_| status.is_success()) {
-        let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
+        let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active, maker: None };
         table.learn(key(begun), held, retention(settings), Instant::now());
     }
     let over = exchange.request.method == Method::DELETE && status.is_success() || status == StatusCode::NOT_FOUND;
@@ -112,7 +112,8 @@ pub(super) fn keeper(
     cluster: &WorkerCluster,
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
-    Some(keeper_for(in_flight.handle().endpoint().id, table, route, cluster))
+    let keeper = keeper_for(in_flight.handle().endpoint().id, table, route, cluster);
+    Some(Keeper { makes: exchange.destination.makes, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
@@ -128,6 +129,7 @@ pub(super) fn keeper_for(
         owner,
         retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
+        makes: None,
         told: None,
         task: None,
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use super::call::Call;
+use super::facts::Makes;
 use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase};
 use crate::body::Events;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
@@ -42,6 +43,8 @@ pub(super) struct Keeper {
     /// `None` where the route does not follow tasks.
     pub(super) retention: Option<Retention>,
     pub(super) is_agent: Arc<AtomicBool>,
+    /// Who made what the answer tells of, where it is new.
+    pub(super) makes: Option<Makes>,
     /// How far the task was when it was written down last.
     pub(super) told: Option<Phase>,
     /// The task it told of first.
@@ -165,7 +168,9 @@ impl Keeper {
         if progress == Progress::Unknown {
             self.table.hear_of(key, kind, self.owner, retention, now);
         } else {
-            self.table.learn(key, Held { kind, owner: self.owner, progress }, retention, now);
+            let makes = self.makes.filter(|makes| kind != HeldKind::Context || makes.context);
+            let held = Held { kind, owner: self.owner, progress, maker: makes.map(|makes| makes.maker) };
+            self.table.learn(key, held, retention, now);
         }
     }
 }

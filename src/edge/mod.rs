@@ -12,6 +12,7 @@ mod certificate;
 pub(crate) mod claimed;
 mod collect;
 mod depart;
+mod equal_calls;
 mod exchange;
 mod expectation;
 mod facts;
@@ -27,6 +28,7 @@ mod locations;
 mod lookup;
 mod mirror;
 mod own_answer;
+mod ownership;
 mod pipeline;
 mod prepare;
 mod public;
@@ -81,7 +83,7 @@ pub fn handle(
     async move {
         let entry = Entry { view, listener };
         let answered = match pipeline::run(&mut exchange, &entry).await {
-            Ok(Answered::Shared(shared)) => return Ok(Box::pin(sharing::answer(exchange, entry, &shared)).await),
+            Ok(Answered::Shared(shared)) => return Ok(Box::pin(equal_calls::answer(exchange, entry, &shared)).await),
             answered => answered,
         };
         if answered.is_err() {

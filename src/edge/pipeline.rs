@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
     admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, guards, https_redirect,
-    hygiene, identify, limits, lookup, mirror, own_answer, prepare, recognition, routing, sharing, version,
+    hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition, routing, sharing, version,
 };
 use crate::error::Error;
 
@@ -33,6 +33,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
     pass!(guards::check(exchange, route));
+    pass!(ownership::check(exchange, entry, route));
     if let Some(shared) = sharing::join(exchange, route) {
         return Ok(Answered::Shared(shared));
     }

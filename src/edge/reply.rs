@@ -33,7 +33,10 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         exchange.outcome.status = response.status().as_u16();
     }
     let headers = response.headers_mut();
-    headers.insert(REASON, HeaderValue::from_static(error.reason()));
+    // A task of another is to look like one that is not there.
+    if !matches!(error, Error::CallRefused(CallRefusal::NotOwner)) {
+        headers.insert(REASON, HeaderValue::from_static(error.reason()));
+    }
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -64,6 +67,7 @@ fn json_rpc(error: &Error, id: Option<&str>) -> Response<ResponseBody> {
 fn json_rpc_code(error: &Error) -> i32 {
     match error {
         Error::CallRefused(CallRefusal::Version) => -32009,
+        Error::CallRefused(CallRefusal::NotOwner) => -32001,
         Error::CallRefused(CallRefusal::Shape) => -32600,
         Error::CallRefused(CallRefusal::Params) => -32602,
         _ => -32603,
@@ -74,6 +78,7 @@ fn json_rpc_code(error: &Error) -> i32 {
 fn of_protocol(error: &Error) -> Option<&'static str> {
     match error {
         Error::CallRefused(CallRefusal::Version) => Some("VERSION_NOT_SUPPORTED"),
+        Error::CallRefused(CallRefusal::NotOwner) => Some("TASK_NOT_FOUND"),
         _ => None,
     }
 }
@@ -165,6 +170,8 @@ fn refused(refusal: CallRefusal) -> &'static str {
         CallRefusal::Version => "this version of A2A is not served here",
         CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
         CallRefusal::Params => "the parameters of the call are invalid",
+        CallRefusal::NotOwner => "Task not found",
+        CallRefusal::List => "only tasks of a context of one's own are listed",
         CallRefusal::Duplicate => "this message was sent before",
         CallRefusal::Unread => "the call cannot be read",
     }
@@ -175,8 +182,10 @@ fn grpc_code(error: &Error) -> (u8, &'static str) {
     if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
         return (code.code(), code.name());
     }
-    if matches!(error, Error::CallRefused(CallRefusal::Version)) {
-        return (9, "FAILED_PRECONDITION");
+    match error {
+        Error::CallRefused(CallRefusal::Version) => return (9, "FAILED_PRECONDITION"),
+        Error::CallRefused(CallRefusal::NotOwner) => return (5, "NOT_FOUND"),
+        _ => {}
     }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::shared_calls::{AnswerRoom, SharedCalls};
+use super::answer_room::{AnswerPlace, AnswerRoom};
 use crate::a2a::id_span;
 
 /// An agent's answer, of its own memory: what came from the wire may lie in a larger buffer.
@@ -16,18 +16,18 @@ pub struct SharedAnswer {
     body: Bytes,
     /// Where its id lies, in JSON-RPC.
     id: Option<Range<usize>>,
-    _room: AnswerRoom,
+    _place: AnswerPlace,
 }
 
 impl SharedAnswer {
     /// Largest body, in bytes.
     pub const MAX: usize = 256 << 10;
 
-    /// Copies an answer. `None` when it is too large, there is no room for it among those of `calls`, or it is one of
+    /// Copies an answer. `None` when it is too large, there is no `room` for it, or it is one of
     /// JSON-RPC in which no other id can be put.
     #[must_use]
     pub fn of(
-        calls: &SharedCalls,
+        room: &AnswerRoom,
         status: StatusCode,
         fields: &HeaderMap,
         body: &[u8],
@@ -39,12 +39,12 @@ impl SharedAnswer {
         if is_coded || body.len() > Self::MAX || size > Self::MAX {
             return None;
         }
-        let room = calls.room(body.len() + size + PER_ANSWER)?;
+        let place = room.take(body.len() + size + PER_ANSWER)?;
         let mut copied = HeaderMap::with_capacity(fields.len());
         for (name, value) in fields {
             copied.append(name.clone(), HeaderValue::from_bytes(value.as_bytes()).ok()?);
         }
-        Some(Self { status, fields: copied, body: Bytes::copy_from_slice(body), id, _room: room })
+        Some(Self { status, fields: copied, body: Bytes::copy_from_slice(body), id, _place: place })
     }
 
     /// The answer for a caller whose call has this id, as it was written.
@@ -78,7 +78,7 @@ mod tests {
         if let Some(coding) = coding {
             fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        SharedAnswer::of(&SharedCalls::default(), StatusCode::ACCEPTED, &fields, body, is_json_rpc)
+        SharedAnswer::of(&AnswerRoom::default(), StatusCode::ACCEPTED, &fields, body, is_json_rpc)
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Calls that are the same: one of them is sent, and the others get its answer, while it runs and for a while. Shared by
-//! all workers, and bounded in calls and in bytes of answers. Time is an argument; who waits does so elsewhere.
+//! Calls that are the same: one of them is sent, and the others get its answer, while it runs and for a while. Shared
+//! by all workers, and bounded in calls and in bytes of answers. Time is an argument; who waits does so elsewhere.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::answer_room::AnswerRoom;
 use super::shared_answer::SharedAnswer;
 use crate::a2a::Operation;
 use crate::bounded::{Count, Permit};
@@ -73,8 +73,8 @@ pub struct SharedCalls {
     parts: [Mutex<Part>; PARTS],
     /// Makes hashes that nobody outside can foresee.
     seed: u64,
-    /// Bytes of answers.
-    bytes: Arc<AtomicUsize>,
+    /// Room for the answers.
+    room: AnswerRoom,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ pub enum Begun {
 
 impl Default for SharedCalls {
     fn default() -> Self {
-        Self { parts: Default::default(), seed: fastrand::u64(..), bytes: Arc::default() }
+        Self { parts: Default::default(), seed: fastrand::u64(..), room: AnswerRoom::default() }
     }
 }
 
@@ -149,13 +149,6 @@ impl SharedCalls {
         part.ends.extend(until.map(|until| (until, key)));
         part.calls.insert(key, Entry { call: Arc::clone(&call), until });
         Begun::First(Run { of: Arc::clone(self), key, call, terms, is_settled: false })
-    }
-
-    /// Room for an answer of so many bytes, while there is some.
-    pub(super) fn room(&self, bytes: usize) -> Option<AnswerRoom> {
-        let fits = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= MAX_BYTES);
-        self.bytes.fetch_update(Relaxed, Relaxed, fits).ok()?;
-        Some(AnswerRoom { of: Arc::clone(&self.bytes), bytes })
     }
 
     fn part(&self, key: u128) -> MutexGuard<'_, Part> {
@@ -236,8 +229,8 @@ impl Run {
 
     /// Where its answer is kept.
     #[must_use]
-    pub fn calls(&self) -> &SharedCalls {
-        &self.of
+    pub fn room(&self) -> &AnswerRoom {
+        &self.of.room
     }
 
     /// It has an answer for all; `is_good`: for those who come later, too.
@@ -288,25 +281,10 @@ impl Drop for Run {
     }
 }
 
-/// Counts the bytes of an answer until it is dropped.
-#[derive(Debug)]
-pub(super) struct AnswerRoom {
-    of: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for AnswerRoom {
-    fn drop(&mut self) {
-        self.of.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
 /// Parts with a lock each, so that workers seldom meet.
 const PARTS: usize = 16;
 /// Calls of one part: 4,096 of a route in all.
 const PART: usize = 256;
-/// Bytes of all answers of a route.
-const MAX_BYTES: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -339,7 +317,7 @@ mod tests {
     }
 
     fn answer(run: &Run) -> SharedAnswer {
-        SharedAnswer::of(run.calls(), StatusCode::OK, &HeaderMap::new(), b"{}", false).unwrap()
+        SharedAnswer::of(run.room(), StatusCode::OK, &HeaderMap::new(), b"{}", false).unwrap()
     }
 
     #[test]
@@ -356,9 +334,9 @@ mod tests {
         run.answer(bad, false, start);
         assert!(matches!(known.ended(), Some(Ended::Answered(_))), "who waited gets it");
         assert_eq!(met(&calls, 2, start), "nothing");
-        assert!(calls.bytes.load(Relaxed) > 0);
+        assert!(calls.room.taken() > 0);
         drop(known);
-        assert_eq!(calls.bytes.load(Relaxed), 0, "what is forgotten takes no room");
+        assert_eq!(calls.room.taken(), 0, "what is forgotten takes no room");
     }
 
     #[test]
@@ -398,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_calls_nor_bytes_are_more_than_there_may_be() {
+    fn there_are_no_more_calls_than_there_may_be() {
         let (calls, now) = (Arc::<SharedCalls>::default(), Instant::now());
         let begun = (0..20_000).map(|key| calls.begin(key, SENDS, now));
         let runs: Vec<_> = begun.filter(|begun| matches!(begun, Begun::First(_))).collect();
@@ -409,9 +387,5 @@ mod tests {
             drop(calls.begin(7, POLLS, now));
             assert!(calls.part(7).ends.len() <= 2 * PART, "{turn}");
         }
-        let rooms: Vec<_> = (0..100).filter_map(|_| calls.room(1 << 20)).collect();
-        assert_eq!(rooms.len(), 16);
-        drop(rooms);
-        assert!(calls.room(MAX_BYTES).is_some() && calls.room(MAX_BYTES + 1).is_none());
     }
 }

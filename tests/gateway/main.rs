@@ -51,6 +51,7 @@ mod names;
 mod observing;
 mod outcomes;
 mod own_answers;
+mod ownership;
 mod pem;
 mod preferences;
 mod preset;

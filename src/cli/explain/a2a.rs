@@ -84,7 +84,11 @@ fn facts(settings: &A2a) -> Vec<String> {
         let taken: Vec<_> = taken.iter().map(|version| version.name()).collect();
         format!("A2A {} only", taken.join(" and "))
     });
-    versions.chain(methods).chain(urls).collect()
+    let owned = settings.ownership.iter().map(|ownership| {
+        let by: Vec<_> = ownership.by.iter().map(ToString::to_string).collect();
+        format!("tasks only for who made them, by {}", by.join(" and "))
+    });
+    versions.chain(methods).chain(owned).chain(urls).collect()
 }
 
 fn hosts(guard: &UrlGuard) -> String {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
+use super::limits::Key;
 use super::{Boxed, Bytes, Limit, Many, OrOff, Seconds, choice, section, word_values, words};
 use crate::a2a::Generation;
 use crate::a2a::card::SignedCards;
-use crate::config::types::PublicUrl;
+use crate::config::types::{LimitKey, PublicUrl};
 
 // Each route has this, so what few have is in a box.
 section! {
@@ -33,6 +34,8 @@ section! {
         single_flight: Option<Duration> as OrOff<Seconds<1, 3600>> = off,
         /// Equal `GetTask` calls of a caller within this time share one call of the agent; `off` sends each.
         poll_damping: Option<Duration> as OrOff<Limit> = off,
+        /// Show tasks and contexts only to who made them; `off` shows them to everybody.
+        ownership: Option<Box<Ownership>> as OrOff<Boxed<Ownership>> = off,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -55,6 +58,15 @@ section! {
     }
 
     #[derive(PartialEq, Eq)]
+    /// To whom tasks and contexts belong.
+    pub struct Ownership {
+        /// What tells clients apart: `clientIp`, `header:NAME`, `cookie:NAME`, or a list of these together.
+        by: Vec<LimitKey> as Many<Key> = clientIp,
+        /// What becomes of a call about a task or context whose maker is not known: `refuse` or `allow`.
+        unknown: UnknownMaker = refuse,
+    }
+
+    #[derive(PartialEq, Eq)]
     /// How agent cards are mapped.
     pub struct AgentCard {
         /// Where cards say that clients see what the gateway serves under `/`. Default: the `publicUrl` of the route or
@@ -73,8 +85,18 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
-        let chosen = chosen || self.versions.is_some();
+        let chosen = chosen || self.versions.is_some() || self.ownership.is_some();
         chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
+    }
+}
+
+choice! {
+    /// What becomes of a call about something whose maker is not known.
+    pub enum UnknownMaker {
+        /// There is no such thing.
+        Refuse = ["refuse"],
+        /// It passes.
+        Allow = ["allow"],
     }
 }
 

@@ -47,13 +47,14 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         concurrency: None,
         access_log: true,
         a2a: None,
+        card_key: None,
         fault: None,
         mirror: None,
     }
 }
 
 fn on(path: PathMatch) -> Match {
-    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() }
+    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }
 }
 
 fn table(count: usize, route_at: impl Fn(usize) -> Route) -> Table {

@@ -193,13 +193,23 @@ impl Drop for Underway {
     }
 }
 
-/// What was proven about a client. Nothing of it comes from what a client merely says.
+/// Who a client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is.
+    /// Who it is. That is proven, never what a client merely says.
     pub principal: Option<Box<str>>,
-    /// On whose behalf.
+    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true.
     pub tenant: Option<Box<str>>,
+}
+
+/// What tells clients apart by their addresses: the address, or the network of IPv6, whose addresses one client can all
+/// use.
+#[must_use]
+pub fn network(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
+    }
 }
 
 /// Facts of a finished downstream TLS handshake.

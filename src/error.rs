@@ -1,12 +1,16 @@
 //! The one error of the data path. Each variant says what happened and maps, exhaustively, to the status the client
 //! sees, the flag the access log carries and the reason word of `x-attache-reason`.
 
+mod call_error;
+
 use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::config::model::AbortAnswer;
+
+pub use call_error::{CALL_ERROR_DOMAIN, CallError};
 
 /// The limit that keeps a request from being sent although there are endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,6 +281,7 @@ impl Error {
             | Self::FaultDelay => StatusCode::GATEWAY_TIMEOUT,
             Self::FaultAbort(AbortAnswer::Http(status)) => *status,
             Self::FaultAbort(AbortAnswer::Grpc(code)) => code.http(),
+            Self::FaultAbort(AbortAnswer::Call(error)) => error.http(),
             // Operators know nginx's 499. It is logged and never sent.
             Self::ClientGone | Self::ClientStalled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

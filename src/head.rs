@@ -1,7 +1,7 @@
-//! What several rooms read from the head of a request: its cookies, and the word that its method is counted under.
+//! What several rooms read from the head of a request: its cookies, fields that count once, and the word that its method is counted under.
 
 use http::header::COOKIE;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC
 /// 9113 section 8.2.3).
@@ -16,6 +16,14 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
 pub fn only_cookie<'a>(headers: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
     let mut values = cookies(headers, name);
     let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+/// Value of the field of that name, or `None` where it is empty or comes several times.
+#[must_use]
+pub fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|value| !value.is_empty())?;
     values.next().is_none().then_some(value)
 }
 

@@ -35,11 +35,15 @@ pub mod observe;
 
 pub mod bounded;
 
+pub mod grpc_status;
+
 pub mod head;
 
 pub mod visible;
 
 pub mod pem;
+
+pub mod jose;
 
 // The path.
 

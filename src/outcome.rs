@@ -113,6 +113,9 @@ pub enum EjectionClass {
         /// Down or broken, rather than unable to handle this request.
         down: bool,
     },
+    /// It failed in a way that one input can make every endpoint fail: a failure where rates are compared, and in a row
+    /// once several clients have seen it.
+    Suspect,
     /// It is there, and no more is said.
     Alive,
     /// Nothing yet, or nothing new.
@@ -137,6 +140,9 @@ enum Answer {
     /// Something went wrong with this request. One input can do that to every endpoint, so it is held against a version
     /// and not against an endpoint.
     Doubtful,
+    /// The same, said by an agent in words of its own. Where rates are compared, one input weighs little enough to hold
+    /// it against an endpoint too.
+    Suspect,
     /// It could not handle this request.
     Faulty,
     /// It, or what it needs, is down or overloaded.
@@ -174,6 +180,7 @@ impl Outcome {
         let failed = |answer| match answer {
             Answer::Fine => None,
             Answer::Doubtful => Some(EjectionClass::Alive),
+            Answer::Suspect => Some(EjectionClass::Suspect),
             Answer::Faulty if !count_500 => Some(EjectionClass::Alive),
             Answer::Faulty => Some(EjectionClass::Failed { down: false }),
             Answer::Down => Some(EjectionClass::Failed { down: true }),
@@ -442,14 +449,14 @@ fn of_grpc(code: u8) -> Answer {
 fn of_agent(fault: AgentFault) -> Answer {
     match fault {
         AgentFault::Error(_) => Answer::Fine,
-        AgentFault::Internal | AgentFault::Unreadable => Answer::Doubtful,
+        AgentFault::Internal | AgentFault::Unreadable => Answer::Suspect,
         AgentFault::Truncated => Answer::Faulty,
     }
 }
 
 fn is_failure(answer: Answer) -> bool {
     match answer {
-        Answer::Fine | Answer::Doubtful => false,
+        Answer::Fine | Answer::Doubtful | Answer::Suspect => false,
         Answer::Faulty | Answer::Down => true,
     }
 }

@@ -1272,3 +1272,34 @@ fn a_card_is_fetched_checked_and_explained() {
     let (code, ..) = run(&["card", &format!("http://{address}/locked/card.json"), "-H", "X-Key: open"]);
     assert_eq!(code, 0);
 }
+
+#[test]
+fn a_check_says_where_a_card_leads_past_the_gateway() {
+    const CARD: &str = "/.well-known/agent-card.json";
+    for (card, route, expected) in [
+        (
+            r#""url": "https://elsewhere.example/", "signatures": []"#,
+            "",
+            "neither an endpoint of the cluster nor public",
+        ),
+        (r#""url": "http://{at}/", "signatures": [{}]"#, "", "leads clients past the gateway and is signed"),
+        (r#""url": "http://{at}/""#, ", a2a: { agentCard: off }", "`a2a.agentCard` is off on a route"),
+    ] {
+        let card = format!(r#"{{ "name": "a", "version": "1", "capabilities": {{}}, "skills": [], {card} }}"#);
+        let documents: &'static [(&str, &str)] = Box::leak(Box::new([(CARD, &*card.leak())]));
+        let address = documents_at(documents);
+        let directory = TempDir::new().unwrap();
+        let text = format!(
+            "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
+             routes: {{ all: {{ cluster: all{route} }} }}\n\
+             clusters: {{ all: {{ endpoints: ['{address}'], healthCheck: {{ type: agent-card }} }} }}\n"
+        );
+        let file = written(&directory, "gateway.yaml", &text);
+        let mut gateway = Running::start(&["run", "-c", &file], true);
+        let line = gateway.until(expected).pop().unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&event["level"], &event["cluster"]), (&"WARN".into(), &"all".into()), "{line}");
+        assert!(event["url"].as_str().is_some_and(|url| url.starts_with("http")), "{line}");
+        assert_eq!(gateway.signal("TERM"), 0);
+    }
+}

@@ -68,15 +68,29 @@ fn files_with_several_mistakes() {
         let report = load(Path::new(case.file_name().expect("a name")), &env().with_root(&directory))
             .expect_err("it has mistakes");
         assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
-        let text = report.human(false);
-        assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
-        if std::env::var_os("ATTACHE_UPDATE").is_some() {
-            let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
-            let snapshot = directory.with_file_name("snapshots").join(format!("config_diagnostics__{name}.snap"));
-            fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
-        } else {
-            insta::assert_snapshot!(name, text);
-        }
+        compare(name, &report.human(false));
+    }
+}
+
+#[test]
+fn what_is_legal_and_probably_not_meant() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_doubts");
+    for name in ["ejection", "retries", "splits"] {
+        let loaded = load(Path::new(&format!("{name}.yaml")), &env().with_root(&directory)).expect("legal");
+        compare(format!("doubts-{name}"), &loaded.warnings.human(false));
+    }
+}
+
+/// Holds what is said against what was said before.
+fn compare(name: String, text: &str) {
+    assert!(!text.contains("do-not-print-me"), "a secret was printed:\n{text}");
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
+        let head = "---\nsource: tests/config_diagnostics.rs\nexpression: text\n---\n";
+        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+        let snapshot = snapshots.join(format!("config_diagnostics__{name}.snap"));
+        fs::write(snapshot, format!("{head}{}\n", text.trim_end())).expect("written");
+    } else {
+        insta::assert_snapshot!(name, text);
     }
 }
 
@@ -101,6 +115,61 @@ fn connections_that_peers_may_end_are_warned_about() {
              clusters: {{ b: {{ endpoints: ['b:80'], {keys} }} }}\n"
         ));
         assert_eq!(codes(&report).join(" "), expected, "{keys}");
+    }
+}
+
+#[test]
+fn what_is_not_done_for_agents_is_warned_about() {
+    for (endpoints, a2a, expected) in [
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['agent.test:80']", "{ affinity: off }", "tasks-not-followed"),
+        ("['10.0.0.1:80']", "{ affinity: off }", ""),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "{ affinity: { ttl: 1h } }", ""),
+        ("['10.0.0.1:80']", "{ agentCard: off }", "cards-not-mapped"),
+        ("['10.0.0.1:80', '10.0.0.2:80']", "off", ""),
+    ] {
+        let report = problems(&with_route(&format!("{{ endpoints: {endpoints}, a2a: {a2a} }}")));
+        assert_eq!(codes(&report).join(" "), expected, "{endpoints} {a2a}");
+        assert_eq!(report.errors(), 0, "they are no mistakes");
+    }
+}
+
+#[test]
+fn a_signature_needs_a_key_of_its_kind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kinds = [("good", &rcgen::PKCS_ECDSA_P256_SHA256), ("other", &rcgen::PKCS_ED25519)];
+    for (name, kind) in kinds {
+        let key = rcgen::KeyPair::generate_for(kind).expect("a key");
+        fs::write(directory.path().join(name), key.serialize_pem()).expect("written");
+    }
+    fs::write(directory.path().join("text"), "no key").expect("written");
+    for (keys, expected, place) in [
+        ("signedCards: resign, signing: { keyFile: 'DIR/good' }", "", ""),
+        ("signedCards: resign", "missing-field", "routes.a.a2a.agentCard.signedCards"),
+        ("signedCards: resign, signing: {}", "missing-field", "routes.a.a2a.agentCard.signing"),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/other' }",
+            "invalid-value",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/none' }",
+            "missing-file",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        (
+            "signedCards: resign, signing: { keyFile: 'DIR/text' }",
+            "bad-certificate",
+            "routes.a.a2a.agentCard.signing.keyFile",
+        ),
+        ("signing: { keyFile: 'DIR/good' }", "without-effect", "routes.a.a2a.agentCard.signing"),
+    ] {
+        let keys = keys.replace("DIR", &directory.path().display().to_string());
+        let text = with_route(&format!("{{ endpoints: ['10.0.0.1:80'], a2a: {{ agentCard: {{ {keys} }} }} }}"));
+        let report = problems(&text);
+        assert_eq!(codes(&report).join(" "), expected, "{keys}: {report}");
+        let places: Vec<_> = report.diagnostics().iter().map(|diagnostic| diagnostic.path.as_str()).collect();
+        assert_eq!(places.join(" "), place, "{keys}");
     }
 }
 

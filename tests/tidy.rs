@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "cluster", "pool"];
 
 /// Rooms everybody on the path may import.
-const BASE: &[&str] =
-    &["error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "a2a"];
+const BASE: &[&str] = &[
+    "error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "jose", "a2a",
+    "grpc_status",
+];
 
 /// Rooms that put the others together and may import anything.
 const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
@@ -29,8 +31,10 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("head", &[]),
     ("visible", &[]),
     ("pem", &[]),
-    ("a2a", &[]),
-    ("config", &["error", "visible", "pem", "a2a"]),
+    ("grpc_status", &[]),
+    ("jose", &[]),
+    ("a2a", &["jose"]),
+    ("config", &["error", "visible", "pem", "jose", "a2a", "grpc_status"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),

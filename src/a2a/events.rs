@@ -108,7 +108,8 @@ impl Lines {
     /// Whether nothing of an event has come since the last one ended.
     #[must_use]
     pub fn is_between(&self) -> bool {
-        !self.says && !self.returned && self.place == Inside::Name && self.name.length == 0
+        let is_in_mark = (1..BYTE_ORDER_MARK.len()).contains(&self.mark.len());
+        !self.says && !self.returned && !is_in_mark && self.place == Inside::Name && self.name.length == 0
     }
 
     fn scan(&mut self, bytes: &[u8], content: &mut impl Content) -> Option<usize> {

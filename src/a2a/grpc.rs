@@ -173,7 +173,8 @@ impl GrpcAnswerReader {
     /// Whether nothing of a message has come since the last one ended.
     #[must_use]
     pub const fn is_between(&self) -> bool {
-        self.messages.left.is_none() && matches!(self.messages.prefix.come, 0 | 5)
+        let messages = &self.messages;
+        messages.left.is_none() && matches!(messages.prefix.come, 0 | 5) && !messages.is_broken
     }
 }
 

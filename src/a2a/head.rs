@@ -7,7 +7,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method};
 
 use super::operation::{Binding, Generation, Operation};
-use super::path::{RestPath, decoded};
+use super::path::{RestPath, tenant_in};
 
 /// The field that names the generation a client speaks (A2A 1.0 section 3.6).
 pub static VERSION: HeaderName = HeaderName::from_static("a2a-version");
@@ -182,9 +182,7 @@ impl HeadCall<'_> {
     /// (A2A 1.0 section 11).
     #[must_use]
     pub fn tenant(&self, base: &str) -> Option<Cow<'_, str>> {
-        let rest = self.prefix.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')?;
-        let is_segment = !rest.is_empty() && !rest.contains('/') && self.binding == Binding::Rest;
-        is_segment.then(|| decoded(rest))
+        tenant_in(self.prefix, base).filter(|_| self.binding == Binding::Rest)
     }
 }
 

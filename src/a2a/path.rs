@@ -71,6 +71,19 @@ impl<'a> RestPath<'a> {
     }
 }
 
+/// The tenant that a path names: the one segment between the path under which an agent is reached and the operation
+/// (A2A 1.0 section 11).
+#[must_use]
+pub fn tenant_of_path<'a>(method: &Method, path: &'a str, base: &str) -> Option<Cow<'a, str>> {
+    tenant_in(RestPath::read(method, path)?.prefix, base)
+}
+
+/// The same in what stands before the operation.
+pub(super) fn tenant_in<'a>(prefix: &'a str, base: &str) -> Option<Cow<'a, str>> {
+    let rest = prefix.strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')?;
+    (!rest.is_empty() && !rest.contains('/')).then(|| decoded(rest))
+}
+
 /// The last `/tasks/` with something below it that can be an id, since the prefix may have a segment of that name too.
 fn last_tasks(path: &str) -> Option<(&str, &str)> {
     let (prefix, rest) = path.rsplit_once("/tasks/")?;

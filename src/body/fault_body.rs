@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -28,8 +29,30 @@ pub enum FaultBody<B> {
 /// A body of which the beginning has been read.
 #[derive(Debug)]
 pub struct Begun<B> {
-    ahead: Bytes,
+    come: Come,
     rest: B,
+}
+
+/// What has been read of a body.
+#[derive(Debug, Default)]
+pub struct Come {
+    /// Its beginning.
+    pub data: Bytes,
+    /// Its trailers, where it ended with them.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Come {
+    fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+
+    fn pop(&mut self) -> Option<Frame<Bytes>> {
+        if self.data.is_empty() {
+            return self.trailers.take().map(Frame::trailers);
+        }
+        Some(Frame::data(std::mem::take(&mut self.data)))
+    }
 }
 
 /// A body with a fault.
@@ -64,9 +87,9 @@ impl<B> FaultBody<B> {
         }))
     }
 
-    /// The whole body again, of which `ahead` has been read.
-    pub fn begun(ahead: Bytes, rest: B) -> Self {
-        Self::Begun(Box::new(Begun { ahead, rest }))
+    /// The whole body again, of which this has been read.
+    pub fn begun(come: Come, rest: B) -> Self {
+        Self::Begun(Box::new(Begun { come, rest }))
     }
 
     /// Whether it is the fault that lets the client wait: the endpoint is not silent.
@@ -152,12 +175,10 @@ where
                 Pin::new(body).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into()))
             }
             Self::Disturbed(disturbed) => disturbed.poll(cx),
-            Self::Begun(begun) if !begun.ahead.is_empty() => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut begun.ahead)))))
-            }
-            Self::Begun(begun) => {
-                Pin::new(&mut begun.rest).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into()))
-            }
+            Self::Begun(begun) => match begun.come.pop() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => Pin::new(&mut begun.rest).poll_frame(cx).map_err(|error| Error::UpstreamAborted(error.into())),
+            },
         }
     }
 
@@ -165,14 +186,14 @@ where
         match self {
             Self::Untouched(body) => body.is_end_stream(),
             Self::Disturbed(disturbed) => !self.is_holding() && disturbed.inner.is_end_stream(),
-            Self::Begun(begun) => begun.ahead.is_empty() && begun.rest.is_end_stream(),
+            Self::Begun(begun) => begun.come.is_empty() && begun.rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Untouched(body) => body.size_hint(),
-            Self::Begun(begun) if begun.ahead.is_empty() => begun.rest.size_hint(),
+            Self::Begun(begun) if begun.come.is_empty() => begun.rest.size_hint(),
             Self::Begun(_) | Self::Disturbed(_) => SizeHint::default(),
         }
     }
@@ -182,8 +203,6 @@ where
 mod tests {
     use std::collections::VecDeque;
     use std::future::poll_fn;
-
-    use http::HeaderMap;
 
     use super::*;
 

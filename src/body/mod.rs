@@ -22,7 +22,7 @@ mod upload_state;
 
 pub use ahead::{BLOCK, Room};
 pub use events::{Events, Several};
-pub use fault_body::FaultBody;
+pub use fault_body::{Come, FaultBody};
 pub use look::{LookLimits, Looked};
 pub use replay::Replay;
 pub use request::RequestBody;

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::terminal::count;
+use crate::a2a::card::SignedCards;
 use crate::config::model::{
-    Action, AdminAddress, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId, MemberAddress,
-    RateLimitId, Route, TlsVersion,
+    A2a, Action, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
+    MemberAddress, ProbeKind, RateLimitId, Route, TlsVersion,
 };
 
 /// Addresses a running gateway is bound to.
@@ -77,6 +78,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if !unlimited.is_empty() {
         found.push(format!("no rate limit on {}", names(unlimited)));
     }
+    found.extend(unprotected_agents(config));
     if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("anybody who reaches {address} reads the metrics"));
     }
@@ -89,6 +91,34 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
         found.push("the access log is off".to_owned());
     }
     found
+}
+
+/// What clients of agents may lose, or where they may get past the gateway. Of cards only routes are named that say
+/// themselves that they lead to agents.
+fn unprotected_agents(config: &Config) -> Vec<String> {
+    let of = |test: &dyn Fn(&Route, &A2a) -> bool| {
+        let routes = config.routes.iter();
+        let found = routes.filter(|route| route.a2a.as_ref().is_some_and(|settings| test(route, settings)));
+        found.map(|route| route.name.clone()).collect::<Vec<_>>()
+    };
+    let keeps =
+        |settings: &A2a| settings.agent_card.as_ref().is_some_and(|card| card.signed_cards == SignedCards::Keep);
+    let said = [
+        ("tasks are not followed", of(&|route, settings| settings.affinity.is_none() && config.has_replicas(route))),
+        ("agent cards are not mapped", of(&|_, settings| settings.agent_card.is_none())),
+        ("signed agent cards are left alone", of(&|route, settings| leads_to_agents(route, config) && keeps(settings))),
+    ];
+    let said = said.into_iter().filter(|(_, routes)| !routes.is_empty());
+    said.map(|(what, routes)| format!("{what} on {}", names(routes))).collect()
+}
+
+/// Whether the configuration says that a route leads to agents: it has a word about A2A, or their cards are checked.
+fn leads_to_agents(route: &Route, config: &Config) -> bool {
+    let clusters = route.action.clusters();
+    let mut clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
+    let checks =
+        |cluster: &Cluster| cluster.health_check.as_ref().is_some_and(|check| check.kind == ProbeKind::AgentCard);
+    route.a2a.as_ref().is_some_and(|settings| *settings != A2a::default()) || clusters.any(checks)
 }
 
 fn about(listener: &Listener, bound: &Bound) -> String {
@@ -134,7 +164,7 @@ fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
 }
 
 fn has_client_auth(listener: &Listener) -> bool {
-    let required = |auth: &ClientAuth| matches!(auth, ClientAuth::Require { .. });
+    let required = |auth: &ClientAuth| auth.mode == AuthMode::Require;
     listener.tls.as_ref().is_some_and(|tls| required(&tls.client_auth))
 }
 
@@ -209,6 +239,40 @@ accessLog: { output: off }
         let local = said(&text.replace("0.0.0.0", "127.0.0.1").replace("10.0.0.1", "127.0.0.1"), None).join("\n");
         assert!(!local.contains("TLS on") && !local.contains("TLS towards"), "loopback needs none\n{local}");
         assert!(local.contains("metrics   off"), "{local}");
+    }
+
+    #[test]
+    fn what_agents_lack_is_named() {
+        let text = "
+listeners: { web: { address: \"127.0.0.1:8080\" } }
+clusters:
+  many: { endpoints: [\"10.0.0.1:80\", \"10.0.0.2:80\"] }
+  one: { endpoints: [\"10.0.0.1:80\"] }
+  name: { endpoints: [\"agent.test:80\"] }
+  checked: { endpoints: [\"10.0.0.1:80\"], healthCheck: { type: agent-card } }
+routes:
+  a: { hosts: [a.test], cluster: many, a2a: { affinity: off, agentCard: { signedCards: strip } } }
+  b: { hosts: [b.test], cluster: one, a2a: { affinity: off, agentCard: off } }
+  c: { hosts: [c.test], cluster: name, a2a: { affinity: off } }
+  d: { hosts: [d.test], cluster: checked }
+  e: { hosts: [e.test], cluster: many, a2a: off }
+  f: { hosts: [f.test], cluster: many }
+accessLog: { output: off }
+";
+        let all = said(text, None).join("\n");
+        for part in [
+            "tasks are not followed on a, c\n",
+            "agent cards are not mapped on b\n",
+            "signed agent cards are left alone on c, d\n",
+        ] {
+            assert!(all.contains(part), "`{part}` is missing in\n{all}");
+        }
+        let usual = "
+listeners: { web: { address: \"127.0.0.1:8080\" } }
+routes: { a: { endpoints: [\"10.0.0.1:80\", \"10.0.0.2:80\"] } }
+";
+        let all = said(usual, None).join("\n");
+        assert!(!all.contains("tasks") && !all.contains("cards"), "the defaults protect them\n{all}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -84,6 +84,8 @@ struct Entry {
     held: Held,
     /// Milliseconds since the table was made.
     expires: u64,
+    /// Since when it is known, likewise.
+    begun: u64,
 }
 
 /// Who holds what.
@@ -93,6 +95,8 @@ pub struct Affinity {
     /// Makes keys that nobody outside can foresee.
     seed: u64,
     epoch: Instant,
+    /// One for each share of the keys: so that the end of a task is told once, though two workers hear of it.
+    ends: [Mutex<()>; 16],
 }
 
 impl Scope {
@@ -115,7 +119,7 @@ impl Affinity {
             Ok(options) => Cache::with_options(options, UnitWeighter, hasher, DefaultLifecycle::default()),
             Err(_missing) => Cache::with(FIRST, limit as u64, UnitWeighter, hasher, DefaultLifecycle::default()),
         };
-        Arc::new(Self { entries, seed, epoch: now })
+        Arc::new(Self { entries, seed, epoch: now, ends: Default::default() })
     }
 
     /// The key of an id.
@@ -145,14 +149,32 @@ impl Affinity {
     }
 
     /// An agent has said that it holds this. What is known already keeps its maker, or that it has none, unless another
-    /// endpoint has made something new of that name.
-    pub fn learn(&self, key: HeldKey, held: Held, retention: Retention, now: Instant) {
-        let now = self.millis(now);
-        let known = self.entries.get(&key.0).filter(|entry| entry.expires > now).map(|entry| entry.held);
-        let is_new = known.is_none_or(|known| held.maker.is_some() && known.owner != held.owner);
-        let maker = if is_new { held.maker } else { known.and_then(|known| known.maker) };
-        let expires = now + millis(retention.of(held.progress));
-        self.entries.insert(key.0, Entry { held: Held { maker, ..held }, expires });
+    /// endpoint has made something new of that name. `began` is when the call was made that may have begun it. Where this is the
+    /// first that is heard of the end of a task, it is said how long the task went on; not of one that was never heard
+    /// of and that this call did not begin.
+    pub fn learn(
+        &self,
+        key: HeldKey,
+        held: Held,
+        began: Option<Instant>,
+        retention: Retention,
+        now: Instant,
+    ) -> Option<Duration> {
+        let is_over = held.progress == Progress::Ended;
+        let lock =
+            || self.ends.get((key.0 % 16) as usize).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = if is_over { lock() } else { None };
+        let at = self.millis(now);
+        let before = self.entries.peek(&key.0).filter(|entry| entry.expires > at);
+        let begun = before.map(|entry| entry.begun).or_else(|| Some(self.millis(began?)));
+        let is_new = before.is_none_or(|entry| held.maker.is_some() && entry.held.owner != held.owner);
+        let maker = if is_new { held.maker } else { before.and_then(|entry| entry.held.maker) };
+        let held = Held { maker, ..held };
+        let expires = at + millis(retention.of(held.progress));
+        self.entries.insert(key.0, Entry { held, expires, begun: begun.unwrap_or(at) });
+        let goes_on = before.is_none_or(|entry| entry.held.progress != Progress::Ended);
+        let took = begun.map(|begun| Duration::from_millis(at.saturating_sub(begun)));
+        took.filter(|_| is_over && goes_on)
     }
 
     /// Who made it, if that is known.
@@ -167,7 +189,7 @@ impl Affinity {
         let known = self.entries.get(&key.0).filter(|entry| entry.held.owner == owner);
         let known = known.filter(|entry| entry.expires > self.millis(now));
         let progress = known.map_or(Progress::Unknown, |entry| entry.held.progress);
-        self.learn(key, Held { kind, owner, progress, maker: None }, retention, now);
+        self.learn(key, Held { kind, owner, progress, maker: None }, None, retention, now);
     }
 
     /// It is gone.
@@ -263,7 +285,15 @@ mod tests {
 
         fn learn(&self, id: &str, owner: EndpointId, progress: Progress, at: u64) {
             let held = Held { kind: HeldKind::Task, owner, progress, maker: None };
-            self.table.learn(self.key(id), held, RETENTION, self.at(at));
+            self.table.learn(self.key(id), held, None, RETENTION, self.at(at));
+        }
+
+        /// How long the task went on, if this says that it is over; `began` is when the call was made that began it.
+        fn ends(&self, id: &str, owner: EndpointId, began: Option<u64>, at: u64) -> Option<u64> {
+            let held = Held { kind: HeldKind::Task, owner, progress: Progress::Ended, maker: None };
+            let began = began.map(|began| self.at(began));
+            let took = self.table.learn(self.key(id), held, began, RETENTION, self.at(at));
+            took.map(|took| took.as_secs())
         }
 
         fn owner(&self, id: &str, at: u64) -> Option<EndpointId> {
@@ -298,6 +328,22 @@ mod tests {
         assert!(fixture.table.active_tasks(fixture.at(101)).is_empty());
         fixture.table.sweep(fixture.at(101));
         assert!(fixture.table.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_task_is_told_once_with_its_time() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        fixture.learn("a", one, Progress::Active, 10);
+        fixture.learn("a", one, Progress::Active, 20);
+        assert_eq!(fixture.ends("a", one, Some(25), 40), Some(30), "since it was first heard of");
+        assert_eq!(fixture.ends("a", two, None, 41), None, "it is known to be over");
+        assert_eq!(fixture.ends("b", one, Some(35), 42), Some(7), "over with the call that began it");
+        assert_eq!(fixture.ends("b", one, Some(41), 43), None);
+        assert_eq!(fixture.ends("c", one, None, 44), None, "nobody here saw it begin");
+        assert_eq!(fixture.ends("a", one, None, 60), None, "forgotten, and asked for again");
+        fixture.learn("d", one, Progress::Active, 100);
+        fixture.learn("d", one, Progress::Active, 190);
+        assert_eq!(fixture.ends("d", one, None, 250), Some(150));
     }
 
     #[test]
@@ -344,7 +390,7 @@ mod tests {
         let [ann, bob] = [1, 2].map(|number| Some(Maker(NonZeroU64::new(number).unwrap())));
         let learn = |id: &str, owner, maker, at| {
             let held = Held { kind: HeldKind::Task, owner, progress: Progress::Active, maker };
-            fixture.table.learn(fixture.key(id), held, RETENTION, fixture.at(at));
+            fixture.table.learn(fixture.key(id), held, None, RETENTION, fixture.at(at));
         };
         let maker = |id: &str, at| fixture.table.maker(fixture.key(id), fixture.at(at));
         learn("a", one, ann, 0);

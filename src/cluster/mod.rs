@@ -21,6 +21,7 @@ mod outlier_detector;
 mod retrying;
 mod roster;
 mod status;
+mod suspicion;
 mod unknown_ids;
 pub mod watch;
 
@@ -76,6 +77,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether a member is configured under this host, in its canonical form, and port, with any of its bindings. For
+    /// rare questions: it looks at all of them.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.settings.members.iter().any(|member| member.is_at(host, port))
+    }
+
     /// Builds a cluster from its settings and the addresses just resolved. Endpoints of `previous` (the cluster of that
     /// name before the reload) go on when neither their address nor the transport changed, and names that could not be
     /// resolved now keep the addresses they had there. What checks said about an endpoint holds while the check is the
@@ -357,7 +365,7 @@ mod tests {
         let mut h2c = settings(vec![socket("10.0.0.1:80", 1)]);
         h2c.protocol = UpstreamProtocol::H2c;
         let mut tls = settings(vec![socket("10.0.0.1:80", 1)]);
-        tls.tls = Some(UpstreamTls { ca_file: None, server_name: None, client_cert: None });
+        tls.tls = Some(UpstreamTls::default());
         let mut renamed = settings(vec![socket("10.0.0.1:80", 1)]);
         renamed.name = "others".to_owned();
         for changed in [h2c, tls, renamed] {

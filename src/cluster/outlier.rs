@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::atomic_instant::AtomicInstant;
+use super::suspicion::Suspicion;
 use crate::config::model::{MaxFails, OutlierDetection};
 use crate::outcome::{EjectionClass, Outcome};
 
@@ -48,9 +49,8 @@ impl Cause {
 #[derive(Debug, Default)]
 pub(super) struct EndpointRecord {
     until: AtomicInstant,
-    /// When the last failures were, since the base: as many as `maxFails`. A lock of one endpoint that only failures
-    /// take.
-    recent: Mutex<VecDeque<Duration>>,
+    /// Apart, and made with the first failure: most endpoints have none, and lines that all workers write are short.
+    failed: OnceLock<Box<Failures>>,
     in_row_5xx: AtomicU32,
     in_row_down: AtomicU32,
     requests: AtomicU32,
@@ -59,6 +59,15 @@ pub(super) struct EndpointRecord {
     /// Attempts in a row without an answer, whether the policy counts them or not.
     absences: AtomicU32,
     failing_until: AtomicInstant,
+}
+
+/// What is kept of failures.
+#[derive(Debug, Default)]
+struct Failures {
+    /// When the last ones were, since the base: as many as `maxFails`. A lock of one endpoint that only failures take.
+    recent: Mutex<VecDeque<Duration>>,
+    /// Those that do not count in a row while they may be the fault of one input.
+    suspicion: Suspicion,
 }
 
 impl EndpointRecord {
@@ -101,32 +110,49 @@ impl EndpointRecord {
         }
     }
 
-    /// Takes in a mark; the cause, when that was one failure too many.
-    pub(super) fn note(&self, mark: EjectionClass, policy: &OutlierDetection, since_base: Duration) -> Option<Cause> {
-        let down = match mark {
-            EjectionClass::Nothing => return None,
-            EjectionClass::Good | EjectionClass::Alive => {
-                if mark == EjectionClass::Good {
-                    reset(&self.in_row_5xx);
-                }
-                reset(&self.in_row_down);
-                if policy.compares_rates() {
-                    self.requests.fetch_add(1, Relaxed);
-                }
-                return None;
-            }
-            EjectionClass::Failed { down } => down,
-        };
-        if policy.compares_rates() {
-            self.requests.fetch_add(1, Relaxed);
-            self.failures.fetch_add(1, Relaxed);
+    /// Takes in a mark that `client` has seen; the cause, when that was one failure too many.
+    pub(super) fn note(
+        &self,
+        mark: EjectionClass,
+        client: Option<u64>,
+        policy: &OutlierDetection,
+        since_base: Duration,
+    ) -> Option<Cause> {
+        if mark == EjectionClass::Nothing {
+            return None;
         }
+        let down = mark == EjectionClass::Failed { down: true };
         if !down {
             reset(&self.in_row_down);
         }
-        let in_row_5xx = one_more(&self.in_row_5xx, policy.consecutive_5xx());
-        let in_row_down = down && one_more(&self.in_row_down, policy.consecutive_gateway());
-        let in_window = policy.window().is_some_and(|limit| self.one_more_within(limit, since_base));
+        if policy.compares_rates() {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        let failures = match mark {
+            EjectionClass::Good => {
+                reset(&self.in_row_5xx);
+                self.failed.get().inspect(|failed| failed.suspicion.clear());
+                return None;
+            }
+            EjectionClass::Alive | EjectionClass::Nothing => return None,
+            EjectionClass::Suspect => client.map_or(0, |client| self.failed().suspicion.raise(client)),
+            EjectionClass::Failed { .. } => 1,
+        };
+        if policy.compares_rates() {
+            self.failures.fetch_add(1, Relaxed);
+        }
+        self.count(failures, down, policy, since_base)
+    }
+
+    /// Counts failures in a row and within a window; the cause, when that was one too many.
+    fn count(&self, failures: u32, down: bool, policy: &OutlierDetection, since_base: Duration) -> Option<Cause> {
+        if failures == 0 {
+            return None;
+        }
+        let in_row_5xx = more(&self.in_row_5xx, failures, policy.consecutive_5xx());
+        let in_row_down = down && more(&self.in_row_down, failures, policy.consecutive_gateway());
+        let within = |limit| (0..failures).any(|_| self.one_more_within(limit, since_base));
+        let in_window = policy.window().is_some_and(within);
         if in_row_5xx {
             Some(Cause::Consecutive5xx)
         } else if in_row_down {
@@ -138,7 +164,7 @@ impl EndpointRecord {
 
     /// Counts a failure; whether there were as many as the limit within its time, whenever that began.
     fn one_more_within(&self, limit: MaxFails, since_base: Duration) -> bool {
-        let mut recent = self.recent();
+        let mut recent = self.failed().recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_back(since_base);
         while recent.len() > limit.fails as usize {
             recent.pop_front();
@@ -151,8 +177,8 @@ impl EndpointRecord {
         reached
     }
 
-    fn recent(&self) -> MutexGuard<'_, VecDeque<Duration>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed(&self) -> &Failures {
+        self.failed.get_or_init(Box::default)
     }
 
     /// Puts it out until then. `grows` makes the next time longer.
@@ -182,7 +208,10 @@ impl EndpointRecord {
     fn start_over(&self) {
         self.in_row_5xx.store(0, Relaxed);
         self.in_row_down.store(0, Relaxed);
-        self.recent().clear();
+        if let Some(failed) = self.failed.get() {
+            failed.suspicion.clear();
+            failed.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// What was counted since the last time.
@@ -216,11 +245,11 @@ fn reset(count: &AtomicU32) {
     }
 }
 
-/// Counts one; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only now
-/// and then.
-fn one_more(count: &AtomicU32, limit: Option<u32>) -> bool {
+/// Counts so many; whether that makes `limit`. From there it starts over, so that an endpoint that may not go asks only
+/// now and then.
+fn more(count: &AtomicU32, failures: u32, limit: Option<u32>) -> bool {
     let Some(limit) = limit else { return false };
-    let reached = count.fetch_add(1, Relaxed).saturating_add(1) >= limit;
+    let reached = count.fetch_add(failures, Relaxed).saturating_add(failures) >= limit;
     if reached {
         count.store(0, Relaxed);
     }
@@ -289,7 +318,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Marks as letters: g good, f failed, d down, a alive, n nothing.
+    /// Marks as letters: g good, f failed, d down, a alive, n nothing; a digit is a client that makes it suspect.
     fn play(policy: &OutlierDetection, marks: &str) -> Vec<(usize, Cause)> {
         let record = EndpointRecord::default();
         let mark = |letter| match letter {
@@ -297,10 +326,12 @@ mod tests {
             'f' => EjectionClass::Failed { down: false },
             'd' => EjectionClass::Failed { down: true },
             'a' => EjectionClass::Alive,
+            '0'..='9' => EjectionClass::Suspect,
             _ => EjectionClass::Nothing,
         };
-        let caused = |(index, letter)| {
-            let cause = record.note(mark(letter), policy, SECOND * u32::try_from(index).unwrap())?;
+        let caused = |(index, letter): (usize, char)| {
+            let (client, at) = (letter.to_digit(10).map(u64::from), SECOND * u32::try_from(index).unwrap());
+            let cause = record.note(mark(letter), client, policy, at)?;
             Some((index, cause))
         };
         marks.chars().enumerate().filter_map(caused).collect()
@@ -331,6 +362,16 @@ mod tests {
             (&down_only, "ddddad", vec![]),
             (&both, "dd", vec![(1, down)]),
             (&both, "fdd", vec![(2, any)]),
+            // What one input can do everywhere counts once three clients have seen it, one for each of them.
+            (&five, "1111111111", vec![]),
+            (&five, "1212121212", vec![]),
+            (&five, "1231", vec![]),
+            (&five, "12311", vec![(4, any)]),
+            (&five, "12g123", vec![]),
+            (&five, "ff123", vec![(4, any)]),
+            (&five, "ffff11", vec![]),
+            (&down_only, "1234567", vec![]),
+            (&down_only, "dddd1d", vec![]),
         ] {
             assert_eq!(play(policy, marks), expected, "{marks}");
         }
@@ -355,6 +396,8 @@ mod tests {
             ("fnnnnnnnnfnff", vec![(12, out)]),
             ("fnnnnnnnnfnnnnnnnnnf", vec![]),
             ("ffffff", vec![(2, out), (5, out)]),
+            ("111111", vec![]),
+            ("1123", vec![(3, out)]),
         ] {
             assert_eq!(play(&policy, marks), expected, "{marks}");
         }
@@ -456,12 +499,18 @@ mod tests {
             ..OutlierDetection::default()
         };
         let record = EndpointRecord::default();
-        for mark in
-            [EjectionClass::Good, EjectionClass::Alive, EjectionClass::Nothing, EjectionClass::Failed { down: true }]
-        {
-            record.note(mark, &policy, Duration::ZERO);
+        let down = EjectionClass::Failed { down: true };
+        for (mark, client) in [
+            (EjectionClass::Good, None),
+            (EjectionClass::Alive, None),
+            (EjectionClass::Nothing, None),
+            (down, None),
+            (EjectionClass::Suspect, Some(1)),
+            (EjectionClass::Suspect, None),
+        ] {
+            record.note(mark, client, &policy, Duration::ZERO);
         }
-        let sample = Sample { requests: 3, failures: 1 };
+        let sample = Sample { requests: 5, failures: 3 };
         assert_eq!(record.take_sample(), sample);
         assert_eq!(record.take_sample(), Sample::default());
     }

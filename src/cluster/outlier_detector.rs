@@ -63,9 +63,9 @@ impl OutlierDetector {
         self.breaker.as_ref()
     }
 
-    /// Takes in the outcome of one attempt at `endpoint`. Returns why the endpoint was ejected, if this was one failure
-    /// too many.
-    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: Instant) -> Option<Cause> {
+    /// Takes in the outcome of one attempt at `endpoint`, and which client has seen it, where that is known. Returns
+    /// why the endpoint was ejected, if this was one failure too many.
+    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, client: Option<u64>, now: Instant) -> Option<Cause> {
         if let Some(breaker) = &self.breaker {
             breaker.report(outcome, now);
         }
@@ -77,7 +77,7 @@ impl OutlierDetector {
             return None;
         }
         let age = now.saturating_duration_since(endpoint.live.born);
-        let cause = record.note(mark, policy, age)?;
+        let cause = record.note(mark, client, policy, age)?;
         let fixed = match (cause, policy.window()) {
             (Cause::MaxFails, Some(limit)) => Some(limit.timeout),
             _ => None,
@@ -227,7 +227,8 @@ mod tests {
         /// Reports until one leads to an ejection, at most so often.
         fn fail(&self, index: usize, times: usize, seconds: u32) -> Option<Cause> {
             let endpoint = self.endpoint(index);
-            (0..times).find_map(|_| self.detector.report(&endpoint, Outcome::ended(Transport::Reset), self.at(seconds)))
+            (0..times)
+                .find_map(|_| self.detector.report(&endpoint, Outcome::ended(Transport::Reset), None, self.at(seconds)))
         }
 
         fn out(&self, seconds: u32) -> Vec<usize> {
@@ -263,7 +264,7 @@ mod tests {
     fn good_ends_start_the_count_anew_and_good_heads_do_not() {
         let court = Court::new(&[1, 1], OutlierDetection::default());
         let endpoint = court.endpoint(0);
-        let report = |outcome| court.detector.report(&endpoint, outcome, court.start);
+        let report = |outcome| court.detector.report(&endpoint, outcome, None, court.start);
         for _ in 0..4 {
             assert_eq!(report(Outcome::answered(StatusCode::OK, Application::Silent)), None);
             assert_eq!(report(Outcome::ended(Transport::BrokenOff)), None);
@@ -319,7 +320,7 @@ mod tests {
         assert_eq!(court.fail(0, 20, 1), None);
         let other = court.endpoint(1);
         for _ in 0..10 {
-            court.detector.report(&other, Outcome::complete(StatusCode::OK, Application::Silent), court.at(1));
+            court.detector.report(&other, Outcome::complete(StatusCode::OK, Application::Silent), None, court.at(1));
         }
         let swept = court.detector.sweep(court.start, court.at(10));
         assert_eq!(swept, [Cause::FailurePercentage]);
@@ -333,7 +334,7 @@ mod tests {
         let endpoint = court.endpoint(0);
         court.members = Arc::new(ArcSwap::from_pointee(Members::new(Vec::new())));
         for _ in 0..20 {
-            assert_eq!(court.detector.report(&endpoint, Outcome::ended(Transport::Reset), court.start), None);
+            assert_eq!(court.detector.report(&endpoint, Outcome::ended(Transport::Reset), None, court.start), None);
         }
         assert!(court.detector.sweep(court.start, court.at(10)).is_empty());
     }
@@ -346,7 +347,7 @@ mod tests {
         let rest = court.members.load().endpoints[1..].to_vec();
         court.members.store(Arc::new(Members::new(rest)));
         for _ in 0..20 {
-            assert_eq!(court.detector.report(&gone, Outcome::ended(Transport::Reset), court.start), None);
+            assert_eq!(court.detector.report(&gone, Outcome::ended(Transport::Reset), None, court.start), None);
         }
     }
 

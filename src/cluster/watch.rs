@@ -55,7 +55,8 @@ impl Watched {
             self.greet_returned(now);
         }
         if self.last != Some(survey) {
-            metrics.surveyed(&self.cluster.name, survey.usable, survey.ejected, survey.panic);
+            let Survey { endpoints, usable, ejected, panic, .. } = survey;
+            metrics.surveyed(&self.cluster.name, endpoints, usable, ejected, panic);
             metrics.endpoints_left_out(&self.cluster.name).set_count(survey.left_out);
             self.say_panic(survey);
             self.say_usable(survey);

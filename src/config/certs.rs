@@ -1,6 +1,7 @@
 //! Looks into certificate files, so that a wrong one is found when the configuration is read and not at a handshake.
 //! What it loads is thrown away: the listener loads its own, and again when the files change.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::environment::Environment;
 use super::files::reason;
+use super::forms::names::host;
 use super::model::HostPattern;
 use super::report::Diagnostic;
 use crate::pem::{self, PemError};
@@ -107,7 +109,8 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
     Ok(())
 }
 
-fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
+/// The private key that a file holds.
+pub(super) fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
     let bytes = read(path, env, Part::Key)?;
     pem::private_key(&bytes).map_err(|error| unusable(Part::Key, path, &error))
 }
@@ -163,23 +166,15 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<(X509Version, Facts)> {
 }
 
 fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
-    match name {
-        GeneralName::DNSName(name) => {
-            let name = name.to_ascii_lowercase();
-            Some(match name.strip_prefix("*.") {
-                Some(parent) => HostPattern::Wildcard(parent.to_owned()),
-                None => HostPattern::Exact(name),
-            })
-        }
-        GeneralName::IPAddress(bytes) => {
-            if let Ok(v4) = <[u8; 4]>::try_from(*bytes) {
-                return Some(HostPattern::Exact(std::net::Ipv4Addr::from(v4).to_string()));
-            }
-            let v6 = <[u8; 16]>::try_from(*bytes).ok()?;
-            Some(HostPattern::Exact(format!("[{}]", std::net::Ipv6Addr::from(v6))))
-        }
-        _ => None,
-    }
+    let text = match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(v4) => IpAddr::from(v4).to_string(),
+            Err(_) => IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
+        },
+        _ => return None,
+    };
+    host(&text).ok()
 }
 
 /// Whether a certificate for `name` is good for `host`: its wildcard stands for exactly one label (RFC 9525).

@@ -1,4 +1,4 @@
-//! Tree to raw types, without stopping at the first problem: report it, blank what it is about, and read again.
+//! Tree to sections, without stopping at the first problem: report it, blank what it is about, and read again.
 
 use serde::Deserialize;
 
@@ -67,9 +67,7 @@ pub(super) fn redact(diagnostic: &mut Diagnostic, place: &NodePath) {
         replace(diagnostic, &quoted, &shown);
     }
     let is_long = |secret: &&String| place.is_value && secret.len() >= SHORT;
-    let Some(secret) = place.secrets.first().filter(is_long) else {
-        return;
-    };
+    let Some(secret) = place.secrets.first().filter(is_long) else { return };
     replace(diagnostic, secret, REDACTED);
     // A message may show the value cut short or in another case; only a message without it is safe then.
     let hint = diagnostic.hint.as_deref().unwrap_or("");
@@ -104,9 +102,7 @@ fn shape_hint(steps: &[Step], message: &str) -> Option<String> {
         Some((_, word)) => word.trim_end_matches('`'),
         None => found,
     };
-    let (Step::Key(section), Step::Key(key)) = (steps.first()?, steps.last()?) else {
-        return None;
-    };
+    let (Step::Key(section), Step::Key(key)) = (steps.first()?, steps.last()?) else { return None };
     let is_form = !found.is_empty() && !wanted.contains("true or false");
     is_form.then(|| suggest::long_form(section, key, found))?
 }

@@ -123,12 +123,8 @@ impl Environment {
 
     /// Whether this very file is a mount point, so that a rename in its directory outside never arrives.
     pub(super) fn is_mounted_alone(&self, path: &Path) -> bool {
-        let Some(mounts) = &self.mounts else {
-            return false;
-        };
-        let Ok(path) = std::path::absolute(self.resolve(path)) else {
-            return false;
-        };
+        let Some(mounts) = &self.mounts else { return false };
+        let Ok(path) = std::path::absolute(self.resolve(path)) else { return false };
         mounts
             .lines()
             .filter_map(|line| line.split(' ').nth(4))

@@ -50,9 +50,7 @@ impl Identity {
         let mut here = path.to_owned();
         for _ in 0..MAX_LINKS {
             places.extend(place(&here));
-            let Some(target) = target_of(&here) else {
-                break;
-            };
+            let Some(target) = target_of(&here) else { break };
             here = target;
         }
         places.extend(fs::canonicalize(path).ok());

@@ -19,9 +19,7 @@ pub(super) fn is_name(host: &str) -> bool {
 
 /// Whether this can stand in a `Host` field: a name or an address, perhaps with a port.
 pub(super) fn is_authority(text: &str) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else {
-        return false;
-    };
+    let Ok(authority) = text.parse::<Authority>() else { return false };
     let host = authority.host();
     let after = text.strip_prefix(host);
     // The library accepts user information, an empty port and one that is no number.
@@ -48,29 +46,15 @@ mod tests {
 
     #[test]
     fn names() {
-        for (host, expected) in [
-            ("agent", true),
-            ("my_agent", true),
-            ("_agents._tcp.example", true),
-            ("xn--nxasmq6b.example", true),
-            ("xn--a.example", true),
-            ("a--b.example", true),
-            ("3com.example", true),
-            ("1.2.3.x", true),
-            ("", false),
-            (".", false),
-            ("agent.", false),
-            ("a..b", false),
-            ("-a.b", false),
-            ("a-.b", false),
-            ("a.1", false),
-            ("256.1.1.1", false),
-            ("Agent", false),
-            ("a b", false),
-            ("\u{e9}.com", false),
-            ("*.a", false),
+        for host in [
+            "agent", "my_agent", "_agents._tcp.example", "xn--nxasmq6b.example", "xn--a.example", "a--b.example",
+            "3com.example", "1.2.3.x",
         ] {
-            assert_eq!(is_name(host), expected, "{host}");
+            assert!(is_name(host), "{host}");
+        }
+        for host in ["", ".", "agent.", "a..b", "-a.b", "a-.b", "a.1", "256.1.1.1", "Agent", "a b", "\u{e9}.com", "*.a"]
+        {
+            assert!(!is_name(host), "{host}");
         }
         assert!(is_name(&"a".repeat(63)) && !is_name(&"a".repeat(64)));
         let label = "a".repeat(63);
@@ -80,27 +64,11 @@ mod tests {
 
     #[test]
     fn authorities() {
-        for (text, expected) in [
-            ("agent", true),
-            ("My_Agent:8080", true),
-            ("10.0.0.1", true),
-            ("10.0.0.1:80", true),
-            ("[::1]", true),
-            ("[::1]:80", true),
-            ("", false),
-            ("a:", false),
-            ("a:x", false),
-            ("a:99999", false),
-            ("me@a", false),
-            ("me:pw@a:80", false),
-            ("[::1", false),
-            ("[x]", false),
-            ("::1", false),
-            ("10.0.0", false),
-            ("a/b", false),
-            ("a,b", false),
-        ] {
-            assert_eq!(is_authority(text), expected, "{text}");
+        for text in ["agent", "My_Agent:8080", "10.0.0.1", "10.0.0.1:80", "[::1]", "[::1]:80"] {
+            assert!(is_authority(text), "{text}");
+        }
+        for text in ["", "a:", "a:x", "a:99999", "me@a", "me:pw@a:80", "[::1", "[x]", "::1", "10.0.0", "a/b", "a,b"] {
+            assert!(!is_authority(text), "{text}");
         }
     }
 

@@ -118,9 +118,7 @@ fn content(path: &Path, limit: usize) -> u64 {
 
 /// The names in a directory that match a pattern, in order; none when it cannot be read. Hidden ones never do.
 fn names(path: &Path, pattern: &str) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(path) else {
-        return Vec::new();
-    };
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && matches(pattern, name)).collect();
     names.sort();
@@ -139,16 +137,10 @@ fn hash(names: &[String]) -> u64 {
 /// Whether `name` matches a pattern in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
     for part in parts {
-        let Some((_, after)) = rest.split_once(part) else {
-            return false;
-        };
+        let Some((_, after)) = rest.split_once(part) else { return false };
         rest = after;
     }
     rest.ends_with(last)
@@ -179,79 +171,6 @@ fn follow(path: &Path, found: &mut BTreeSet<PathBuf>, links: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_change_of_content_is_seen_and_a_touch_is_not() {
-        let root = tempfile::tempdir().unwrap();
-        let (file, absent) = (root.path().join("a"), root.path().join("b"));
-        fs::write(&file, "one").unwrap();
-        let mut seen = Seen::default();
-        seen.file(&file, Some(b"one"), 10);
-        seen.file(&absent, None, 10);
-        assert!(!seen.has_changed());
-        fs::write(&file, "one").unwrap();
-        assert!(!seen.has_changed(), "the same again");
-        fs::write(&file, "two").unwrap();
-        assert!(seen.has_changed());
-        fs::write(&file, "one").unwrap();
-        fs::write(&absent, "here now").unwrap();
-        assert!(seen.has_changed(), "what was missing has come");
-    }
-
-    #[test]
-    fn a_new_name_in_a_listed_directory_is_seen() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("one.yaml"), "").unwrap();
-        let mut seen = Seen::default();
-        seen.directory(root.path(), "*.yaml");
-        assert!(!seen.has_changed());
-        for nobody_reads in [".one.yaml.swp", "one.yaml~", "4913", ".hidden.yaml"] {
-            fs::write(root.path().join(nobody_reads), "").unwrap();
-            assert!(!seen.has_changed(), "{nobody_reads}");
-        }
-        fs::write(root.path().join("more.yaml"), "").unwrap();
-        assert!(seen.has_changed());
-        fs::remove_dir_all(root.path()).unwrap();
-        assert!(seen.has_changed(), "gone altogether");
-    }
-
-    #[test]
-    fn a_link_is_watched_where_it_stands_and_where_it_leads() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path().canonicalize().unwrap();
-        for directory in ["etc", "data"] {
-            fs::create_dir(root.join(directory)).unwrap();
-        }
-        fs::write(root.join("data/real.yaml"), "x").unwrap();
-        let link = root.join("etc/gateway.yaml");
-        std::os::unix::fs::symlink(root.join("data/real.yaml"), &link).unwrap();
-        let mut seen = Seen::default();
-        seen.file(&link, Some(b"x"), 10);
-        let expected = [root.join("data"), root.join("etc")];
-        assert_eq!(seen.watched(), BTreeSet::from(expected));
-        fs::remove_dir_all(root.join("data")).unwrap();
-        let expected = [root.clone(), root.join("etc")];
-        assert_eq!(seen.watched(), BTreeSet::from(expected), "where it may come back");
-    }
-
-    #[test]
-    fn a_link_above_a_file_is_watched_where_it_stands() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path().canonicalize().unwrap();
-        fs::create_dir_all(root.join("releases/one")).unwrap();
-        fs::create_dir(root.join("etc")).unwrap();
-        fs::write(root.join("releases/one/gateway.yaml"), "x").unwrap();
-        std::os::unix::fs::symlink("one", root.join("releases/now")).unwrap();
-        std::os::unix::fs::symlink("../releases/now", root.join("etc/current")).unwrap();
-        let mut seen = Seen::default();
-        seen.file(&root.join("etc/current/gateway.yaml"), Some(b"x"), 10);
-        let watched = seen.watched();
-        for place in ["etc", "etc/current"] {
-            assert!(watched.contains(&root.join(place)), "{place}: {watched:?}");
-        }
-        let releases = root.join("etc/../releases");
-        assert!(watched.contains(&releases), "{watched:?}");
-    }
 
     #[test]
     fn a_file_among_those_that_are_read_is_known_by_any_name() {

@@ -80,18 +80,14 @@ fn check_type(check: &Node) -> Option<Kind> {
 
 /// Moves each `routes.X.endpoints` to `clusters.X`. Says whether there were any.
 fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
-    let Some(Value::Map(routes)) = root.get_mut("routes").map(|node| &mut node.value) else {
-        return false;
-    };
+    let Some(Value::Map(routes)) = root.get_mut("routes").map(|node| &mut node.value) else { return false };
     let keys = schema::properties(default_schema("route"));
     let moved: Vec<Entry> = routes.iter_mut().filter_map(|route| take_endpoints(route, &keys)).collect();
     if moved.is_empty() {
         return false;
     }
     let absent = root.get("clusters").is_none_or(Node::is_null);
-    let Value::Map(sections) = &mut root.value else {
-        return true;
-    };
+    let Value::Map(sections) = &mut root.value else { return true };
     if absent {
         sections.retain(|entry| entry.key != "clusters");
         let span = root.span;
@@ -115,9 +111,7 @@ fn name_endpoints(root: &mut Node, report: &mut Report) -> bool {
 
 /// Takes the endpoints out of a route that does nothing else, and leaves a reference to the cluster they become.
 fn take_endpoints(route: &mut Entry, keys: &[(&str, &Json)]) -> Option<Entry> {
-    let Value::Map(entries) = &mut route.value.value else {
-        return None;
-    };
+    let Value::Map(entries) = &mut route.value.value else { return None };
     let is_action = |key: &str| {
         keys.iter().any(|(known, property)| *known == key && group_of(schema::rule(property)) == Some("action"))
     };

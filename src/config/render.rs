@@ -159,14 +159,10 @@ impl Report {
 
     fn write_snippet(&self, out: &mut String, snippet: &Snippet<'_>, width: usize, shown: &Shown, paint: &Paint) {
         let Snippet { span, arrow, label, color } = *snippet;
-        let Some(source) = self.sources.get(span.file()) else {
-            return;
-        };
+        let Some(source) = self.sources.get(span.file()) else { return };
         let blank = " ".repeat(width);
         let _infallible = writeln!(out, "{blank}{arrow} {}:{}:{}", source.path.display(), span.line(), span.column());
-        let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else {
-            return;
-        };
+        let Some(line) = source.text.lines().nth(span.line().saturating_sub(1)) else { return };
         let line = shown.get(&span.file()).map_or_else(String::new, |lines| lines.shown(line, span.line(), span));
         let (line, column) = window(&line, span.column());
         let room = line.chars().count().saturating_sub(column.saturating_sub(1)).max(1);

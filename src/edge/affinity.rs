@@ -10,6 +10,7 @@ use super::answer_scan::Keeper;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
+use crate::a2a::Operation;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Preference, Progress, Retention, Strength};
 use crate::config::model::{self, OnLoss};
 use crate::error::Error;
@@ -96,7 +97,7 @@ pub(super) fn note_session(
     let key = |id: &HeaderValue| table.key(cluster.scope(), HeldKind::Session, id.as_bytes());
     if let Some(begun) = fields.get(&SESSION).filter(|_| status.is_success()) {
         let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active, maker: None };
-        table.learn(key(begun), held, retention(settings), Instant::now());
+        table.learn(key(begun), held, None, retention(settings), Instant::now());
     }
     let over = exchange.request.method == Method::DELETE && status.is_success() || status == StatusCode::NOT_FOUND;
     if let Some(asked) = exchange.destination.session.as_ref().filter(|_| over) {
@@ -113,7 +114,8 @@ pub(super) fn keeper(
 ) -> Option<Keeper> {
     let in_flight = exchange.guards.in_flight.as_ref()?;
     let keeper = keeper_for(in_flight.handle().endpoint().id, table, route, cluster);
-    Some(Keeper { makes: exchange.destination.makes, ..keeper })
+    let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
+    Some(Keeper { began, makes: exchange.destination.makes, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
@@ -130,8 +132,10 @@ pub(super) fn keeper_for(
         retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
         makes: None,
+        began: None,
         told: None,
         task: None,
+        ended: None,
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) fn receive(
         stream,
         grpc,
         taken: route.listener.limits.body_idle_timeout,
+        keep_alive: route.settings().a2a.as_ref().and_then(|a2a| a2a.keep_alive),
     };
     Ok(Answered::Streamed(response, limits))
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::facts::Makes;
-use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase};
+use crate::a2a::{Answer, AnswerReader, Binding, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
 use crate::body::Events;
 use crate::cluster::{Affinity, EndpointId, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
@@ -25,6 +26,8 @@ pub(super) struct AnswerScan {
     is_unreadable: bool,
     /// How far the task of a stream was when it was last told of; `None` before the first event.
     phase: Option<Phase>,
+    /// When the first event came.
+    first_event: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,15 @@ enum Reader {
     Unary(AnswerReader),
     Events(EventReader),
     Grpc(GrpcAnswerReader),
+}
+
+/// Between what a stream stands, so that something can be put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Events of `text/event-stream`.
+    Events,
+    /// Messages of gRPC.
+    Messages,
 }
 
 /// Remembers who holds what.
@@ -49,6 +61,10 @@ pub(super) struct Keeper {
     pub(super) told: Option<Phase>,
     /// The task it told of first.
     pub(super) task: Option<Box<str>>,
+    /// When the call was made, where it may begin a task.
+    pub(super) began: Option<Instant>,
+    /// The last state of a task whose end was not known before, and how long it took.
+    pub(super) ended: Option<(TaskState, Duration)>,
 }
 
 impl AnswerScan {
@@ -76,7 +92,7 @@ impl AnswerScan {
             _ => return None,
         };
         let is_read = status.is_success() || call.binding == Binding::JsonRpc;
-        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None })
+        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None, first_event: None })
     }
 
     /// Bytes of the answer pass.
@@ -90,10 +106,14 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
-                    if let Some(answer) = reader.event().answer {
+                    let event = reader.event();
+                    if let Some(answer) = event.answer {
+                        self.first_event.get_or_insert_with(Instant::now);
                         self.fault = fault_of(answer).or(self.fault);
                         self.phase = Some(phase_of(answer, self.phase));
                         self.keeper.keep(answer);
+                    } else if event.has_data {
+                        self.fault = self.fault.or(Some(AgentFault::Unreadable));
                     }
                 }
             }
@@ -101,12 +121,28 @@ impl AnswerScan {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
                     if let Some(answer) = reader.answer() {
+                        self.first_event.get_or_insert_with(Instant::now);
                         self.phase = Some(phase_of(answer, self.phase));
                         self.keeper.keep(answer);
                     }
                 }
             }
         }
+    }
+
+    /// Between what something can be put in after what has passed; `None` in the middle of something, and in an answer
+    /// that is no stream.
+    pub(super) fn between(&self) -> Option<Between> {
+        match &self.reader {
+            Reader::Unary(_) => None,
+            Reader::Events(reader) => reader.is_between().then_some(Between::Events),
+            Reader::Grpc(reader) => reader.is_between().then_some(Between::Messages),
+        }
+    }
+
+    /// Whether it is a stream of events.
+    pub(super) fn is_event_stream(&self) -> bool {
+        matches!(self.reader, Reader::Events(_))
     }
 
     /// The answer has come to its end. Says what the protocol inside said; `is_stream`: the operation is answered by a
@@ -127,6 +163,16 @@ impl AnswerScan {
             }
             Reader::Grpc(_) => (is_stream && self.phase == Some(Phase::Working)).then_some(AgentFault::Truncated),
         }
+    }
+
+    /// When the first event came.
+    pub(super) fn first_event(&self) -> Option<Instant> {
+        self.first_event
+    }
+
+    /// The last state of a task whose end it told of, and how long the task took.
+    pub(super) fn ended(&self) -> Option<(TaskState, Duration)> {
+        self.keeper.ended
     }
 
     /// The task that the answer was about.
@@ -152,26 +198,33 @@ impl Keeper {
         let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
         if let Some(task) = answer.task() {
             self.task.get_or_insert_with(|| task.into());
-            self.learn(HeldKind::Task, task, progress);
+            let took = self.learn(HeldKind::Task, task, progress);
+            // Where the route follows no tasks, only what ends with the call that began it is known to end once.
+            let took = took.or_else(|| {
+                let is_known = self.retention.is_some() || phase != Phase::Terminal;
+                self.began.filter(|_| !is_known).map(|began| began.elapsed())
+            });
+            self.ended = self.ended.or(answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
             self.learn(HeldKind::Context, context, Progress::Active);
         }
     }
 
-    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) {
+    /// Who holds it; how long it went on, if it is a task of whose end this is the first news.
+    pub(super) fn learn(&self, kind: HeldKind, id: &str, progress: Progress) -> Option<Duration> {
         if !self.is_agent.load(Relaxed) {
             self.is_agent.store(true, Relaxed);
         }
-        let Some(retention) = self.retention else { return };
+        let retention = self.retention?;
         let (key, now) = (self.table.key(self.scope, kind, id.as_bytes()), Instant::now());
         if progress == Progress::Unknown {
             self.table.hear_of(key, kind, self.owner, retention, now);
-        } else {
-            let makes = self.makes.filter(|makes| kind != HeldKind::Context || makes.context);
-            let held = Held { kind, owner: self.owner, progress, maker: makes.map(|makes| makes.maker) };
-            self.table.learn(key, held, retention, now);
+            return None;
         }
+        let makes = self.makes.filter(|makes| kind != HeldKind::Context || makes.context);
+        let held = Held { kind, owner: self.owner, progress, maker: makes.map(|makes| makes.maker) };
+        self.table.learn(key, held, self.began, retention, now)
     }
 }
 

@@ -77,6 +77,11 @@ impl Call {
         }
     }
 
+    /// The tenant it names. Only A2A 1.0 has tenants.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.ids().tenant.filter(|_| self.generation == Generation::V1_0)
+    }
+
     /// What the body says, where it was looked at.
     pub(super) fn body(&self) -> Option<&Body> {
         self.body.as_ref()

@@ -2,7 +2,7 @@
 
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage};
-use crate::config::model::{ClientAuth, ListenerId, ListenerTls};
+use crate::config::model::{AuthMode, ListenerId, ListenerTls};
 use crate::context::TlsFacts;
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 pub(super) fn check(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
     let listeners = &entry.config().listeners;
     let tls = |id: Option<ListenerId>| listeners.get(id?.0)?.tls.as_ref();
-    let asks = |tls: &ListenerTls| tls.client_auth != ClientAuth::None;
+    let asks = |tls: &ListenerTls| tls.client_auth.authorities().is_some();
     let served_by = exchange.route.served_by;
     if entry.listener != served_by && tls(served_by).is_some_and(asks) {
         return Err(Error::Misdirected);
@@ -21,13 +21,13 @@ pub(super) fn check(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, E
     let Some(settings) = tls(entry.listener) else {
         return Ok(Passage::On);
     };
-    let proven = |tls: &&TlsFacts| tls.client_verified || !matches!(settings.client_auth, ClientAuth::Require { .. });
+    let proven = |tls: &&TlsFacts| tls.client_verified || settings.client_auth.mode != AuthMode::Require;
     let Some(tls) = exchange.connection.tls.as_ref().filter(proven) else {
         exchange.connection.spent.set(true);
         return Err(Error::Misdirected);
     };
     let asked = tls.server_name.as_deref();
-    if settings.client_auth != ClientAuth::None && asked.is_some_and(|asked| asked != exchange.request.host()) {
+    if asks(settings) && asked.is_some_and(|asked| asked != exchange.request.host()) {
         return Err(Error::Misdirected);
     }
     Ok(Passage::On)

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::a2a::card::{self, Framed};
+use crate::body::Come;
 use crate::error::Error;
 use crate::pool::ResponseBody;
 
@@ -22,6 +24,36 @@ pub(super) enum Collected {
 /// Reads up to `most` bytes, until `end` at the latest.
 pub(super) async fn collect(body: ResponseBody, most: usize, end: Instant) -> Result<Collected, Error> {
     timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))
+}
+
+/// Reads a body up to the end of its first message of gRPC, as far as that has at most `most` bytes, until `end` at the
+/// latest. What has come, and what follows.
+pub(super) async fn message(mut body: ResponseBody, most: usize, end: Instant) -> Result<(Come, ResponseBody), Error> {
+    let read = async {
+        let mut come = Come::default();
+        while wants_more(&come.data, most)
+            && let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+        {
+            match frame.map_err(Error::UpstreamAborted)?.into_data() {
+                Ok(data) => come.data = joined(come.data, data),
+                // Nothing follows them.
+                Err(last) => {
+                    come.trailers = last.into_trailers().ok();
+                    break;
+                }
+            }
+        }
+        Ok(come)
+    };
+    let come = timeout_at(end, read).await.unwrap_or(Err(Error::Timeout))?;
+    Ok((come, body))
+}
+
+fn wants_more(come: &[u8], most: usize) -> bool {
+    match card::in_frame(come) {
+        Framed::Begun { length } => length.is_none_or(|length| length <= most),
+        Framed::Whole(..) | Framed::Compressed | Framed::Other => false,
+    }
 }
 
 async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {

@@ -19,7 +19,7 @@ use super::stage::{Answered, Entry, Shared};
 use super::tracked_body::BodyLimits;
 use super::{ResponseBody, depart, pipeline};
 use crate::a2a::{Binding, Operation};
-use crate::body::Body;
+use crate::body::{Body, Come};
 use crate::error::{CallRefusal, Error};
 use crate::policy::{Begun, Ended, Run, Share, SharedAnswer, SharedCall};
 use crate::pool;
@@ -169,7 +169,7 @@ async fn take(
         Collected::TooLarge(ahead, rest) => {
             run.stands_alone();
             exchange.guards.run = Some(Box::new(run));
-            exchange.reply.ahead = Some(Box::new(ahead));
+            exchange.reply.come = Some(Box::new(Come { data: ahead, trailers: None }));
             return Ok(Answered::Streamed(Response::from_parts(head, rest), limits));
         }
     };

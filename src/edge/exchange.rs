@@ -13,19 +13,20 @@ use super::answer_scan::AnswerScan;
 use super::call::Call;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts, without_userinfo};
 use super::headers::ChangeFacts;
-use super::injected::Injected;
+use super::injected::{Injected, blamed};
+use super::told::{self, CallStream, Told};
 use super::worker::Worker;
 use super::worker_route::WorkerRoute;
 use crate::a2a::Operation;
 use crate::body::{RequestBody, Upload};
 use crate::cluster::InFlight;
-use crate::context::{Connection, Underway};
+use crate::context::{Connection, Underway, network};
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::{AccessRecord, AgentFacts};
 use crate::outcome::{AgentFault, Application, Outcome, Phase, Transport};
-use crate::policy::{Open, OpenCall, Run};
+use crate::policy::{Counted, Open, OpenCall, Run};
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
@@ -66,8 +67,8 @@ pub(super) struct Ending {
     pub(super) application: Application,
     /// How the call of an agent failed inside its answer.
     pub(super) agent_fault: Option<AgentFault>,
-    /// The task that the agent's answer named.
-    task: Option<Box<str>>,
+    /// What the agent's answer told of a task.
+    pub(super) told: Told,
     time_to_head: Option<Duration>,
     /// How long the endpoint took to the response head, without the time in which it waited for the client's body, and
     /// how long the client has waited for more of the answer since.
@@ -82,7 +83,7 @@ pub(super) struct Ending {
     pub(super) single: bool,
     end: End,
     /// How far it came. With it and `upstream_status` it is what became of the whole exchange.
-    transport: Transport,
+    pub(super) transport: Transport,
 }
 
 /// What is given back when it ends.
@@ -94,6 +95,8 @@ pub(super) struct Guards {
     pub(super) waited: bool,
     /// Its place among those its client has open.
     pub(super) open: Option<Open>,
+    /// Which rate limits have counted it.
+    pub(super) counted: Counted,
     /// The same among the calls of its operation.
     pub(super) open_call: Option<Box<OpenCall>>,
     /// It is the one that is sent of equal calls, and its answer is for it alone.
@@ -103,6 +106,8 @@ pub(super) struct Guards {
     /// Its place in a split whose outcomes are looked at.
     pub(super) sample: Option<RolloutSample>,
     stream: Option<GaugeGuard>,
+    /// The same by what was asked of an agent.
+    pub(super) call_stream: Option<Box<CallStream>>,
     requests: Option<GaugeGuard>,
     _underway: Underway,
 }
@@ -128,11 +133,13 @@ impl Exchange {
             admission: Admission::default(),
             waited: false,
             open: None,
+            counted: Counted::default(),
             open_call: None,
             run: None,
             fault: None,
             sample: None,
             stream: None,
+            call_stream: None,
             requests: None,
             _underway: connection.begin(),
         };
@@ -161,7 +168,13 @@ impl Exchange {
 
     /// What header changes may tell of it.
     pub(super) fn change_facts(&self, https: bool) -> ChangeFacts<'_> {
-        ChangeFacts { https, identity: &self.client.identity, operation: self.operation }
+        let call = self.call.as_deref();
+        ChangeFacts { https, identity: &self.client.identity, operation: self.operation, call }
+    }
+
+    /// On whose behalf it acts: as its header says, else as the call does.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.client.identity.tenant.as_deref().or_else(|| self.call.as_deref()?.tenant())
     }
 
     /// The route is known: from now on the request counts as in flight on it.
@@ -178,6 +191,7 @@ impl Exchange {
         if self.guards.stream.is_some() {
             self.connection.streams.set(self.connection.streams.get() + 1);
         }
+        self.guards.call_stream = CallStream::of(self).map(Box::new);
     }
 
     /// Whether what came was a stream; of gRPC that is known when the second message comes.
@@ -228,7 +242,7 @@ impl Exchange {
         let Some(mut scan) = self.scan.take() else { return };
         let said = scan.end(self.operation.is_some_and(Operation::is_streaming));
         self.outcome.agent_fault = said;
-        self.outcome.task = scan.take_task();
+        self.outcome.told = Told::by(&mut scan);
         if let (Some(fault), Application::Silent) = (said, self.outcome.application) {
             self.outcome.application = Application::Agent(fault);
         }
@@ -278,7 +292,8 @@ impl Exchange {
             return;
         }
         let transport = if broken { Transport::BrokenOff } else { Transport::Complete };
-        in_flight.handle().report(Outcome { transport, ..ended }, now);
+        let client = network(self.client.address);
+        in_flight.handle().report_seen_by(Some(client), Outcome { transport, ..ended }, now);
     }
 
     /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
@@ -331,6 +346,10 @@ impl Exchange {
             };
             self.failed(&error);
         }
+        if let Some(mut scan) = self.scan.take() {
+            // It did not come to its end.
+            self.outcome.told = Told::by(&mut scan);
+        }
         let now = Instant::now();
         self.report(now);
         let (flags, reason) = self.flags();
@@ -342,8 +361,10 @@ impl Exchange {
         if let Some(handles) = &self.route.handles {
             let first_byte = self.outcome.time_to_head.filter(|_| self.outcome.upstream_status.is_some());
             handles.finished(&self.request.method, self.outcome.status, duration, first_byte);
+            self.worker.count_tenant(|| self.tenant(), self.outcome.status);
             if let Some(call) = self.finished_call() {
                 handles.called(call, duration);
+                told::count(self, handles);
             }
             if self.is_stream() {
                 handles.ends().stream_duration.get().observe(duration);
@@ -402,15 +423,16 @@ impl Exchange {
             trace_id: request.trace_id,
             client_ip: self.client.address,
             principal: self.client.identity.principal.as_deref(),
-            tenant: self.client.identity.tenant.as_deref(),
+            tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
             agent: self.call.as_deref().map(|call| AgentFacts {
                 transport: call.binding.name(),
                 version: call.generation.name(),
-                task: call.ids().task.or(outcome.task.as_deref()),
+                task: call.ids().task.or(outcome.told.task.as_deref()),
                 context: call.ids().context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),
+                first_event: outcome.told.first_event.map(|at| at.saturating_duration_since(request.started)),
             }),
             method: request.method.as_str(),
             authority: if authority.is_empty() { "-" } else { authority },
@@ -445,7 +467,7 @@ impl Default for Ending {
             grpc: false,
             application: Application::Silent,
             agent_fault: None,
-            task: None,
+            told: Told::default(),
             time_to_head: None,
             endpoint_time: Duration::ZERO,
             gaps: Duration::ZERO,
@@ -481,34 +503,5 @@ impl Drop for Exchange {
             self.connection.streams.set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
-    }
-}
-
-/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
-fn blamed(error: &Error, delayed: bool) -> &Error {
-    match error {
-        Error::Timeout if delayed => &Error::FaultDelay,
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::model::AbortAnswer;
-
-    #[test]
-    fn faults_are_never_held_against_an_endpoint() {
-        let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
-        for (error, delayed, expected) in [
-            (Error::Timeout, false, Transport::BrokenOff),
-            (Error::Timeout, true, Transport::ByGateway),
-            (Error::FaultDelay, true, Transport::ByGateway),
-            (Error::FaultCut, false, Transport::ByGateway),
-            (abort, false, Transport::ByGateway),
-            (Error::StreamIdle, true, Transport::BrokenOff),
-        ] {
-            assert_eq!(Transport::of(blamed(&error, delayed), Phase::Answered), expected, "{error}");
-        }
     }
 }

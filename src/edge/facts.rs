@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 
 use super::claimed::Claimed;
 use super::seen::{HeadFields, Seen};
-use crate::body::UploadState;
+use crate::body::{Come, UploadState};
 use crate::cluster::{Maker, Preference};
 use crate::config::model::{ListenerId, RouteId};
 use crate::context::{Connection, Identity};
@@ -67,6 +66,8 @@ pub(super) enum CardBy {
     Rest,
     /// By a JSON-RPC call for that card.
     JsonRpc,
+    /// By a gRPC call for that card.
+    Grpc,
 }
 
 /// Host and path in the one spelling they are matched by, as far as they differ from what the client wrote.
@@ -137,7 +138,7 @@ pub(super) struct ReplyFields {
     /// Keeps the caller with the version it was given.
     pub(super) set_cookie: Option<HeaderValue>,
     /// What has been read of the body that is passed on.
-    pub(super) ahead: Option<Box<Bytes>>,
+    pub(super) come: Option<Box<Come>>,
 }
 
 impl RequestFacts {

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 use super::exchange::Exchange;
 use super::injected::Injected;
 use super::stage::{Passage, ServedRoute};
-use crate::config::model::Fault;
+use crate::config::model::{AbortAnswer, Fault};
 use crate::error::Error;
 use crate::policy::fault::{self, ABORT, DELAY};
 
@@ -54,6 +54,8 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
         return Ok(());
     };
     let (delay, abort) = (injected.draw().delay, injected.draw().abort);
+    // Whether it is a call is not known yet.
+    let abort = abort.filter(|answer| !matches!(answer, AbortAnswer::Call(_)));
     if delay.is_none() && abort.is_none() || !injected.begin() {
         return Ok(());
     }
@@ -71,4 +73,21 @@ async fn hold(exchange: &mut Exchange, timeout: Option<Duration>) -> Result<(), 
     }
     injected.end();
     Ok(())
+}
+
+/// Answers a call of an agent with the error that was drawn for it.
+///
+/// # Errors
+/// That error.
+pub(super) fn answer_call(exchange: &mut Exchange) -> Result<(), Error> {
+    let Exchange { call: Some(_), guards, .. } = exchange else { return Ok(()) };
+    let Some(injected) = &mut guards.fault else { return Ok(()) };
+    let answer = injected.draw().abort.filter(|answer| matches!(answer, AbortAnswer::Call(_)));
+    match answer {
+        Some(answer) if injected.begin() => {
+            injected.aborts();
+            Err(Error::FaultAbort(answer))
+        }
+        _ => Ok(()),
+    }
 }

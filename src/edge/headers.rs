@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
+use super::call::Call;
 use super::seen::Seen;
 use crate::a2a::Operation;
 use crate::config::model::{HeaderChanges, RequestFact, Scheme};
@@ -269,17 +270,19 @@ fn forwards_left(headers: &HeaderMap) -> Option<u32> {
 pub struct ChangeFacts<'a> {
     /// Whether the fields go to a client that uses HTTPS.
     pub https: bool,
-    /// What was proven about the client.
+    /// Who the client is.
     pub identity: &'a Identity,
     /// What the request asks of an agent.
     pub operation: Option<Operation>,
+    /// The whole call.
+    pub(super) call: Option<&'a Call>,
 }
 
 impl ChangeFacts<'_> {
     fn value(&self, fact: RequestFact) -> Option<HeaderValue> {
         let text = match fact {
             RequestFact::Principal => self.identity.principal.as_deref()?,
-            RequestFact::Tenant => self.identity.tenant.as_deref()?,
+            RequestFact::Tenant => self.identity.tenant.as_deref().or_else(|| self.call?.tenant())?,
             RequestFact::Operation => self.operation?.name(),
         };
         HeaderValue::from_str(text).ok()

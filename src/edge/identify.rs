@@ -10,6 +10,7 @@ use super::headers;
 use super::stage::{Entry, Passage};
 use crate::config::model::ClientIp;
 use crate::error::Error;
+use crate::head::only_value;
 use crate::observe::request_id::request_id;
 
 /// Who the client is, what a trusted proxy says about it, and which name the request goes by.
@@ -23,6 +24,10 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     let (client, request) = (&mut exchange.client, &mut exchange.request);
     client.address = headers::client_ip(fields, peer, is_trusted);
     client.trusted = is_trusted(peer);
+    if let Some(name) = &entry.config().tenants.header {
+        let named = only_value(fields, name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        client.identity.tenant = named.map(Box::from);
+    }
     if client.trusted && request.seen.public {
         let hops = || headers::hops(fields, peer, is_trusted);
         client.claimed = Claimed::read(fields, hops);

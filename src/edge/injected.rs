@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::body::{Events, FaultBody};
 use crate::bounded::{Count, Permit};
+use crate::error::Error;
 use crate::observe::handles::{GaugeGuard, RouteHandles};
 use crate::policy::fault::{Draw, Ignored};
 use crate::pool;
@@ -112,3 +113,35 @@ impl Injected {
 }
 
 const FAULT: HeaderName = HeaderName::from_static("x-attache-fault");
+
+/// What an exchange failed by. Time that a fault took from the endpoint is not the endpoint's failure.
+pub(super) fn blamed(error: &Error, delayed: bool) -> &Error {
+    match error {
+        Error::Timeout if delayed => &Error::FaultDelay,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::config::model::AbortAnswer;
+    use crate::outcome::{Phase, Transport};
+
+    #[test]
+    fn faults_are_never_held_against_an_endpoint() {
+        let abort = Error::FaultAbort(AbortAnswer::Http(StatusCode::SERVICE_UNAVAILABLE));
+        for (error, delayed, expected) in [
+            (Error::Timeout, false, Transport::BrokenOff),
+            (Error::Timeout, true, Transport::ByGateway),
+            (Error::FaultDelay, true, Transport::ByGateway),
+            (Error::FaultCut, false, Transport::ByGateway),
+            (abort, false, Transport::ByGateway),
+            (Error::StreamIdle, true, Transport::BrokenOff),
+        ] {
+            assert_eq!(Transport::of(blamed(&error, delayed), Phase::Answered), expected, "{error}");
+        }
+    }
+}

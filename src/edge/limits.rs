@@ -13,25 +13,46 @@ pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
         return Ok(Passage::On);
     };
     match limits.admit(&caller(exchange)?) {
-        Ok(Admitted { open, rate_limit_headers }) => {
+        Ok(Admitted { open, rate_limit_headers, counted }) => {
             exchange.guards.open = open;
+            exchange.guards.counted = counted;
             exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
             Ok(Passage::On)
         }
-        Err(Refused { error, rate_limit_headers }) => {
-            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
-            Err(error)
-        }
+        Err(refused) => Err(refuse(exchange, refused)),
     }
 }
 
-/// Who sends it, as limits tell clients apart.
+/// Asks the limits whose keys are about the call of an agent, now that it is known. What has no call is counted by its
+/// client's address.
+pub(super) fn admit_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let Some(limits) = route.limits.as_ref().filter(|limits| limits.wait_for_calls()) else {
+        return Ok(Passage::On);
+    };
+    let before = exchange.reply.rate_limit_headers.take().map(|before| *before);
+    match limits.admit_call(&caller(exchange)?, exchange.guards.counted, before) {
+        Ok(rate_limit_headers) => {
+            exchange.reply.rate_limit_headers = rate_limit_headers.map(Box::new);
+            Ok(Passage::On)
+        }
+        Err(refused) => Err(refuse(exchange, refused)),
+    }
+}
+
+fn refuse(exchange: &mut Exchange, refused: Refused) -> Error {
+    exchange.reply.rate_limit_headers = refused.rate_limit_headers.map(Box::new);
+    refused.error
+}
+
+/// What is known of whoever sent it.
 pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
-    Ok(Caller {
+    let caller = Caller {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
-        identity: Some(&exchange.client.identity),
+        principal: exchange.client.identity.principal.as_deref(),
+        tenant: exchange.tenant(),
         operation: exchange.operation,
-    })
+    };
+    Ok(caller)
 }

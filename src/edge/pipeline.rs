@@ -32,6 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(own_answer::answer(exchange, route));
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
+    pass!(limits::admit_call(exchange, route));
     pass!(guards::check(exchange, route));
     pass!(ownership::check(exchange, entry, route));
     if let Some(shared) = sharing::join(exchange, route) {

@@ -10,7 +10,7 @@ use super::call::{self, Call};
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use super::{expectation, guards, own_answer};
+use super::{expectation, fault, guards, own_answer};
 use crate::a2a::{Binding, Body, BodyReader, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
 use crate::config::model::{A2a, LargeBodies, PathMatch};
@@ -55,6 +55,7 @@ pub(super) async fn recognize(
         };
     }
     exchange.operation = exchange.call.as_ref().and_then(|call| call.operation);
+    fault::answer_call(exchange)?;
     Ok(Passage::On)
 }
 

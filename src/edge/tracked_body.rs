@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::exchange::Exchange;
 use super::stall_detector::StallDetector;
+use super::stream_care::StreamCare;
 use crate::body::{FaultBody, IdleTimer, Several, clean_trailers};
 use crate::error::Error;
 use crate::pool;
@@ -28,6 +29,8 @@ pub struct TrackedBody {
     stall_detector: Option<Rc<StallDetector>>,
     /// Boxed, as the next: few answers have one, and all are moved.
     withdrawal: Option<Box<Withdrawal>>,
+    /// What is done for a stream of an agent.
+    care: Option<Box<StreamCare>>,
     /// Looks for a second message of gRPC until it has come.
     several: Option<Box<Several>>,
     /// Whether the next move is the endpoint's.
@@ -85,6 +88,8 @@ pub(super) struct BodyLimits {
     pub(super) grpc: bool,
     /// For the client to take a piece.
     pub(super) taken: Duration,
+    /// Time between two signs of life in a stream of an agent that says nothing.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 impl TrackedBody {
@@ -95,13 +100,17 @@ impl TrackedBody {
             exchange.worker.stall_detectors.watch(&stall_detector);
             stall_detector
         });
-        let inner = match (exchange.reply.ahead.take(), &mut exchange.guards.fault) {
-            (Some(ahead), _) => FaultBody::begun(*ahead, inner),
+        // Where the length is announced, nothing can be put in.
+        let is_open = inner.size_hint().exact().is_none();
+        let care = StreamCare::of(&exchange, limits.keep_alive).filter(|_| is_open).map(Box::new);
+        let inner = match (exchange.reply.come.take(), &mut exchange.guards.fault) {
+            (Some(come), _) => FaultBody::begun(*come, inner),
             (None, Some(fault)) => fault.disturb(inner),
             (None, None) => FaultBody::Untouched(inner),
         };
         Self {
             withdrawal: Withdrawal::of(&exchange).map(Box::new),
+            care,
             inner,
             exchange: Some(exchange),
             idle: limits.idle.map(IdleTimer::new),
@@ -119,15 +128,40 @@ impl TrackedBody {
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let (Some(care), Some(exchange)) = (&mut self.care, &mut self.exchange)
+            && let Some(last) = care.part(exchange, &error)
+        {
+            exchange.failed(&error);
+            care.parts(&last, error);
+            return Poll::Ready(Some(Ok(last)));
+        }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.failed(&error);
         }
         Poll::Ready(Some(Err(error)))
     }
 
+    /// What is due of itself in the stream of an agent that says nothing.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let (Some(care), Some(exchange)) = (&mut self.care, &mut self.exchange) else { return Poll::Pending };
+        if care.is_told_to_end(exchange, cx) {
+            exchange.worker.farewells.note_end();
+            return self.fail(Error::Draining);
+        }
+        let Some(sign) = care.sign_of_life(exchange, cx) else { return Poll::Pending };
+        exchange.outcome.sent += sign.len() as u64;
+        if let Some(stall_detector) = &self.stall_detector {
+            stall_detector.handed();
+        }
+        Poll::Ready(Some(Ok(Frame::data(sign))))
+    }
+
     fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(idle) = &mut self.idle {
             idle.touch();
+        }
+        if let Some(care) = &mut self.care {
+            care.moved();
         }
         if let Some(stall_detector) = &self.stall_detector {
             stall_detector.handed();
@@ -199,6 +233,9 @@ impl Body for TrackedBody {
         if let Some(stall_detector) = &this.stall_detector {
             stall_detector.asked();
         }
+        if let Some(parting) = this.care.as_mut().and_then(|care| care.parting()) {
+            return parting.poll(cx);
+        }
         if let Some(end) = &this.end
             && Instant::now() >= end.at
         {
@@ -232,13 +269,13 @@ impl Body for TrackedBody {
             }
             Poll::Pending => match this.poll_expired(cx) {
                 Some(error) => this.fail(error),
-                None => Poll::Pending,
+                None => this.poll_quiet(cx),
             },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_end_stream() && self.care.as_ref().is_none_or(|care| !care.breaks())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -249,6 +286,9 @@ impl Body for TrackedBody {
 impl Drop for TrackedBody {
     fn drop(&mut self) {
         // hyper drops a body it knows to be over without asking it once more; over HTTP/1.1 it knows by the length.
+        if self.care.as_ref().is_some_and(|care| care.breaks()) {
+            return;
+        }
         if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
             self.complete();
         } else if self.stall_detector.as_ref().is_some_and(|stall_detector| stall_detector.is_stalled())

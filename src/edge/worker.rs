@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug_span;
 
+use super::farewell::Farewells;
 use super::running_lookups::RunningLookups;
 use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
@@ -18,6 +19,7 @@ use crate::context::Connection;
 use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::observe::tenants::TenantSeries;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Mirrors, WorkerCluster, WorkerEndpoints};
 
@@ -36,6 +38,7 @@ pub struct Worker {
     active: Cell<usize>,
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) stall_detectors: StallDetectors,
+    pub(super) farewells: Farewells,
     pub(super) mirrors: Mirrors,
     pub(super) lookups: RunningLookups,
     /// Calls that are sent for several clients.
@@ -48,6 +51,8 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     generation: u64,
     unrouted: RouteHandles,
+    /// Where requests are counted by tenant.
+    tenants: Option<Box<TenantSeries>>,
     /// Empty places that are small: thousands of them are made anew with each configuration.
     routes: Vec<OnceCell<Rc<WorkerRoute>>>,
     targets: Vec<OnceCell<Rc<WorkerCluster>>>,
@@ -75,6 +80,7 @@ impl Worker {
             active: Cell::new(0),
             tunnels: RefCell::default(),
             stall_detectors: StallDetectors::default(),
+            farewells: Farewells::default(),
             mirrors: Mirrors::default(),
             lookups: RunningLookups::default(),
             runs: Mirrors::default(),
@@ -178,8 +184,28 @@ impl Worker {
         .count()
     }
 
+    /// Tells the streams that can say something at their end that it has come; how many there are.
+    pub fn farewell(&self) -> usize {
+        self.farewells.tell()
+    }
+
+    /// How many streams have ended for that reason since the last time.
+    #[must_use]
+    pub fn ended_by_farewell(&self) -> usize {
+        self.farewells.take_ended()
+    }
+
     pub(super) fn own(&self, tunnel: AbortHandle, connection: Rc<Connection>) {
         self.tunnels.borrow_mut().push((tunnel, connection));
+    }
+
+    /// Counts an answer for its tenant, where tenants are counted.
+    pub(super) fn count_tenant<'a>(&self, tenant: impl FnOnce() -> Option<&'a str>, status: u16) {
+        if let Some(tenants) = &self.view.borrow().tenants
+            && let Some(tenant) = tenant()
+        {
+            tenants.count(tenant, status);
+        }
     }
 
     pub(super) fn enter(&self) {
@@ -199,7 +225,9 @@ impl View {
         let routes = snapshot.routes.iter().map(|_| OnceCell::new()).collect();
         let unrouted = RouteHandles::new(Arc::clone(metrics), "-", "-");
         let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
-        Self { generation, unrouted, routes, targets, worker_endpoints, turn, metrics: Arc::clone(metrics), snapshot }
+        let tenants = TenantSeries::new(&snapshot.config.tenants.series, metrics).map(Box::new);
+        let metrics = Arc::clone(metrics);
+        Self { generation, unrouted, tenants, routes, targets, worker_endpoints, turn, metrics, snapshot }
     }
 
     /// This worker's side of a route, made when the first request needs it.

@@ -7,9 +7,11 @@ use tokio::time::Instant;
 
 use super::supervise::{Task, Tasks};
 use super::{Gateway, affinity, certificates, limits};
+use crate::a2a::card::SignedCards;
+use crate::cluster::health::CardPlaces;
 use crate::cluster::watch::watch;
 use crate::cluster::{discovery::dns, health};
-use crate::config::model::{Config, ProbeKind};
+use crate::config::model::{Config, HostPattern, ProbeKind, Route};
 use crate::observe::handles::HealthHandles;
 use crate::pool::{ClientTls, DialLimits, Dialer, Version};
 
@@ -33,10 +35,11 @@ impl Gateway {
                 if check.kind == ProbeKind::Grpc && cluster.settings.has_grpc() {
                     dialer = Dialer { version: Version::Http2, tls: tls.as_ref().map(ClientTls::only_http2), limits };
                 }
+                let places = card_places(config, &cluster.name);
                 generation.start(Task::Health, move || {
                     let dialer = dialer.clone();
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
-                    health::watch(Arc::clone(&cluster), dialer, handles, fastrand::Rng::new())
+                    health::watch(Arc::clone(&cluster), dialer, handles, places.clone(), fastrand::Rng::new())
                 });
             }
         }
@@ -56,4 +59,29 @@ impl Gateway {
         self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
         self.health.set_config_hash(&config.hash);
     }
+}
+
+/// What the routes to a cluster make of the cards of its agents.
+fn card_places(config: &Config, cluster: &str) -> CardPlaces {
+    let leads = |route: &&Arc<Route>| {
+        let clusters = route.action.clusters();
+        let mut names = clusters.iter().filter_map(|id| config.clusters.get(id.0));
+        names.any(|one| *one.name == *cluster)
+    };
+    let mut places = CardPlaces::default();
+    let listeners = config.listeners.iter().filter_map(|listener| listener.public_url.as_deref());
+    places.public.extend(listeners.map(|url| url.host().to_ascii_lowercase()));
+    for route in config.routes.iter().filter(leads) {
+        let card = route.agent_card();
+        places.unmapped |= card.is_none();
+        places.keeps_signed |= card.is_some_and(|card| card.signed_cards == SignedCards::Keep);
+        let urls = route.public_url.as_deref().into_iter().chain(card.and_then(|card| card.public_url.as_deref()));
+        places.public.extend(urls.map(|url| url.host().to_ascii_lowercase()));
+        let exact = route.hosts.iter().filter_map(|host| match host {
+            HostPattern::Exact(host) => Some(host.clone()),
+            HostPattern::Wildcard(_) => None,
+        });
+        places.public.extend(exact);
+    }
+    places
 }

@@ -364,8 +364,12 @@ impl Gateway {
                 (_, std::cmp::Ordering::Less) => worker::Cut::Ordinary,
                 (_, std::cmp::Ordering::Greater) => worker::Cut::Streams,
             };
+            if what != worker::Cut::Ordinary {
+                self.say_farewell(&mut drained, &hurry).await;
+            }
             cut += self.workers.cut(what).await;
             if what != worker::Cut::Everything && !finished(&mut drained, second - first, &hurry).await {
+                self.say_farewell(&mut drained, &hurry).await;
                 cut += self.workers.cut(worker::Cut::Everything).await;
             }
         }
@@ -382,7 +386,17 @@ impl Gateway {
         }
         Drained { cut }
     }
+
+    /// Lets streams say to their clients that their time is over, which takes a moment.
+    async fn say_farewell(&self, drained: &mut worker::Drain, hurry: &CancellationToken) {
+        if !hurry.is_cancelled() && self.workers.farewell().await {
+            let _over = finished(drained, FAREWELL, hurry).await;
+        }
+    }
 }
+
+/// How long a last word may take to leave.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
     let Some(address) = address else {

@@ -22,6 +22,7 @@ use crate::config::model::{Action, Config};
 use crate::config::{ChangeKind, Difference, Report, needs_restart};
 use crate::observe::family::Object;
 use crate::observe::metrics::Metrics;
+use crate::observe::tenants;
 use crate::snapshot::Snapshot;
 
 impl Gateway {
@@ -298,6 +299,9 @@ impl<'a> Names<'a> {
         }
         known.extend(config.listeners.iter().map(|listener| (Object::Listener, Cow::from(&listener.name))));
         known.extend(config.rate_limits.iter().map(|limit| (Object::RateLimit, Cow::from(limit.scope.to_string()))));
+        let tenants = &config.tenants.series;
+        known.extend(tenants.iter().map(|tenant| (Object::Tenant, Cow::from(tenant))));
+        known.extend((!tenants.is_empty()).then_some((Object::Tenant, Cow::from(tenants::OTHERS))));
         Self { known }
     }
 

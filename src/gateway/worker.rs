@@ -40,6 +40,8 @@ enum WorkerCommand {
     Close(u64),
     /// Stop accepting on all and report when nothing is under way any more.
     Drain(oneshot::Sender<()>),
+    /// Tell streams that their time is over and report how many were told.
+    Farewell(oneshot::Sender<usize>),
     /// Cut what is left and report how many exchanges that were.
     Cut(Cut, oneshot::Sender<usize>),
 }
@@ -155,6 +157,17 @@ impl Workers {
             cut += counted.await.unwrap_or(0);
         }
         cut
+    }
+
+    /// Tells streams that their time is over; whether there are any that can say so to their clients.
+    pub(super) async fn farewell(&self) -> bool {
+        let mut told = 0;
+        for worker in &self.workers {
+            let (done, counted) = oneshot::channel();
+            drop(worker.send(WorkerCommand::Farewell(done)).await);
+            told += counted.await.unwrap_or(0);
+        }
+        told > 0
     }
 
     /// Adds a worker that is gone.
@@ -277,8 +290,11 @@ impl State {
                 self.drained = Some(done);
                 self.tick(false);
             }
+            WorkerCommand::Farewell(done) => {
+                done.send(self.worker.farewell()).ok();
+            }
             WorkerCommand::Cut(what, done) => {
-                done.send(self.cut(what)).ok();
+                done.send(self.cut(what) + self.worker.ended_by_farewell()).ok();
             }
         }
     }

@@ -3,7 +3,7 @@
 //! place.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -13,7 +13,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use rustls::{RootCertStore, ServerConfig};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::config::model::{AuthMode, Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
 use crate::listener::tls_error::TlsError;
 use crate::pem;
@@ -126,7 +126,7 @@ impl Tls {
 
     fn refresh_clients(&self, files: &mut Loaded, provider: &Arc<CryptoProvider>) -> (u64, Result<bool, TlsError>) {
         let policy = &self.settings.client_auth;
-        let content = match ca_file(policy).map(read).transpose() {
+        let content = match policy.authorities().map(read).transpose() {
             Ok(content) => content,
             Err(error) => return (UNREADABLE, Err(error)),
         };
@@ -181,7 +181,7 @@ impl Loaded {
 
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let Some(path) = ca_file(policy) else {
+        let Some(path) = policy.authorities() else {
             return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 });
         };
         let content = read(path)?;
@@ -191,19 +191,12 @@ impl Clients {
             roots.add(authority).map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let builder = match policy {
-            ClientAuth::Optional { .. } => builder.allow_unauthenticated(),
-            ClientAuth::None | ClientAuth::Require { .. } => builder,
+        let builder = match policy.mode {
+            AuthMode::Optional => builder.allow_unauthenticated(),
+            AuthMode::None | AuthMode::Require => builder,
         };
         let verifier = builder.build().map_err(|source| TlsError::Verifier { path: path.to_owned(), source })?;
         Ok(Self { verifier, hash: xxh3_64(&content) })
-    }
-}
-
-fn ca_file(policy: &ClientAuth) -> Option<&Path> {
-    match policy {
-        ClientAuth::None => None,
-        ClientAuth::Optional { ca_file } | ClientAuth::Require { ca_file } => Some(ca_file),
     }
 }
 
@@ -303,8 +296,12 @@ mod tests {
             min_version: TlsVersion::V12,
             certificates,
             unknown_sni: UnknownSni::Default,
-            client_auth: ClientAuth::None,
+            client_auth: ClientAuth::default(),
         }
+    }
+
+    fn asking(mode: AuthMode, ca_file: PathBuf) -> ClientAuth {
+        ClientAuth { mode, ca_file: Some(ca_file) }
     }
 
     /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is
@@ -343,7 +340,7 @@ mod tests {
         let connector = authority.connector(&[]);
         assert_ne!(handshake_twice(&connector, &first, &stranger).await.unwrap(), HandshakeKind::Resumed);
 
-        settings.client_auth = ClientAuth::Optional { ca_file: folder.write("ca.pem", &authority.pem()) };
+        settings.client_auth = asking(AuthMode::Optional, folder.write("ca.pem", &authority.pem()));
         let asking = Tls::load(&settings, &[HttpVersion::Http1], Some(&first)).unwrap();
         let connector = authority.connector(&[]);
         assert_ne!(handshake_twice(&connector, &first, &asking).await.unwrap(), HandshakeKind::Resumed);
@@ -353,7 +350,7 @@ mod tests {
     async fn client_certificates_are_required_and_their_authority_is_reloaded() {
         let (authority, other, folder) = (Authority::new(), Authority::new(), Folder::new());
         let mut settings = settings(vec![folder.issue(&authority, "one", &["one.test"])]);
-        settings.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", &authority.pem()) };
+        settings.client_auth = asking(AuthMode::Require, folder.write("ca.pem", &authority.pem()));
         let tls = Tls::load(&settings, &[HttpVersion::Http1], None).unwrap();
         assert!(handshake_twice(&authority.connector(&[]), &tls, &tls).await.is_err(), "no certificate");
         assert!(handshake_twice(&authority.connector_with(&other), &tls, &tls).await.is_err(), "another authority");
@@ -416,7 +413,7 @@ mod tests {
         assert!(matches!(load(&settings(vec![no_key])), Err(TlsError::Pem { .. })));
         assert!(matches!(load(&settings(Vec::new())), Err(TlsError::Setup(_))));
         let mut open = settings(vec![good]);
-        open.client_auth = ClientAuth::Require { ca_file: folder.write("ca.pem", "") };
+        open.client_auth = asking(AuthMode::Require, folder.write("ca.pem", ""));
         assert!(matches!(load(&open), Err(TlsError::Empty { .. })), "an empty bundle never fails open");
     }
 }

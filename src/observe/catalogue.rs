@@ -10,7 +10,7 @@
 //! - `Classes`: one counter for each class of codes;
 //! - `Latency`: a histogram with the configured buckets;
 //! - `Life`: one with buckets for what lasts;
-//! - `LateGauge`, `LateLife`: what is shown once it was asked for.
+//! - `LateCounter`, `LateGauge`, `LateLife`: what is shown once it was asked for.
 //!
 //! Series go with the route, cluster, listener or limit a label names. `while` says what more that has to have for them
 //! to stay.
@@ -29,6 +29,7 @@ macro_rules! families {
     (@series Gauge) => { Gauge };
     (@series Classes) => { Counter };
     (@series LateGauge) => { Gauge };
+    (@series LateCounter) => { Counter };
     (@series FloatGauge) => { FloatGauge };
     (@series Latency) => { Histogram };
     (@series Life) => { Histogram };
@@ -36,11 +37,13 @@ macro_rules! families {
     (@handle Counters) => { Words };
     (@handle Classes) => { Classes };
     (@handle LateGauge) => { Late<Gauge> };
+    (@handle LateCounter) => { Late<Counter> };
     (@handle LateLife) => { Late<Histogram> };
     (@handle $kind:ident) => { families!(@series $kind) };
     (@kind Counter) => { Kind::Counter };
     (@kind Counters) => { Kind::Counter };
     (@kind Classes) => { Kind::Counter };
+    (@kind LateCounter) => { Kind::Counter };
     (@kind Gauge) => { Kind::Gauge };
     (@kind LateGauge) => { Kind::Gauge };
     (@kind FloatGauge) => { Kind::Gauge };
@@ -174,6 +177,16 @@ families! {
             "Finished calls of agents: method by its A2A 1.0 name, transport jsonrpc, rest or grpc, version of the wire, outcome ok, error (the agent refused it), internal, unreadable, truncated, failed (no good answer came), refused (by the gateway) or left (by the client).";
         agent_call_duration: Latency "a2a_request_duration_seconds" [route, cluster, method]
             "Time from the request head to the end of the answer of a call of an agent, streams included.";
+        first_event: Latency "attache_a2a_first_event_seconds" [route, method, transport]
+            "Time from the request head to the first event of a call that is answered by a stream.";
+        agent_streams: Gauge "attache_a2a_streams_open" [route, method, transport]
+            "Open streams of calls that are answered by one.";
+        truncated_streams: Counter "attache_a2a_streams_truncated_total" [route, method, transport]
+            "Streams of agents that ended before their task did, or broke off.";
+        agent_task_ends: Counter "attache_a2a_tasks_ended_total" [route, state]
+            "Tasks whose end an answer told of, once for each task that was seen before or began with this call: completed, failed, canceled or rejected.";
+        agent_task_duration: Life "attache_a2a_task_duration_seconds" [route, state]
+            "Time from the call that began a task, else from when it was first seen, to the answer that told of its end, in buckets from 1 s to 12 h.";
     }
     /// What is done for the calls of agents of one route.
     struct AgentHandles(route) {
@@ -183,6 +196,8 @@ families! {
             "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, invalid_call, invalid_params, version_refused, not_owner, list_refused, unread_call, no_room, or, by the limits of its operation, rate_limited or too_many_open.";
         shared_calls: Counters "attache_a2a_shared_calls_total" [route, result]
             "Calls of agents that an equal one came before: joined (got its answer), refused (that answer is for its caller alone); or full (sent by itself, because no more can be shared).";
+        tasks_begun: LateCounter "attache_a2a_tasks_begun_total" [route]
+            "Tasks that calls began: an answer named a task to a call that sent a message and named none.";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
             "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
     }
@@ -222,6 +237,11 @@ families! {
             "Tries at an endpoint, each counted once: 1xx to 5xx by the status of the answer, failed without one, or cancelled.";
         endpoint_response: Latency "attache_endpoint_response_seconds" [cluster, endpoint]
             "Time from the start of a try to the head of the endpoint's answer, without the time in which it waited for the client.";
+    }
+    /// Requests of one tenant, for one worker.
+    struct TenantHandles(tenant) {
+        tenant_requests: Classes "attache_tenant_requests_total" [tenant, code_class]
+            "Finished requests of the tenants that tenants.series names, by the class of the status; of all others that name a tenant as other.";
     }
     // Looked at when somebody scrapes.
     by name {
@@ -278,6 +298,8 @@ families! {
     }
     // Counted where they happen, which is rarely.
     by name {
+        endpoints_known: Gauge "attache_endpoints" [cluster]
+            "Endpoints of a cluster, usable or not.";
         endpoints_usable: Gauge "attache_endpoints_usable" [cluster]
             "Endpoints that may get new requests and do not fail all of them.";
         endpoints_ejected: Gauge "attache_endpoints_ejected" [cluster]
@@ -359,11 +381,12 @@ mod tests {
     use prometheus::process_collector::ProcessCollector;
 
     use super::*;
+    use crate::observe::aliases::{ABSENT, ALIASES};
 
     #[test]
     fn names_follow_the_conventions_of_prometheus() {
         let mut names = BTreeSet::new();
-        for family in FAMILIES {
+        for family in FAMILIES.iter().chain(ALIASES.iter().map(|alias| &alias.family)) {
             let Family { name, kind, labels, help, only } = family;
             assert!(names.insert(name), "{name} twice");
             assert!(
@@ -383,6 +406,20 @@ mod tests {
         for Family { name, kind, labels, help, .. } in FAMILIES {
             let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
             writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join(", ")).unwrap();
+        }
+        text.push_str(ALIAS_HEAD);
+        for Family { name, kind, labels, help, .. } in ALIASES.iter().map(|alias| &alias.family) {
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            writeln!(text, "| `{name}` | {} | {} | {help} |", kind.word(), labels.join(", ")).unwrap();
+        }
+        text.push_str(ABSENT_HEAD);
+        for (name, reason) in ABSENT {
+            writeln!(
+                text,
+                "| `{}` | {reason} |",
+                if name.ends_with('_') { format!("{name}*") } else { name.to_string() }
+            )
+            .unwrap();
         }
         text.push_str(PROCESS_HEAD);
         for desc in ProcessCollector::for_self().desc() {
@@ -415,6 +452,13 @@ mod tests {
         `http_request_duration_seconds` is the whole time of an exchange, of a stream too. How fast agents begin to answer is\n\
         in `attache_time_to_first_byte_seconds`, how long streams last in `attache_stream_duration_seconds`.\n\n\
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    const ALIAS_HEAD: &str = "\n## Names of other systems\n\n\
+        Dashboards, rules and autoscalers that were written for agents look for these names. They are made from the families\n\
+        above when somebody scrapes, and cost requests nothing. `agent_id`, `recipient` and `message_type` are a cluster, a\n\
+        route and a method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\n\
+        | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
+    const ABSENT_HEAD: &str = "\nRules select by `job`, which is the name that Prometheus scrapes by: give the gateway's `scrape_configs` entry the\n\
+        `job_name` that the rules use. These names are not given:\n\n| Name | Why |\n|---|---|\n";
     const PROCESS_HEAD: &str =
         "\n## The process\n\nThe usual figures of a process, on Linux.\n\n| Name | Meaning |\n|---|---|\n";
 }

@@ -55,6 +55,8 @@ pub enum Object {
     Listener,
     /// A rate limit.
     RateLimit,
+    /// A tenant that has series of its own.
+    Tenant,
 }
 
 impl Family {
@@ -70,6 +72,7 @@ impl Family {
             "cluster" | "agent_id" => Object::Cluster,
             "listener" => Object::Listener,
             "limit" => Object::RateLimit,
+            "tenant" => Object::Tenant,
             _ => return None,
         };
         Some(self.only.unwrap_or(object))

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::calls::FinishedCall;
+use super::calls::AgentSeries;
+pub use super::calls::CallStreams;
 pub use super::catalogue::{
     AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles,
     ListenerHandles, MirrorHandles, RateLimitHandles,
@@ -23,14 +24,14 @@ use crate::head::method_word;
 /// Series of one route towards one cluster, for one worker. A clone is the same handle, and cheap.
 #[derive(Clone, Debug)]
 pub struct RouteHandles {
-    shared: Rc<RouteShared>,
+    pub(super) shared: Rc<RouteShared>,
 }
 
 #[derive(Debug)]
-struct RouteShared {
-    metrics: Arc<Metrics>,
-    route: Arc<str>,
-    cluster: Arc<str>,
+pub(super) struct RouteShared {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) route: Arc<str>,
+    pub(super) cluster: Arc<str>,
     /// Sorted by key; at most methods times statuses long, in practice two or three.
     finished: RefCell<Vec<(u32, Finished)>>,
     in_flight: OnceCell<Gauge>,
@@ -39,16 +40,7 @@ struct RouteShared {
     ends: OnceCell<Box<EndHandles>>,
     faults: OnceCell<Box<FaultHandles>>,
     mirrors: OnceCell<Box<MirrorHandles>>,
-    agents: OnceCell<Box<AgentSeries>>,
-}
-
-/// Series of a route that leads to agents.
-#[derive(Debug, Default)]
-struct AgentSeries {
-    bodies: OnceCell<AgentHandles>,
-    cards: OnceCell<CardHandles>,
-    /// Sorted by key, as the finished requests; a few for each route.
-    calls: RefCell<Vec<(u32, (Counter, Histogram))>>,
+    pub(super) agents: OnceCell<Box<AgentSeries>>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,31 +111,6 @@ impl RouteHandles {
         }
     }
 
-    /// Counts a call of an agent that is over.
-    pub fn called(&self, call: FinishedCall, duration: Duration) {
-        let FinishedCall { operation, binding, generation, end } = call;
-        let key = (operation as u32) << 24 | (binding as u32) << 16 | (generation as u32) << 8 | end as u32;
-        let mut known = self.agents().calls.borrow_mut();
-        let at = known.binary_search_by_key(&key, |entry| entry.0).unwrap_or_else(|at| {
-            let RouteShared { metrics, route, cluster, .. } = &*self.shared;
-            let (method, transport, version) = (operation.name(), binding.name(), generation.name());
-            let calls = metrics.agent_calls(route, method, transport, version, end.word());
-            known.insert(at, (key, (calls, metrics.agent_call_duration(route, cluster, method))));
-            at
-        });
-        if let Some((_, (calls, time))) = known.get(at) {
-            calls.inc();
-            time.observe(duration);
-        }
-    }
-
-    /// What is done for its calls of agents.
-    #[must_use]
-    pub fn agent(&self) -> &AgentHandles {
-        let RouteShared { metrics, route, .. } = &*self.shared;
-        self.agents().bodies.get_or_init(|| AgentHandles::new(metrics, route))
-    }
-
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn in_flight(&self) -> GaugeGuard {
@@ -178,17 +145,6 @@ impl RouteHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
         let resolve = || Box::new(MirrorHandles::new(metrics, route));
         self.shared.mirrors.get_or_init(resolve)
-    }
-
-    /// The cards of its agents.
-    #[must_use]
-    pub fn cards(&self) -> &CardHandles {
-        let RouteShared { metrics, route, .. } = &*self.shared;
-        self.agents().cards.get_or_init(|| CardHandles::new(metrics, route))
-    }
-
-    fn agents(&self) -> &AgentSeries {
-        self.shared.agents.get_or_init(Box::default)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {

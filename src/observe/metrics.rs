@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
+use super::aliases;
 use super::catalogue::{Buckets, Families};
 use super::endpoints::{EndpointNow, Endpoints, ListedEndpoint};
 use super::family::Object;
@@ -50,7 +51,9 @@ impl Metrics {
             self.cpu_usage().set(sample.cpu_percent);
         }
         self.endpoints_without_series().set_count(self.endpoints.look());
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut gathered = self.registry.gather();
+        aliases::add(&mut gathered);
+        TextEncoder::new().encode_to_string(&gathered)
     }
 
     /// Says how many endpoints may have series of their own from now on; none has with 0.
@@ -111,7 +114,8 @@ impl Metrics {
     }
 
     /// Says how many endpoints of a cluster can be used.
-    pub fn surveyed(&self, cluster: &str, usable: usize, ejected: usize, panic: bool) {
+    pub fn surveyed(&self, cluster: &str, all: usize, usable: usize, ejected: usize, panic: bool) {
+        self.endpoints_known(cluster).set_count(all);
         self.endpoints_usable(cluster).set_count(usable);
         self.endpoints_ejected(cluster).set_count(ejected);
         self.panic(cluster).set(panic.into());
@@ -159,6 +163,7 @@ mod tests {
         ClusterHandles, ConcurrencyHandles, ErrorHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
         RouteHandles,
     };
+    use crate::observe::tenants::TenantSeries;
 
     fn metrics() -> Arc<Metrics> {
         Arc::new(Metrics::new(&[0.01, 0.1, 1.0]).unwrap())
@@ -187,6 +192,12 @@ mod tests {
         let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
         let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
         route.called(call, Duration::from_millis(50));
+        let stream = route.call_stream(Operation::SubscribeToTask, Binding::Grpc);
+        stream.first_event.observe(Duration::from_millis(5));
+        drop(stream.opened());
+        stream.truncated();
+        route.agent().tasks_begun.get().inc();
+        route.task_ended("completed", Duration::from_secs(2));
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();
@@ -221,7 +232,7 @@ mod tests {
         health.checked("ok");
         health.note(1, 2, 3);
         metrics.ejections("v1", "success_rate").inc();
-        metrics.surveyed("v1", 2, 1, false);
+        metrics.surveyed("v1", 3, 2, 1, false);
         metrics.endpoints_left_out("v1").set(1);
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_events("research", "weight").inc();
@@ -232,6 +243,7 @@ mod tests {
         metrics.rate_limit_clients("edge").set(1);
         metrics.rate_limit_overflow("edge").inc();
         ConcurrencyHandles::new(metrics, "agents").concurrency_limited.inc();
+        TenantSeries::new(&["north".to_owned()], metrics).unwrap().count("north", 200);
         metrics.limit_endpoints(1);
         let endpoint = metrics
             .list_endpoint(("v1", "10.0.0.1:80"), 1, Arc::new(|| Some(Work { in_flight: 0, tasks: 1 })))

@@ -1,6 +1,7 @@
 //! What operators see: metrics, the access log, trace context and lifecycle events. This room decides nothing: it only
 //! records what happened.
 
+pub mod aliases;
 pub mod calls;
 pub mod catalogue;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod request_id;
 pub mod series;
 pub mod stderr;
+pub mod tenants;
 pub mod told;
 pub mod trace;
 pub mod tracing_setup;

@@ -91,6 +91,8 @@ pub struct AgentFacts<'a> {
     pub fault: Option<&'static str>,
     /// The code of the agent's error.
     pub code: Option<i32>,
+    /// From the request head to the first event of its stream.
+    pub first_event: Option<Duration>,
 }
 
 /// Appends `record` to `out` as one JSON object and a newline.
@@ -200,6 +202,10 @@ fn agent_facts(out: &mut Vec<u8>, agent: &AgentFacts<'_>) {
     optional(out, ",\"a2a_outcome\":", agent.fault);
     if let Some(code) = agent.code {
         number(out, ",\"a2a_error\":", code);
+    }
+    if let Some(time) = agent.first_event {
+        out.extend_from_slice(b",\"first_event_ms\":");
+        milliseconds(out, time);
     }
 }
 

@@ -42,7 +42,7 @@ impl CallLimits {
             CallLimit {
                 operation,
                 timeout: policy.timeout,
-                limits: limits.of(&policy.rate_limits, policy.concurrency, open),
+                limits: limits.of(&policy.rate_limits, policy.concurrency, false, open),
                 all: policy.max_concurrent.map(|max| (max, all().unwrap_or_default())),
             }
         };
@@ -144,7 +144,7 @@ impl WorkerCallLimits {
             .as_ref()
             .map(|(max, all)| all.enter(*max).ok_or(Refused { error: Error::TooManyOpen, rate_limit_headers: None }));
         let all = all.transpose()?;
-        let Admitted { open, rate_limit_headers } = match &limit.limits {
+        let Admitted { open, rate_limit_headers, .. } = match &limit.limits {
             Some(limits) => limits.admit(caller)?,
             None => Admitted::default(),
         };

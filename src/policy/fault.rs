@@ -8,8 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::falls_on;
 use crate::config::model::{
-    AbortAnswer, AbortFault, Disturbance, Fault, FaultByHeader, GrpcStatus, HeaderMatch, Percentage, StreamFault,
+    AbortAnswer, AbortFault, Disturbance, Fault, FaultByHeader, HeaderMatch, Percentage, StreamFault,
 };
+use crate::error::CallError;
+use crate::grpc_status::GrpcStatus;
 
 /// Asks for a delay.
 pub const DELAY: HeaderName = HeaderName::from_static("x-attache-fault-delay");
@@ -136,12 +138,12 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
-/// `503`, or the name of a gRPC status.
+/// `503`, the name of a gRPC status, or of an error of A2A.
 fn answer(text: &str) -> Option<AbortAnswer> {
     if let Ok(code) = text.parse::<u16>() {
         return StatusCode::from_u16(code).ok().filter(|_| (400..=599).contains(&code)).map(AbortAnswer::Http);
     }
-    GrpcStatus::from_name(text).map(AbortAnswer::Grpc)
+    GrpcStatus::from_name(text).map(AbortAnswer::Grpc).or_else(|| CallError::from_text(text).map(AbortAnswer::Call))
 }
 
 #[cfg(test)]
@@ -171,6 +173,7 @@ mod tests {
             percentage,
             http_status: Some(StatusCode::SERVICE_UNAVAILABLE),
             grpc_status: None,
+            a2a_error: None,
             when_header,
         })
     }
@@ -247,6 +250,7 @@ mod tests {
         let abort = drawn.abort.map(|answer| match answer {
             AbortAnswer::Http(status) => status.as_str().to_owned(),
             AbortAnswer::Grpc(code) => code.name().to_owned(),
+            AbortAnswer::Call(error) => error.name().to_owned(),
         });
         let ignored = drawn.ignored.into_iter().flatten();
         let ignored = ignored.map(|ignored| ignored.word().to_owned());
@@ -262,6 +266,7 @@ mod tests {
             (all, "10.1.1.1", "k", "2s", "504", "2000ms 504"),
             (all, "10.1.1.1", "k", "90s", "", "5000ms"),
             (all, "10.1.1.1", "k", "", "unavailable", "UNAVAILABLE"),
+            (all, "10.1.1.1", "k", "", "TaskNotFound", "TaskNotFound"),
             (all, "10.1.1.1", "k", "2", "200", "invalid invalid"),
             (all, "10.1.1.1", "k", "0s", "OK", "invalid invalid"),
             (all, "10.1.1.1", "k", "99999999999999999999s", "600", "invalid invalid"),

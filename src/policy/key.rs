@@ -5,12 +5,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU64;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::a2a::Operation;
 use crate::config::model::LimitKey;
-use crate::context::Identity;
-use crate::head::{method_word, only_cookie};
+use crate::head::{method_word, only_cookie, only_value};
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +20,10 @@ pub struct Caller<'a> {
     pub method: &'a Method,
     /// Its header fields.
     pub headers: &'a HeaderMap,
-    /// What was proven about the client.
-    pub identity: Option<&'a Identity>,
+    /// Who the client proved to be.
+    pub principal: Option<&'a str>,
+    /// On whose behalf it acts, as far as that is known.
+    pub tenant: Option<&'a str>,
     /// What the request asks of an agent.
     pub operation: Option<Operation>,
 }
@@ -31,7 +32,7 @@ impl<'a> Caller<'a> {
     /// A client of whom nothing is proven, with a request that nobody has looked into.
     #[must_use]
     pub fn new(client: IpAddr, method: &'a Method, headers: &'a HeaderMap) -> Self {
-        Self { client, method, headers, identity: None, operation: None }
+        Self { client, method, headers, principal: None, tenant: None, operation: None }
     }
 }
 
@@ -117,15 +118,9 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
         LimitKey::ClientIp => None,
         LimitKey::Global => Some(b""),
         LimitKey::Method => Some(method_word(caller.method).1.as_bytes()),
-        LimitKey::Header(name) => {
-            let mut values = caller.headers.get_all(name).iter();
-            match (values.next(), values.next()) {
-                (Some(value), None) if !value.is_empty() => Some(value.as_bytes()),
-                _ => None,
-            }
-        }
-        LimitKey::Principal => Some(caller.identity?.principal.as_ref()?.as_bytes()),
-        LimitKey::Tenant => Some(caller.identity?.tenant.as_ref()?.as_bytes()),
+        LimitKey::Header(name) => only_value(caller.headers, name).map(HeaderValue::as_bytes),
+        LimitKey::Principal => Some(caller.principal?.as_bytes()),
+        LimitKey::Tenant => Some(caller.tenant?.as_bytes()),
         LimitKey::Operation => Some(caller.operation?.name().as_bytes()),
         LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
     }
@@ -135,7 +130,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [
 mod tests {
     use std::collections::HashSet;
 
-    use http::{HeaderName, HeaderValue, header};
+    use http::{HeaderName, header};
     use proptest::prelude::*;
 
     use super::*;
@@ -237,23 +232,20 @@ mod tests {
     #[test]
     fn what_is_known_of_a_client_tells_it_apart_and_what_is_not_is_its_address() {
         let (ring, headers) = (Keyring::default(), HeaderMap::new());
-        let identity =
-            |principal: &str, tenant: &str| Identity { principal: Some(principal.into()), tenant: Some(tenant.into()) };
-        let (ann, bob, nobody) = (identity("ann", "north"), identity("bob", "north"), Identity::default());
-        let key = |part: LimitKey, last: u8, identity: Option<&Identity>, operation: Option<Operation>| {
+        let (ann, bob, nobody) = ((Some("ann"), Some("north")), (Some("bob"), Some("north")), (None, None));
+        let key = |part: LimitKey, last: u8, (principal, tenant), operation: Option<Operation>| {
             let caller = Caller::new([192, 0, 2, last].into(), &Method::GET, &headers);
-            ring.key(&[part], 64, &Caller { identity, operation, ..caller })
+            ring.key(&[part], 64, &Caller { principal, tenant, operation, ..caller })
         };
         let (principal, tenant, operation) = (LimitKey::Principal, LimitKey::Tenant, LimitKey::Operation);
         let (send, get) = (Some(Operation::SendMessage), Some(Operation::GetTask));
-        assert_eq!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 2, Some(&ann), get));
-        assert_ne!(key(principal.clone(), 1, Some(&ann), None), key(principal.clone(), 1, Some(&bob), None));
-        assert_eq!(key(tenant.clone(), 1, Some(&ann), None), key(tenant.clone(), 2, Some(&bob), None));
-        assert_eq!(key(operation.clone(), 1, None, send), key(operation.clone(), 2, Some(&ann), send));
-        assert_ne!(key(operation.clone(), 1, None, send), key(operation.clone(), 1, None, get));
+        assert_eq!(key(principal.clone(), 1, ann, None), key(principal.clone(), 2, ann, get));
+        assert_ne!(key(principal.clone(), 1, ann, None), key(principal.clone(), 1, bob, None));
+        assert_eq!(key(tenant.clone(), 1, ann, None), key(tenant.clone(), 2, bob, None));
+        assert_eq!(key(operation.clone(), 1, nobody, send), key(operation.clone(), 2, ann, send));
+        assert_ne!(key(operation.clone(), 1, nobody, send), key(operation.clone(), 1, nobody, get));
         for part in [principal, tenant, operation] {
-            assert_eq!(key(part.clone(), 1, None, None), address("192.0.2.1", 64), "{part:?}");
-            assert_eq!(key(part.clone(), 1, Some(&nobody), None), address("192.0.2.1", 64), "{part:?}");
+            assert_eq!(key(part.clone(), 1, nobody, None), address("192.0.2.1", 64), "{part:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The limits of a configuration, and the decision of one route's limits about a request: all of them count it, or none
 //! does.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
-use crate::config::model::{ConcurrencyLimit, Config, LimitMode, RateLimit, RateLimitId};
+use crate::config::model::{ConcurrencyLimit, Config, LimitKey, LimitMode, RateLimit, RateLimitId};
 use crate::error::Error;
 use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
@@ -50,12 +51,14 @@ impl Limits {
     }
 
     /// These limits of a route or of one of its operations, or `None` where there are none. What is open on
-    /// `previous`, the same before, goes on.
+    /// `previous`, the same before, goes on. `sees_calls` says that the limits are asked before a call of an agent is
+    /// known and once more after it.
     #[must_use]
     pub fn of(
         &self,
         rates: &[RateLimitId],
         concurrency: Option<ConcurrencyLimit>,
+        sees_calls: bool,
         previous: Option<&RouteLimits>,
     ) -> Option<RouteLimits> {
         let rates = rates.iter().filter_map(|id| self.limits.get(id.0).cloned());
@@ -63,7 +66,7 @@ impl Limits {
             let before = previous.and_then(|previous| previous.open.as_ref());
             (limit, before.map(|(_, open)| Arc::clone(open)).unwrap_or_default())
         });
-        let limits = RouteLimits { rates: rates.collect(), open };
+        let limits = RouteLimits { rates: rates.collect(), open, sees_calls };
         (!limits.rates.is_empty() || limits.open.is_some()).then_some(limits)
     }
 
@@ -89,6 +92,8 @@ impl Limits {
 pub struct RouteLimits {
     rates: Box<[Arc<CountedLimit>]>,
     open: Option<(ConcurrencyLimit, Arc<Concurrency>)>,
+    /// Whether calls of agents are recognised here, before they are sent on.
+    sees_calls: bool,
 }
 
 impl RouteLimits {
@@ -114,6 +119,8 @@ pub struct WorkerLimits {
 #[derive(Debug)]
 struct Rate {
     limit: Arc<CountedLimit>,
+    /// When it is asked.
+    when: When,
     /// Whether answers say how a client stands.
     headers: bool,
     /// A copy of this worker: a value that is cloned counts its clones, and all workers would count in the same place.
@@ -130,6 +137,15 @@ struct RouteConcurrency {
     handles: ConcurrencyHandles,
 }
 
+/// When a rate limit is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// As soon as the route is known.
+    AtOnce,
+    /// Once it is known which call of an agent the request is: its key is about that.
+    CallKnown,
+}
+
 /// A request that may go on.
 #[derive(Debug, Default)]
 pub struct Admitted {
@@ -137,6 +153,27 @@ pub struct Admitted {
     pub open: Option<Open>,
     /// What its answer says about the limits.
     pub rate_limit_headers: Option<RateLimitHeaders>,
+    /// Which of the route's rate limits have counted it.
+    pub counted: Counted,
+}
+
+/// Which rate limits of a route have counted a request, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted(u16);
+
+impl Counted {
+    fn with(self, at: usize) -> Self {
+        Self(self.0 | Self::bit(at))
+    }
+
+    fn has(self, at: usize) -> bool {
+        self.0 & Self::bit(at) != 0
+    }
+
+    /// A route has sixteen at most.
+    fn bit(at: usize) -> u16 {
+        u32::try_from(at).ok().and_then(|at| 1_u16.checked_shl(at)).unwrap_or_default()
+    }
 }
 
 /// A request that may not.
@@ -154,9 +191,24 @@ pub struct Refused {
 pub struct RateLimitHeaders {
     policy: HeaderValue,
     state: HeaderValue,
+    /// What is left there, and how fast one comes back.
+    remaining: u32,
+    interval: Duration,
 }
 
 impl RateLimitHeaders {
+    /// Those of the limit that leaves less.
+    fn tighter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if other.is_tighter_than(&one) => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn is_tighter_than(&self, other: &Self) -> bool {
+        (self.remaining, Reverse(self.interval)) < (other.remaining, Reverse(other.interval))
+    }
+
     /// Adds the fields to an answer. Fields of the endpoint's own limits stay.
     pub fn tell(self, headers: &mut HeaderMap) {
         if !headers.contains_key(POLICY) && !headers.contains_key(STATE) {
@@ -169,6 +221,7 @@ impl RateLimitHeaders {
 /// What the limits said so far about one request.
 #[derive(Default)]
 struct Tally<'a> {
+    counted: Counted,
     /// The longest time to wait, and the limit that asks for it.
     refused: Option<(Duration, &'a Rate)>,
     /// The least that is left, and by whom.
@@ -184,7 +237,7 @@ impl WorkerLimits {
             limit: *limit,
             handles: ConcurrencyHandles::new(metrics, name),
         });
-        let rates = limits.rates.iter().map(|limit| Rate::new(Arc::clone(limit), metrics));
+        let rates = limits.rates.iter().map(|limit| Rate::new(Arc::clone(limit), limits.sees_calls, metrics));
         Self { rates: rates.collect(), concurrency }
     }
 
@@ -199,13 +252,49 @@ impl WorkerLimits {
                 Some(concurrency.enter(caller).ok_or(Refused { error: Error::TooManyOpen, rate_limit_headers: None })?)
             }
         };
-        let mut tally = Tally::default();
-        take(&self.rates, caller, &mut tally);
+        let (rate_limit_headers, counted) = self.ask(When::AtOnce, caller, Counted::default())?;
+        Ok(Admitted { open, rate_limit_headers, counted })
+    }
+
+    /// Whether any of them waits for the call to be known.
+    #[must_use]
+    pub fn wait_for_calls(&self) -> bool {
+        self.rates.iter().any(|rate| rate.when == When::CallKnown)
+    }
+
+    /// Asks those that had to wait for the call. `counted` are the others that have counted this request, which take
+    /// that back where it is refused now; `before` is what they said of it.
+    ///
+    /// # Errors
+    /// When any limit that is enforced has no room for it.
+    pub fn admit_call(
+        &self,
+        caller: &Caller<'_>,
+        counted: Counted,
+        before: Option<RateLimitHeaders>,
+    ) -> Result<Option<RateLimitHeaders>, Refused> {
+        let (headers, _) = self.ask(When::CallKnown, caller, counted)?;
+        Ok(RateLimitHeaders::tighter(before, headers))
+    }
+
+    /// Counts the request with each limit that is asked now. When one refuses it, all that counted it take that back.
+    fn ask(
+        &self,
+        when: When,
+        caller: &Caller<'_>,
+        counted: Counted,
+    ) -> Result<(Option<RateLimitHeaders>, Counted), Refused> {
+        let mut tally = Tally { counted, ..Tally::default() };
+        for (at, rate) in self.rates.iter().enumerate().filter(|(_, rate)| rate.when == when) {
+            if rate.take(caller, &mut tally) {
+                tally.counted = tally.counted.with(at);
+            }
+        }
         if let Some((wait, rate)) = tally.refused {
-            return Err(Refused {
-                error: Error::RateLimited(wait),
-                rate_limit_headers: rate.rate_limit_headers(0, wait),
-            });
+            let counted = self.rates.iter().enumerate().filter(|(at, _)| tally.counted.has(*at));
+            counted.for_each(|(_, rate)| rate.refund(caller));
+            let rate_limit_headers = rate.rate_limit_headers(0, wait);
+            return Err(Refused { error: Error::RateLimited(wait), rate_limit_headers });
         }
         let rate_limit_headers = tally.tightest.and_then(|(remaining, rate)| {
             let quota = rate.limiter().buckets().quota;
@@ -214,34 +303,26 @@ impl WorkerLimits {
             let reset = quota.time_for(if remaining == 0 { 1 } else { missing });
             rate.rate_limit_headers(remaining, reset)
         });
-        Ok(Admitted { open, rate_limit_headers })
-    }
-}
-
-/// Counts the request with each limit in turn. When one refuses it, the earlier ones take their count back. The
-/// recursion is as deep as the route has limits, at most sixteen.
-fn take<'a>(rates: &'a [Rate], caller: &Caller<'_>, tally: &mut Tally<'a>) {
-    let [rate, others @ ..] = rates else { return };
-    let taken = rate.take(caller, tally);
-    take(others, caller, tally);
-    if let (Some((key, cost)), Some(_)) = (taken, tally.refused) {
-        rate.limiter().refund(&key, cost);
+        Ok((rate_limit_headers, tally.counted))
     }
 }
 
 impl Rate {
-    fn new(limit: Arc<CountedLimit>, metrics: &Metrics) -> Self {
+    fn new(limit: Arc<CountedLimit>, sees_calls: bool, metrics: &Metrics) -> Self {
         let settings = &limit.settings;
+        let of_call = |part: &LimitKey| matches!(part, LimitKey::Tenant | LimitKey::Operation);
+        let waits = sees_calls && settings.buckets.key.iter().any(of_call);
         let name = settings.scope.to_string();
         let quota = settings.buckets.quota;
         let window = whole_seconds(quota.time_for(quota.capacity.get()));
         let policy = format!("{};q={};w={window}", quoted(&name), quota.capacity);
         let state = format!("{};r=", quoted(&name));
         Self {
+            when: if waits { When::CallKnown } else { When::AtOnce },
             headers: settings.headers && settings.mode == LimitMode::Enforce,
             policy: HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("")),
             state: state.into_bytes().into(),
-            handles: RateLimitHandles::new(metrics, &name, mode_word(settings.mode)),
+            handles: RateLimitHandles::new(metrics, &name, settings.mode.word()),
             limit,
         }
     }
@@ -250,11 +331,10 @@ impl Rate {
         &self.limit.limiter
     }
 
-    /// Counts the request here; what was counted, so that it can be taken back.
-    fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> Option<(Key, NonZeroU32)> {
-        let cost = NonZeroU32::new(self.cost_of(caller.method))?;
-        let key = self.limiter().key(caller);
-        match self.limiter().take(&key, cost) {
+    /// Counts the request here; whether something was counted that can be taken back.
+    fn take<'a>(&'a self, caller: &Caller<'_>, tally: &mut Tally<'a>) -> bool {
+        let Some(cost) = NonZeroU32::new(self.cost_of(caller.method)) else { return false };
+        match self.limiter().take(&self.limiter().key(caller), cost) {
             LimitDecision::Passed { remaining } => {
                 let interval = |rate: &Self| rate.limiter().buckets().quota.interval();
                 let fewer = |(least, by): (u32, &Self)| {
@@ -263,7 +343,7 @@ impl Rate {
                 if self.headers && tally.tightest.is_none_or(fewer) {
                     tally.tightest = Some((remaining, self));
                 }
-                Some((key, cost))
+                true
             }
             LimitDecision::Refused { wait } => {
                 self.handles.rate_limited.inc();
@@ -271,8 +351,15 @@ impl Rate {
                 if self.limit.settings.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
                     tally.refused = Some((wait, self));
                 }
-                None
+                false
             }
+        }
+    }
+
+    /// Takes back what was counted. The key is made once more, which only a refused request pays for.
+    fn refund(&self, caller: &Caller<'_>) {
+        if let Some(cost) = NonZeroU32::new(self.cost_of(caller.method)) {
+            self.limiter().refund(&self.limiter().key(caller), cost);
         }
     }
 
@@ -290,15 +377,8 @@ impl Rate {
         state.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
         state.extend_from_slice(b";t=");
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
-        Some(RateLimitHeaders { policy: self.policy.clone(), state: HeaderValue::try_from(state).ok()? })
-    }
-}
-
-/// The word for a mode in metrics.
-fn mode_word(mode: LimitMode) -> &'static str {
-    match mode {
-        LimitMode::Enforce => "enforce",
-        LimitMode::Shadow => "shadow",
+        let (policy, interval) = (self.policy.clone(), self.limiter().buckets().quota.interval());
+        Some(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval })
     }
 }
 

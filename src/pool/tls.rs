@@ -62,7 +62,7 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(verifier);
-        let mut config = match &settings.client_cert {
+        let mut config = match settings.client_cert() {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
         };

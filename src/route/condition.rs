@@ -6,7 +6,10 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::config::model::{HeaderMatch, Match, QueryMatch, RouteId, ValueMatch};
+use super::path_match::canonical_path;
+use crate::a2a::tenant_of_path;
+use crate::config::model::{HeaderMatch, Match, PathMatch, QueryMatch, RouteId, TenantMatch, ValueMatch};
+use crate::head::only_value;
 
 /// What a request is matched on.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,8 @@ pub enum Miss {
     Header(HeaderName),
     /// This query parameter is missing or has another value.
     Query(String),
+    /// The tenant is not named or another.
+    Tenant,
 }
 
 impl fmt::Display for Miss {
@@ -46,6 +51,7 @@ impl fmt::Display for Miss {
             Self::Method => f.write_str("the method differs"),
             Self::Header(name) => write!(f, "the header {name} is missing or differs"),
             Self::Query(name) => write!(f, "the query parameter {name} is missing or differs"),
+            Self::Tenant => f.write_str("the tenant is not named or differs"),
         }
     }
 }
@@ -61,6 +67,14 @@ pub(super) struct Conditions {
     methods: Box<[Method]>,
     headers: Box<[HeaderMatch]>,
     query: Box<[QueryMatch]>,
+    tenant: Option<Box<TenantCondition>>,
+}
+
+/// A condition on the tenant, with the path under which the agents of its route are reached.
+#[derive(Debug)]
+struct TenantCondition {
+    wanted: TenantMatch,
+    base: Box<str>,
 }
 
 impl Conditions {
@@ -71,6 +85,7 @@ impl Conditions {
             methods: alternative.methods.as_slice().into(),
             headers: alternative.headers.as_slice().into(),
             query: alternative.query.as_slice().into(),
+            tenant: alternative.tenant.as_ref().map(|wanted| Box::new(TenantCondition::new(wanted, &alternative.path))),
         }
     }
 
@@ -79,6 +94,7 @@ impl Conditions {
         self.method_holds(facts)
             && self.headers.iter().all(|wanted| wanted.holds(facts.headers))
             && self.query.iter().all(|wanted| query_holds(wanted, facts.query))
+            && self.tenant.as_ref().is_none_or(|wanted| wanted.holds(facts))
     }
 
     /// The first that does not hold.
@@ -89,19 +105,47 @@ impl Conditions {
         if let Some(wanted) = self.headers.iter().find(|wanted| !wanted.holds(facts.headers)) {
             return Some(Miss::Header(wanted.name.clone()));
         }
-        let wanted = self.query.iter().find(|wanted| !query_holds(wanted, facts.query))?;
-        Some(Miss::Query(wanted.name.clone()))
+        if let Some(wanted) = self.query.iter().find(|wanted| !query_holds(wanted, facts.query)) {
+            return Some(Miss::Query(wanted.name.clone()));
+        }
+        self.tenant.as_ref().filter(|wanted| !wanted.holds(facts)).map(|_| Miss::Tenant)
     }
 
     /// Sorts before the alternatives that ask for less on the same path: a method, then more headers, then more query
-    /// parameters (Gateway API).
+    /// parameters (Gateway API), then a tenant.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         use std::cmp::Reverse;
-        (Reverse(!self.methods.is_empty()), Reverse(self.headers.len()), Reverse(self.query.len()))
+        (
+            Reverse(!self.methods.is_empty()),
+            Reverse(self.headers.len()),
+            Reverse(self.query.len()),
+            self.tenant.is_none(),
+        )
     }
 
     fn method_holds(&self, facts: &Facts<'_>) -> bool {
         self.methods.is_empty() || self.methods.contains(facts.method)
+    }
+}
+
+impl TenantCondition {
+    fn new(wanted: &TenantMatch, path: &PathMatch) -> Self {
+        let base = match canonical_path(path) {
+            PathMatch::Prefix(prefix) => prefix.into(),
+            PathMatch::Exact(_) | PathMatch::Regex(_) => Box::default(),
+        };
+        Self { wanted: wanted.clone(), base }
+    }
+
+    /// As it is for the call itself, the header counts before the path.
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        let TenantMatch { header, value } = &self.wanted;
+        match header.as_ref().and_then(|name| only_value(facts.headers, name)) {
+            Some(named) => value.fits(named.as_bytes()),
+            None => {
+                tenant_of_path(facts.method, facts.path, &self.base).is_some_and(|named| value.fits(named.as_bytes()))
+            }
+        }
     }
 }
 
@@ -201,6 +245,34 @@ mod tests {
         for (query, value, expected) in cases {
             let wanted = QueryMatch { name: "v".to_owned(), value };
             assert_eq!(query_holds(&wanted, query), expected, "{query:?} against {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn tenant_conditions() {
+        let (get, post) = (Method::GET, Method::POST);
+        let header = HeaderName::from_static("x-tenant");
+        for (named, method, path, base, fields, expected) in [
+            (None, &get, "/acme/tasks/1", "/", &[][..], true),
+            (None, &get, "/acme/tasks/1", "/agents", &[], false),
+            (None, &get, "/agents/acme/tasks/1", "/agents", &[], true),
+            (None, &get, "/agents/tasks/1", "/agents", &[], false),
+            (None, &post, "/acme/tasks/1", "/", &[], false),
+            (None, &post, "/acme/message:send", "/", &["other"], true),
+            (Some(&header), &post, "/acme/message:send", "/", &["other"], false),
+            (Some(&header), &post, "/acme/message:send", "/", &[], true),
+            (Some(&header), &get, "/", "/", &["acme"], true),
+            (Some(&header), &get, "/", "/", &["acme", "acme"], false),
+            (Some(&header), &get, "/", "/", &[""], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in fields {
+                headers.append("x-tenant", HeaderValue::from_static(value));
+            }
+            let wanted = TenantMatch { header: named.cloned(), value: ValueMatch::Exact("acme".to_owned()) };
+            let condition = TenantCondition::new(&wanted, &PathMatch::Prefix(base.to_owned()));
+            let facts = Facts { host: "", path, query: None, method, headers: &headers };
+            assert_eq!(condition.holds(&facts), expected, "{method} {path} below {base} with {fields:?}");
         }
     }
 

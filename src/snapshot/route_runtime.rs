@@ -55,7 +55,7 @@ impl RouteRuntime {
         let limits = previous.and_then(|before| before.limits.as_ref());
         Self {
             paths: PathMappings::of(build.config, settings),
-            limits: build.limits.of(&settings.rate_limits, settings.concurrency, limits),
+            limits: build.limits.of(&settings.rate_limits, settings.concurrency, settings.sees_calls(), limits),
             calls: CallLimits::adopt(
                 &settings.calls,
                 build.limits,

@@ -148,11 +148,10 @@ impl WorkerCluster {
         self.cluster.settings.tls.is_some()
     }
 
-    /// Whether one of the cluster's members is configured under this host, in its canonical form, and port, with any of
-    /// its bindings. For rare questions: it looks at all of them.
+    /// Whether one of the cluster's members is configured under this host and port, as [`Cluster::is_at`].
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
-        self.cluster.settings.members.iter().any(|member| member.is_at(host, port))
+        self.cluster.is_at(host, port)
     }
 
     fn policy(&self) -> &LoadBalancer {

@@ -59,7 +59,12 @@ impl WorkerEndpoint {
 
     /// Reports the outcome of an attempt at this endpoint.
     pub fn report(&self, outcome: Outcome, now: Instant) {
-        if let Some(cause) = self.detector.report(&self.endpoint, outcome, now) {
+        self.report_seen_by(None, outcome, now);
+    }
+
+    /// The same with the client that has seen it, as [`network`](crate::context::network) tells clients apart.
+    pub fn report_seen_by(&self, client: Option<u64>, outcome: Outcome, now: Instant) {
+        if let Some(cause) = self.detector.report(&self.endpoint, outcome, client, now) {
             self.transport.handles.ejections.count(cause.word());
         }
         if let Some(breaker) = self.detector.breaker() {

@@ -43,6 +43,14 @@ impl<'c> Edits<'c> {
         self.changes.push((from, to, serde_json::Value::from(new).to_string()));
     }
 
+    /// Adds a member at the end of an object.
+    pub(super) fn add_member(&mut self, object: &str, member: &str) {
+        let at = self.end(object).saturating_sub(1);
+        let inner = object.trim_start_matches('{').trim_end_matches('}').trim();
+        let comma = if inner.is_empty() { "" } else { "," };
+        self.changes.push((at, at, format!("{comma}{member}")));
+    }
+
     /// Takes items out, each with one of the commas beside it.
     pub(super) fn drop_items<I: Item>(&mut self, items: &[I], mut is_dropped: impl FnMut(&I) -> bool) {
         let (mut leading, mut kept_end) = (None, None);

@@ -6,15 +6,20 @@
 
 mod edit;
 pub mod inspect;
+mod message;
 mod scan;
+mod sign;
 mod tag;
 
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
+use super::operation::Generation;
 use edit::Edits;
 use scan::{Card, Interface, member};
 
+pub use message::{Framed, framed, in_frame};
+pub use sign::signed;
 pub use tag::{is_known, weak_tag};
 
 /// Where cards are, below an agent's base URL: since 0.3, and before.
@@ -29,6 +34,13 @@ pub enum Transport {
     Grpc,
     /// JSON-RPC, REST, or a binding of the agent's own: a URL.
     Http,
+}
+
+impl Transport {
+    /// The transport that a card names.
+    fn of(binding: &str) -> Self {
+        if binding.eq_ignore_ascii_case("grpc") { Self::Grpc } else { Self::Http }
+    }
 }
 
 /// What is to become of one URL.
@@ -46,6 +58,19 @@ pub enum Verdict {
     UnknownPath,
 }
 
+impl Verdict {
+    /// Whether clients get through the gateway by it.
+    const fn leads(&self) -> bool {
+        matches!(self, Self::Public | Self::Mapped(_))
+    }
+
+    /// The same for an interface in a list. Where another one of the list leads through the gateway, one that the
+    /// gateway does not lead to is left out; alone it stays, as a card without any is of no use.
+    fn beside(self, has_other: bool) -> Self {
+        if has_other && self == Self::UnknownPath { Self::NotServed } else { self }
+    }
+}
+
 /// Where in a document the card is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -53,6 +78,8 @@ pub enum Place {
     Whole,
     /// It is the `result` of a JSON-RPC answer.
     Result,
+    /// The document is a message of protocol buffers.
+    Message(Generation),
 }
 
 /// What becomes of a signed card that has to change: every change breaks the signatures.
@@ -62,12 +89,14 @@ pub enum SignedCards {
     Keep,
     /// It is changed, and its signatures are taken out.
     Strip,
+    /// It is changed, and signed by the gateway.
+    Resign,
     /// It is refused.
     Fail,
 }
 
 /// What a card came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
     /// What was done.
     pub outcome: Outcome,
@@ -75,14 +104,17 @@ pub struct Mapping {
     pub mapped: usize,
     /// Interfaces that are left out.
     pub dropped: usize,
+    /// Whether it lost its signatures.
+    pub is_stripped: bool,
     /// The first URL that leads past the gateway, and why it stays.
     pub left: Option<(String, Verdict)>,
 }
 
 /// What was done with a card.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing had to change.
+    #[default]
     Unchanged,
     /// The card is this one.
     Changed(Vec<u8>),
@@ -101,6 +133,61 @@ pub enum NoCard {
     /// A JSON-RPC answer that is an error.
     #[error("no `result`")]
     NoResult,
+    /// No message of protocol buffers.
+    #[error("not a message")]
+    NotAMessage,
+}
+
+/// What becomes of a card that has to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// It changes.
+    Change,
+    /// It changes, and loses its signatures.
+    Strip,
+    /// It is signed and stays.
+    Leave,
+    /// It is signed and refused.
+    Refuse,
+}
+
+impl Decision {
+    const fn of(is_signed: bool, signed: SignedCards) -> Self {
+        match (is_signed, signed) {
+            (false, _) => Self::Change,
+            (true, SignedCards::Keep) => Self::Leave,
+            (true, SignedCards::Strip | SignedCards::Resign) => Self::Strip,
+            (true, SignedCards::Fail) => Self::Refuse,
+        }
+    }
+}
+
+impl Mapping {
+    /// Notes what is done with a card that would be `card`.
+    fn settle(&mut self, decision: Decision, card: Vec<u8>) {
+        self.is_stripped = decision == Decision::Strip;
+        self.outcome = match decision {
+            Decision::Change | Decision::Strip => Outcome::Changed(card),
+            Decision::Leave => Outcome::LeftSigned,
+            Decision::Refuse => Outcome::Refused,
+        };
+    }
+
+    /// Notes what becomes of a URL; its new text, where it has one.
+    fn note(&mut self, url: &str, verdict: &Verdict) -> Option<String> {
+        match verdict {
+            Verdict::Mapped(new) if new != url => {
+                self.mapped += 1;
+                return Some(new.clone());
+            }
+            Verdict::UnknownHost | Verdict::UnknownPath if self.left.is_none() => {
+                self.left = Some((url.to_owned(), verdict.clone()));
+            }
+            Verdict::Mapped(_) | Verdict::Public | Verdict::NotServed | Verdict::UnknownHost | Verdict::UnknownPath => {
+            }
+        }
+        None
+    }
 }
 
 /// Maps the URLs of a card by `verdict`.
@@ -113,30 +200,27 @@ pub fn map(
     signed: SignedCards,
     verdict: impl FnMut(Transport, &str) -> Verdict,
 ) -> Result<Mapping, NoCard> {
-    let card = read(document, place)?;
-    let mut mapping = Mapping { outcome: Outcome::Unchanged, mapped: 0, dropped: 0, left: None };
+    let whole = match place {
+        Place::Whole => document,
+        Place::Result => member(document, "result")?.ok_or(NoCard::NoResult)?.get().as_bytes(),
+        Place::Message(generation) => return message::map(document, generation, signed, verdict),
+    };
+    let card = read(whole)?;
+    let mut mapping = Mapping::default();
     let mut edits = Edits::of(document);
     check_urls(&card, &mut mapping, &mut edits, verdict);
     if edits.are_none() {
         return Ok(mapping);
     }
-    mapping.outcome = match (card.is_signed(), signed) {
-        (true, SignedCards::Keep) => Outcome::LeftSigned,
-        (true, SignedCards::Fail) => Outcome::Refused,
-        (true, SignedCards::Strip) => {
-            edits.drop_items(&card.members, |member| member.name == SIGNATURES);
-            Outcome::Changed(edits.applied())
-        }
-        (false, _) => Outcome::Changed(edits.applied()),
-    };
+    let decision = Decision::of(card.is_signed(), signed);
+    if decision == Decision::Strip {
+        edits.drop_items(&card.members, |member| member.name == SIGNATURES);
+    }
+    mapping.settle(decision, edits.applied());
     Ok(mapping)
 }
 
-fn read(document: &[u8], place: Place) -> Result<Card<'_>, NoCard> {
-    let whole = match place {
-        Place::Whole => document,
-        Place::Result => member(document, "result")?.ok_or(NoCard::NoResult)?.get().as_bytes(),
-    };
+fn read(whole: &[u8]) -> Result<Card<'_>, NoCard> {
     let mut deserializer = serde_json::Deserializer::from_slice(whole);
     let card = Card::deserialize(&mut deserializer)?;
     deserializer.end()?;
@@ -151,22 +235,32 @@ fn check_urls<'c>(
     mut verdict: impl FnMut(Transport, &str) -> Verdict,
 ) {
     for list in &card.lists {
+        let leads = |interface: &Interface<'_>| {
+            let mut urls = interface.urls.iter().filter_map(|url| text_of(url));
+            urls.any(|url| verdict(interface.transport(), &url).leads())
+        };
+        let has_other = list.items.iter().any(leads);
+        let mut masked = |transport, url: &str| verdict(transport, url).beside(has_other);
         let mut dropped = Vec::new();
         for interface in &list.items {
-            let is_left_out = take(interface, mapping, edits, &mut verdict) == Some(Verdict::NotServed);
+            let is_left_out = take(interface, mapping, edits, &mut masked) == Some(Verdict::NotServed);
             dropped.push(is_left_out);
         }
         mapping.dropped += dropped.iter().filter(|is_left_out| **is_left_out).count();
         let mut turns = dropped.into_iter();
         edits.drop_items(&list.items, |_| turns.next().unwrap_or(false));
     }
-    // The field has to be there, so an address that is not served cannot be left out: it is mapped all the same, and
-    // fails where it would have led past the gateway.
-    let main = |transport, url: &str| match verdict(transport, url) {
+    let main = |transport, url: &str| of_main(transport, url, &mut verdict);
+    take(&card.main, mapping, edits, main);
+}
+
+/// The verdict on the agent's own URL. The field has to be there, so an address that is not served cannot be left out: it
+/// is mapped all the same, and fails where it would have led past the gateway.
+fn of_main(transport: Transport, url: &str, verdict: &mut impl FnMut(Transport, &str) -> Verdict) -> Verdict {
+    match verdict(transport, url) {
         Verdict::NotServed => verdict(Transport::Http, url),
         other => other,
-    };
-    take(&card.main, mapping, edits, main);
+    }
 }
 
 /// Asks for the URLs of one interface: usually one. The last verdict is the one that counts for the whole, as the last
@@ -181,16 +275,8 @@ fn take<'c>(
     for url in &interface.urls {
         let Some(text) = text_of(url) else { continue };
         let found = verdict(interface.transport(), &text);
-        match &found {
-            Verdict::Mapped(new) if *new != text => {
-                mapping.mapped += 1;
-                edits.replace(url.get(), new);
-            }
-            Verdict::UnknownHost | Verdict::UnknownPath if mapping.left.is_none() => {
-                mapping.left = Some((text, found.clone()));
-            }
-            Verdict::Mapped(_) | Verdict::Public | Verdict::NotServed | Verdict::UnknownHost | Verdict::UnknownPath => {
-            }
+        if let Some(new) = mapping.note(&text, &found) {
+            edits.replace(url.get(), &new);
         }
         last = Some(found);
     }

@@ -53,8 +53,7 @@ impl Card<'_> {
 
 impl Interface<'_> {
     pub(super) fn transport(&self) -> Transport {
-        let is_grpc = self.binding.as_ref().is_some_and(|binding| binding.eq_ignore_ascii_case("grpc"));
-        if is_grpc { Transport::Grpc } else { Transport::Http }
+        self.binding.as_deref().map_or(Transport::Http, Transport::of)
     }
 }
 

@@ -83,8 +83,11 @@ fn what_leads_past_the_gateway_stays_and_is_reported() {
     let card =
         r#"{"url":"http://elsewhere/","supportedInterfaces":[{"url":"http://inner:1/x"},{"url":"http://inner:1/"}]}"#;
     let found = mapped_as(card, Place::Whole, SignedCards::Keep);
-    assert_eq!(found.mapped, 1);
-    assert_eq!(found.left, Some(("http://inner:1/x".to_owned(), Verdict::UnknownPath)), "the first of both");
+    assert_eq!((found.mapped, found.dropped), (1, 1));
+    assert_eq!(found.left, Some(("http://elsewhere/".to_owned(), Verdict::UnknownHost)), "the other is left out");
+    let found = mapped_as(r#"{"supportedInterfaces":[{"url":"http://inner:1/x"}]}"#, Place::Whole, SignedCards::Keep);
+    assert_eq!(found.left, Some(("http://inner:1/x".to_owned(), Verdict::UnknownPath)), "the only one stays");
+    assert_eq!(found.outcome, Outcome::Unchanged);
     let found = mapped_as(r#"{"url":"http://elsewhere/"}"#, Place::Whole, SignedCards::Keep);
     assert_eq!(found.left, Some(("http://elsewhere/".to_owned(), Verdict::UnknownHost)));
     assert_eq!(found.outcome, Outcome::Unchanged);
@@ -94,7 +97,11 @@ fn what_leads_past_the_gateway_stays_and_is_reported() {
 fn a_transport_that_is_not_served_is_left_out() {
     const GRPC: &str = r#"{"protocolBinding":"GRPC","url":"inner:2"}"#;
     const HTTP: &str = r#"{"url":"https://out/"}"#;
+    const PATH: &str = r#"{"url":"http://inner:1/x"}"#;
     for (list, expected, dropped) in [
+        (format!("[{PATH}, {HTTP}]"), format!("[{HTTP}]"), 1),
+        (format!("[{PATH}, {PATH}]"), format!("[{PATH}, {PATH}]"), 0),
+        (format!("[{PATH}, {GRPC}]"), format!("[{PATH}]"), 1),
         (format!("[{GRPC}, {HTTP}]"), format!("[{HTTP}]"), 1),
         (format!("[{HTTP} ,{GRPC}]"), format!("[{HTTP}]"), 1),
         (format!("[ {GRPC} ]"), "[  ]".to_owned(), 1),

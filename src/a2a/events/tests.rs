@@ -68,6 +68,7 @@ fn a_stream_is_between_events_or_in_one() {
         ("data: {}\n\n", true),
         ("data: {}\n", false),
         ("data: {}\r\n\r\n: ping\r\n\r\n", true),
+        ("\u{feff}", true),
         (": pi", false),
         ("data", false),
         ("\n", true),

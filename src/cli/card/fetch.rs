@@ -111,7 +111,7 @@ pub(super) async fn fetch(request: &Request) -> Result<Card, Failure> {
 }
 
 fn tls(ca: Option<&Path>) -> Result<ClientTls, Failure> {
-    let settings = UpstreamTls { ca_file: ca.map(Path::to_owned), server_name: None, client_cert: None };
+    let settings = UpstreamTls { ca_file: ca.map(Path::to_owned), ..UpstreamTls::default() };
     ClientTls::build(&settings, UpstreamProtocol::Http1)
         .map_err(|error| Failure::new(chain(&error), "give a file of certificates in PEM with `--ca-file`"))
 }

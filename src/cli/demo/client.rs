@@ -33,7 +33,7 @@ pub(super) enum CallError {
 impl Client {
     /// A client of the gateway at `port` that trusts `authority`.
     pub(super) fn towards(port: u16, authority: &Path) -> Result<Self, Failure> {
-        let settings = UpstreamTls { ca_file: Some(authority.to_owned()), server_name: None, client_cert: None };
+        let settings = UpstreamTls { ca_file: Some(authority.to_owned()), ..UpstreamTls::default() };
         let tls = ClientTls::build(&settings, UpstreamProtocol::Http1).ok();
         let parts = tls.zip(HeaderValue::try_from(format!("localhost:{port}")).ok());
         let (tls, host) = parts.ok_or_else(|| {

@@ -27,7 +27,9 @@ pub(super) fn recognition(subject: &Subject<'_>) -> Vec<String> {
             format!("tasks stay with their endpoint for {}, {lost} when it is gone", time(affinity.ttl))
         }
     };
-    vec![format!("A2A       calls recognised, in bodies up to {most}, {longer}, {tasks}")]
+    let alive = settings.keep_alive.map(|interval| format!(", a comment after {} of a silent stream", time(interval)));
+    let alive = alive.unwrap_or_default();
+    vec![format!("A2A       calls recognised, in bodies up to {most}, {longer}, {tasks}{alive}")]
 }
 
 /// Which calls are refused.

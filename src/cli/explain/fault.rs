@@ -40,6 +40,7 @@ fn faults(fault: &Fault, facts: &Facts<'_>) -> Vec<String> {
         let what = match abort.answer() {
             AbortAnswer::Http(status) => status.as_str().to_owned(),
             AbortAnswer::Grpc(code) => format!("gRPC {}", code.name()),
+            AbortAnswer::Call(error) => format!("A2A {}, where it is a call", error.name()),
         };
         let condition = condition(&abort.when_header, facts);
         kinds.push(format!("{} answered {what}{condition}", abort.percentage));

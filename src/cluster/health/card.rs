@@ -34,6 +34,9 @@ struct Card {
     supported_interfaces: Option<Vec<Interface>>,
     /// 0.1 to 0.3.
     url: Option<String>,
+    /// What these hold decides nothing.
+    additional_interfaces: Option<serde_json::Value>,
+    signatures: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -47,8 +50,16 @@ pub fn is_card(text: &[u8]) -> bool {
     check(text).is_ok()
 }
 
+/// What a check sees of a card.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The URLs that clients call.
+    pub(super) urls: Vec<String>,
+    pub(super) is_signed: bool,
+}
+
 /// Checks a document.
-pub(super) fn check(text: &[u8]) -> Result<(), NoCard> {
+pub(super) fn check(text: &[u8]) -> Result<Seen, NoCard> {
     let card: Card = serde_json::from_slice(text)?;
     for (name, value) in [("name", &card.name), ("version", &card.version)] {
         if value.is_empty() {
@@ -59,8 +70,15 @@ pub(super) fn check(text: &[u8]) -> Result<(), NoCard> {
     if interfaces.iter().any(|interface| interface.url.is_empty()) {
         return Err(NoCard::Empty("supportedInterfaces[].url"));
     }
-    let is_somewhere = !interfaces.is_empty() || card.url.is_some_and(|url| !url.is_empty());
-    if is_somewhere { Ok(()) } else { Err(NoCard::Nowhere) }
+    let url = card.url.filter(|url| !url.is_empty());
+    if interfaces.is_empty() && url.is_none() {
+        return Err(NoCard::Nowhere);
+    }
+    let list = |value: Option<serde_json::Value>| value.and_then(|value| value.as_array().cloned()).unwrap_or_default();
+    let more = list(card.additional_interfaces);
+    let more = more.iter().filter_map(|interface| Some(interface.get("url")?.as_str()?.to_owned()));
+    let urls = interfaces.into_iter().map(|interface| interface.url).chain(url).chain(more).collect();
+    Ok(Seen { urls, is_signed: !list(card.signatures).is_empty() })
 }
 
 #[cfg(test)]
@@ -87,7 +105,23 @@ mod tests {
     }
 
     fn checked(card: &Value) -> Result<(), String> {
-        check(card.to_string().as_bytes()).map_err(|error| error.to_string())
+        check(card.to_string().as_bytes()).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_check_sees() {
+        let mut card = current();
+        let seen = |card: &Value| check(card.to_string().as_bytes()).unwrap();
+        assert_eq!(seen(&card), Seen { urls: vec!["a:443".to_owned()], is_signed: false });
+        card["url"] = json!("http://a/");
+        card["additionalInterfaces"] = json!([{ "url": "http://b/" }, 7, {}]);
+        card["signatures"] = json!([{ "protected": "e30", "signature": "AA" }]);
+        let urls = ["a:443", "http://a/", "http://b/"].map(str::to_owned).to_vec();
+        assert_eq!(seen(&card), Seen { urls, is_signed: true });
+        card["additionalInterfaces"] = json!("no list");
+        card["signatures"] = json!([]);
+        assert_eq!(seen(&card).urls.len(), 2);
+        assert!(!seen(&card).is_signed);
     }
 
     #[test]

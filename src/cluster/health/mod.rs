@@ -3,6 +3,7 @@
 
 mod card;
 mod grpc;
+mod past;
 mod probe;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,6 +19,7 @@ use tracing::{debug, info, warn};
 pub use self::card::is_card;
 #[doc(hidden)]
 pub use self::grpc::status as grpc_status;
+pub use self::past::CardPlaces;
 pub use self::probe::RESULTS;
 use self::probe::{Failure, PASSED};
 use super::endpoint_health::{HealthState, Transition};
@@ -29,11 +31,19 @@ use crate::pool::Dialer;
 
 /// Checks the endpoints of a cluster, those that come later too. Ends at once when the cluster has no check, otherwise
 /// never: the caller owns the task and aborts it. May be dropped at any point.
-pub async fn watch(cluster: Arc<Cluster>, dialer: Dialer, handles: HealthHandles, mut rng: fastrand::Rng) {
+/// `places` says what becomes of the cards that are fetched.
+pub async fn watch(
+    cluster: Arc<Cluster>,
+    dialer: Dialer,
+    handles: HealthHandles,
+    places: CardPlaces,
+    mut rng: fastrand::Rng,
+) {
     let Some(check) = &cluster.settings.health_check else {
         return;
     };
     let dialer = &dialer;
+    let cards = past::Watch::new(places);
     let mut rota = Rota::default();
     let mut running = FuturesUnordered::new();
     loop {
@@ -53,6 +63,10 @@ pub async fn watch(cluster: Arc<Cluster>, dialer: Dialer, handles: HealthHandles
         tokio::select! {
             () = cluster.changed.notified() => {}
             Some((endpoint, begun, outcome)) = running.next() => {
+                if let Ok(Some(card)) = &outcome {
+                    cards.look(&cluster, &endpoint, card);
+                }
+                let outcome = outcome.map(drop);
                 handles.checked(outcome.as_ref().map_or_else(Failure::word, |()| PASSED));
                 let verdict = settle(&cluster, check, &endpoint, &outcome, Instant::now());
                 let due = begun + pause(check, verdict, &mut rng);
@@ -302,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_loop_may_run_on_any_runtime() {
-        fn is_send<T: Send>(_: fn(Arc<Cluster>, Dialer, HealthHandles, fastrand::Rng) -> T) {}
+        fn is_send<T: Send>(_: fn(Arc<Cluster>, Dialer, HealthHandles, CardPlaces, fastrand::Rng) -> T) {}
         is_send(watch);
     }
 }

@@ -57,8 +57,13 @@ impl Failure {
     }
 }
 
-/// Checks `endpoint` once. Takes no longer than the check's time limit; dropped, it closes its connection.
-pub(super) async fn run(endpoint: &Endpoint, check: &HealthCheck, dialer: &Dialer) -> Result<(), Failure> {
+/// Checks `endpoint` once, and says what its card holds where that is what is asked for. Takes no longer than the
+/// check's time limit; dropped, it closes its connection.
+pub(super) async fn run(
+    endpoint: &Endpoint,
+    check: &HealthCheck,
+    dialer: &Dialer,
+) -> Result<Option<card::Seen>, Failure> {
     let binding = endpoint.grpc.as_ref().filter(|_| check.kind == ProbeKind::Grpc);
     let (mut address, name) =
         binding.map_or((endpoint.address, &endpoint.name), |binding| (binding.address, &binding.name));
@@ -78,17 +83,17 @@ async fn ask(
     link: UnusedConnection,
     check: &HealthCheck,
     host: impl FnOnce() -> Result<HeaderValue, DialError>,
-) -> Result<(), Failure> {
+) -> Result<Option<card::Seen>, Failure> {
     let host = || check.host.clone().map_or_else(host, Ok);
     match check.kind {
-        ProbeKind::Tcp => Ok(()),
+        ProbeKind::Tcp => Ok(None),
         ProbeKind::Http => {
             let question = question(&check.method, check.target(), host()?, check);
             // A page of any size will do, but one that breaks off will not.
             let answer = link.ask(question, MAX_PAGE).await?;
             let status = answer.status.as_u16();
             if check.expected_statuses.iter().any(|range| range.contains(&status)) {
-                Ok(())
+                Ok(None)
             } else {
                 Err(Failure::Status(answer.status))
             }
@@ -104,7 +109,7 @@ async fn ask(
             if !answer.is_whole {
                 return Err(Failure::TooLarge);
             }
-            Ok(card::check(&answer.body)?)
+            Ok(Some(card::check(&answer.body)?))
         }
         ProbeKind::Grpc => {
             let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -112,7 +117,7 @@ async fn ask(
             let fixed = [(header::CONTENT_TYPE, "application/grpc"), (header::TE, "trailers")];
             question.headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
             question.body = grpc::request(check.service.as_deref().unwrap_or_default());
-            serving(&link.ask(question, MAX_MESSAGE).await?)
+            serving(&link.ask(question, MAX_MESSAGE).await?).map(|()| None)
         }
     }
 }

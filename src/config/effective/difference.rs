@@ -44,9 +44,7 @@ pub(super) fn summary(section: &str, value: &Json) -> String {
 fn change(before: Option<&Json>, after: Option<&Json>) -> String {
     match (before, after) {
         (Some(Json::Object(_)), Some(Json::Object(_))) => {
-            let (Some(before), Some(after)) = (before, after) else {
-                return String::new();
-            };
+            let (Some(before), Some(after)) = (before, after) else { return String::new() };
             let parts = details(before, after).into_iter();
             parts.map(|(key, detail)| format!("{key} {detail}")).collect::<Vec<_>>().join(", ")
         }

@@ -9,7 +9,7 @@ use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
 use super::numbers::ZERO;
-pub(in crate::config) use super::reading::{TextOr, schema_of, text_or};
+pub(in crate::config) use super::reading::{schema_of, text_or};
 use super::values::time;
 use super::words::SUBSTITUTED;
 use crate::config::de::invalid;

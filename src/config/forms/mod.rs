@@ -106,26 +106,18 @@ impl<W: Written<T>, T> Written<Vec<T>> for List<W> {
     }
 }
 
-/// `off` is a time of zero.
-impl<W: Written<Duration>> Written<Duration> for OrOff<W> {
-    fn meaning(self) -> Duration {
-        self.on().map(W::meaning).unwrap_or_default()
-    }
+/// Where `off` is kept as zero.
+macro_rules! off_is_zero {
+    ($($type:ty),+) => {$(
+        impl<W: Written<$type>> Written<$type> for OrOff<W> {
+            fn meaning(self) -> $type {
+                self.on().map(W::meaning).unwrap_or_default()
+            }
+        }
+    )+};
 }
 
-/// `off` is zero.
-impl<W: Written<usize>> Written<usize> for OrOff<W> {
-    fn meaning(self) -> usize {
-        self.on().map(W::meaning).unwrap_or_default()
-    }
-}
-
-/// `off` is zero.
-impl<W: Written<u32>> Written<u32> for OrOff<W> {
-    fn meaning(self) -> u32 {
-        self.on().map(W::meaning).unwrap_or_default()
-    }
-}
+off_is_zero!(Duration, usize, u32);
 
 /// Forms that hold nothing but their value.
 macro_rules! written {

@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Written;
 use super::reading::{text_or, text_value};
-use super::{Written, written};
 use crate::config::de::with_hint;
 
 /// A share, in millionths.
@@ -57,9 +57,7 @@ pub(in crate::config) struct PercentageFields {
 impl TryFrom<PercentageFields> for Percentage {
     type Error = String;
     fn try_from(fields: PercentageFields) -> Result<Self, String> {
-        let Some(value) = fields.value else {
-            return Err(with_hint("this says nothing", "write `10%`"));
-        };
+        let Some(value) = fields.value else { return Err(with_hint("this says nothing", "write `10%`")) };
         let text = format!("{value}");
         read(&text).ok_or_else(|| shape(&text))
     }
@@ -75,9 +73,7 @@ fn percentage(text: &str) -> Result<Percentage, String> {
     if let Some(number) = text.strip_suffix('%') {
         return read(number.trim_end()).ok_or_else(|| shape(text));
     }
-    let Ok(number) = text.parse::<f64>() else {
-        return Err(shape(text));
-    };
+    let Ok(number) = text.parse::<f64>() else { return Err(shape(text)) };
     let whole = number * 100.0;
     Err(with_hint(
         format!("`{text}` has no `%`: it could mean {text} percent or {whole} percent"),
@@ -103,11 +99,9 @@ fn read(number: &str) -> Option<Percentage> {
     (millionths <= 1_000_000).then(|| Percentage::millionths(millionths))
 }
 
-/// A whole percentage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Share(pub(in crate::config) u32);
-
-text_value!(Share, share, "a percentage such as `50%`", {
+text_value!(
+    /// A whole percentage.
+    Share(u32), share, "a percentage such as `50%`", {
     "description": "A whole percentage: 50%.",
     "anyOf": [
         { "type": "string", "pattern": "^([0-9]+%?|.*[$][{].*)$" },
@@ -130,8 +124,6 @@ fn share(text: &str) -> Result<Share, String> {
         None => Err(with_hint(format!("`{text}` is not a percentage"), "write `50%`")),
     }
 }
-
-written!(Share => u32);
 
 impl Written<u32> for Percentage {
     fn meaning(self) -> u32 {

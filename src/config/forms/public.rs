@@ -53,9 +53,7 @@ fn scheme(text: &str) -> Result<(Scheme, &str), String> {
 fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     let ends_address = authority.ends_with(']');
     let parts = authority.rsplit_once(':').filter(|_| !ends_address);
-    let Some((name, port)) = parts else {
-        return Ok((authority, None));
-    };
+    let Some((name, port)) = parts else { return Ok((authority, None)) };
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(number) if is_number && number != 0 => Ok((name, Some(number))),
@@ -101,38 +99,6 @@ mod tests {
         ] {
             let found = public_url(text).map(|url| url.to_string());
             assert_eq!(found.as_deref(), Ok(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_public_url_says_what_to_write() {
-        for (text, part) in [
-            ("", "no scheme"),
-            ("agents.example.com", "https://agents.example.com"),
-            ("//agents.example.com", "`https://agents.example.com`"),
-            ("wss://a.example", "`http` or `https`"),
-            ("https://", "is not a host"),
-            ("https:///a", "is not a host"),
-            ("https://me:pw@a.example", "no user"),
-            ("https://a.example?x=1", "write `https://a.example`"),
-            ("https://a.example/b#c", "write `https://a.example/b`"),
-            ("https://*.example.com", "more than one host"),
-            ("https://a.example:0", "no legal port"),
-            ("https://a.example:65536", "no legal port"),
-            ("https://a.example:+1", "no legal port"),
-            ("https://a.example:", "no legal port"),
-            ("https://[::1", "is not a host"),
-            ("https://a b", "is not a host"),
-            ("https://a.example/a//b", "empty segments"),
-            ("https://a.example//", "empty segments"),
-            ("https://a.example/../b", "dot segments"),
-            ("https://a.example/a b", "characters"),
-            ("https://a.example/\u{e9}", "ASCII"),
-            ("https://\u{e9}.example", "xn--"),
-        ] {
-            let error = public_url(text).expect_err(text);
-            assert!(error.contains(part), "{text}: {error}");
-            assert!(!error.contains("pw"), "{text}: {error}");
         }
     }
 }

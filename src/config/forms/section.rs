@@ -18,6 +18,7 @@ use crate::config::yaml;
 /// - `whole`: a value that is given takes nothing from one under `defaults`.
 /// - `one of GROUP`: of the keys of this group in a mapping only one can be given, so it keeps out the defaults of the
 ///   others; `whole one of GROUP` is both.
+/// - `empty`: without it the empty value is kept. The description says what that means, or that the key is required.
 /// - `of type`: the key belongs to one value of the key `type`, and is not taken from a default of another type.
 ///
 /// Attributes for serde and schemars stand at the end, in brackets.
@@ -67,7 +68,7 @@ macro_rules! section {
                     let file = <$name as serde::Deserialize>::deserialize(deserializer)?;
                     Ok(Self {$(
                         $field: $crate::config::forms::field!(
-                            read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?]
+                            read [file.$field] [DEFAULT.$field] [$($form)?] [$($default)?] [$($($rule)+)?]
                         )
                     ),*})
                 }
@@ -112,16 +113,19 @@ macro_rules! field {
     (default [$type:ty] [$form:ty] [$default:tt]) => {
         $crate::config::forms::Written::meaning($crate::config::forms::of_words::<$form>(stringify!($default)))
     };
-    (read [$value:expr] [$usual:expr] [] []) => {
+    (read [$value:expr] [$usual:expr] [] [] [$($rule:ident)*]) => {
         $value.unwrap_or_default()
     };
-    (read [$value:expr] [$usual:expr] [$form:ty] []) => {
+    (read [$value:expr] [$usual:expr] [$form:ty] [] [empty]) => {
+        $value.map($crate::config::forms::Written::meaning).unwrap_or_default()
+    };
+    (read [$value:expr] [$usual:expr] [$form:ty] [] [$($rule:ident)*]) => {
         $value.map($crate::config::forms::Written::meaning)
     };
-    (read [$value:expr] [$usual:expr] [] [$default:tt]) => {
+    (read [$value:expr] [$usual:expr] [] [$default:tt] [$($rule:ident)*]) => {
         $value.unwrap_or_else(|| $usual.clone())
     };
-    (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt]) => {
+    (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt] [$($rule:ident)*]) => {
         $value.map_or_else(|| $usual.clone(), $crate::config::forms::Written::meaning)
     };
     (fixed [$value:expr] [$name:expr] [restart] $at:ident $out:ident) => {

@@ -193,12 +193,8 @@ pub(in crate::config) fn path_text(text: &str) -> Result<PathText, String> {
 
 /// Whether what follows a `%` stays encoded when a path is normalised (RFC 3986 section 6.2.2).
 fn is_needed_escape(rest: &str) -> bool {
-    let Some(digits) = rest.get(..2) else {
-        return false;
-    };
-    let Ok(byte) = u8::from_str_radix(digits, 16) else {
-        return false;
-    };
+    let Some(digits) = rest.get(..2) else { return false };
+    let Ok(byte) = u8::from_str_radix(digits, 16) else { return false };
     let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     !unreserved && digits == digits.to_ascii_uppercase()
 }

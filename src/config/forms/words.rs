@@ -131,6 +131,12 @@ macro_rules! choice {
             const NAME: &'static str = stringify!($name);
         }
 
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        }
+
         $crate::config::forms::words::word_values!($name);
     )+};
 }

@@ -1,5 +1,6 @@
 //! `routes.X.a2a`: what the gateway does for agents that speak A2A.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::calls::{Methods, UrlGuard};
@@ -24,6 +25,9 @@ section! {
         max_body_bytes: usize as Bytes<1024, { 64 << 20 }> = 1MiB,
         /// What becomes of a call whose body is longer: `pass` sends it on as any request, `refuse` answers 413.
         large_bodies: LargeBodies = pass,
+        /// Time without an event after which a stream of events gets a comment, `: keep-alive`, which clients and
+        /// proxies take for a sign of life. It does not end the silence that `streaming.idleTimeout` limits.
+        keep_alive: Option<Duration> as OrOff<Seconds<1, 3_600>> = off,
         /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
         /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,
@@ -74,9 +78,24 @@ section! {
         public_url: Option<Box<PublicUrl>>,
         /// How long clients may keep a card (`Cache-Control: max-age`). Default: as the agent says.
         cache_ttl: Option<Duration> as Seconds<1, 31_536_000>,
-        /// A signed card that has to change: `keep` leaves it as it is, `strip` takes the signatures out, `fail`
-        /// answers 502.
+        /// A signed card that has to change: `keep` leaves it as it is, `strip` takes the signatures out, `resign` puts
+        /// one of the gateway in their place, `fail` answers 502.
         signed_cards: SignedCards = keep,
+        /// What `resign` signs with.
+        signing: Option<Box<Signing>>,
+    }
+}
+
+section! {
+    #[derive(PartialEq, Eq)]
+    /// The gateway's own signature of agent cards (ES256).
+    pub struct Signing {
+        /// PEM file with a private key on the curve P-256; relative to this file. Required.
+        key_file: Option<PathBuf> as String,
+        /// Name of the key in signatures (`kid`). Default: its thumbprint.
+        key_id: Option<String>,
+        /// Serve the public key below the route, at `/.well-known/jwks.json`, and say so in signatures (`jku`).
+        jwks: bool = true,
     }
 }
 
@@ -118,6 +137,9 @@ choice! {
     }
 }
 
-words!(SignedCards, "SignedCards", Self::Keep => ["keep"], Self::Strip => ["strip"], Self::Fail => ["fail"]);
+words!(
+    SignedCards, "SignedCards",
+    Self::Keep => ["keep"], Self::Strip => ["strip"], Self::Resign => ["resign"], Self::Fail => ["fail"],
+);
 
 word_values!(SignedCards);

@@ -1,7 +1,7 @@
 //! `clusters.X`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -67,9 +67,9 @@ section! {
         grpc: Option<u16> as Count<1, 65_535>,
     }
 
-    #[derive()]
+    #[derive(PartialEq, Eq)]
     /// Upstream TLS.
-    pub(in crate::config) struct Tls {
+    pub struct Tls {
         /// PEM bundle of accepted authorities; relative to this file. Default: the system's.
         ca_file: Option<PathBuf> as String,
         /// Name to ask for and verify. Default: the endpoint's.
@@ -131,6 +131,14 @@ choice! {
 impl fmt::Display for UpstreamProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::Auto { "http/1.1 or h2 by ALPN" } else { self.word() })
+    }
+}
+
+impl Tls {
+    /// Client certificate and key, which come together.
+    #[must_use]
+    pub fn client_cert(&self) -> Option<(&Path, &Path)> {
+        self.cert_file.as_deref().zip(self.key_file.as_deref())
     }
 }
 

@@ -1,16 +1,19 @@
 //! `routes.X.fault`: what a route does to requests on purpose.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer};
 
-use super::{Count, MILLION, Many, Millis, Named, Network, Percentage, Timestamp, section, text_value, written};
+use super::{
+    Count, MILLION, Many, Millis, Named, Network, Percentage, Timestamp, schema_of, section, text_value, written,
+};
 use crate::config::de::{invalid, with_hint};
 use crate::config::types::{HeaderMatch, ValueMatch};
+use crate::error::CallError;
+use crate::grpc_status::GrpcStatus;
 
 section! {
     #[derive()]
@@ -42,7 +45,7 @@ section! {
     }
 
     #[derive()]
-    /// An abort: either `httpStatus` or `grpcStatus`.
+    /// An abort: one of `httpStatus`, `grpcStatus` and `a2aError`.
     pub struct AbortFault {
         /// Share of the requests. Required.
         percentage: Percentage,
@@ -50,6 +53,8 @@ section! {
         http_status: Option<StatusCode> as FailureStatus; one of status,
         /// gRPC code of the answer, by name or number; other requests get the HTTP status that stands for it.
         grpc_status: Option<GrpcStatus>; one of status,
+        /// Error of A2A for recognised calls, by name or code, as an agent would answer it; other requests pass.
+        a2a_error: Option<CallError>; one of status,
         /// Only requests with these header fields; with none of them, all.
         when_header: Vec<HeaderMatch> as Named<ValueMatch> = {},
     }
@@ -92,16 +97,17 @@ pub enum AbortAnswer {
     Http(StatusCode),
     /// This code; for others the status that stands for it.
     Grpc(GrpcStatus),
+    /// This error, and only to a call of an agent.
+    Call(CallError),
 }
 
 impl AbortFault {
     /// The answer.
     #[must_use]
     pub fn answer(&self) -> AbortAnswer {
-        match self.grpc_status {
-            Some(code) => AbortAnswer::Grpc(code),
-            None => AbortAnswer::Http(self.http_status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)),
-        }
+        let http = AbortAnswer::Http(self.http_status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE));
+        let grpc = self.grpc_status.map(AbortAnswer::Grpc);
+        self.a2a_error.map(AbortAnswer::Call).or(grpc).unwrap_or(http)
     }
 }
 
@@ -139,14 +145,9 @@ impl<'de> Deserialize<'de> for FailureStatus {
     }
 }
 
-impl JsonSchema for FailureStatus {
-    fn schema_name() -> Cow<'static, str> {
-        "FailureStatus".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 400, "maximum": 599 })
-    }
-}
+schema_of!(FailureStatus as "FailureStatus", |_| {
+    json_schema!({ "type": "integer", "minimum": 400, "maximum": 599 })
+});
 
 text_value!(GrpcStatus, grpc_code, "a gRPC status such as `UNAVAILABLE`", {
     "type": ["string", "integer"],
@@ -164,82 +165,19 @@ fn grpc_code(text: &str) -> Result<GrpcStatus, String> {
     })
 }
 
-/// A gRPC status code other than OK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GrpcStatus(u8);
+text_value!(CallError, call_error, "an error of A2A such as `TaskNotFound`", {
+    "type": ["string", "integer"],
+    "description": "An error of A2A by name or code: TaskNotFound, -32001."
+});
 
-impl GrpcStatus {
-    /// 1 to 16.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        (1..=16).contains(&code).then_some(Self(code))
-    }
-
-    /// By its name, in any case.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let at = GRPC.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        Self::from_code(u8::try_from(at + 1).ok()?)
-    }
-
-    /// The number on the wire.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self.0
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.entry().0
-    }
-
-    /// The HTTP status that stands for it (google.rpc.Code).
-    #[must_use]
-    pub fn http(self) -> StatusCode {
-        StatusCode::from_u16(self.entry().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    fn entry(self) -> (&'static str, u16) {
-        let at = usize::from(self.0).saturating_sub(1);
-        GRPC.get(at).copied().unwrap_or(("UNKNOWN", 500))
-    }
+fn call_error(text: &str) -> Result<CallError, String> {
+    CallError::from_text(text).ok_or_else(|| {
+        let shown: String = text.chars().take(60).collect();
+        with_hint(
+            format!("`{shown}` is no error of A2A"),
+            "write `TaskNotFound`, `InternalError` or a code such as -32001",
+        )
+    })
 }
-
-/// Codes 1 to 16.
-const GRPC: [(&str, u16); 16] = [
-    ("CANCELLED", 499),
-    ("UNKNOWN", 500),
-    ("INVALID_ARGUMENT", 400),
-    ("DEADLINE_EXCEEDED", 504),
-    ("NOT_FOUND", 404),
-    ("ALREADY_EXISTS", 409),
-    ("PERMISSION_DENIED", 403),
-    ("RESOURCE_EXHAUSTED", 429),
-    ("FAILED_PRECONDITION", 400),
-    ("ABORTED", 409),
-    ("OUT_OF_RANGE", 400),
-    ("UNIMPLEMENTED", 501),
-    ("INTERNAL", 500),
-    ("UNAVAILABLE", 503),
-    ("DATA_LOSS", 500),
-    ("UNAUTHENTICATED", 401),
-];
 
 written!(FailureStatus => StatusCode);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_codes_have_names_and_a_status() {
-        for (code, name, http) in [(1, "CANCELLED", 499), (14, "UNAVAILABLE", 503), (16, "UNAUTHENTICATED", 401)] {
-            let status = GrpcStatus::from_code(code).unwrap();
-            assert_eq!((status.name(), status.http().as_u16()), (name, http));
-            assert_eq!(GrpcStatus::from_name(&name.to_lowercase()), Some(status));
-        }
-        assert_eq!(GrpcStatus::from_code(0), None, "OK is no failure");
-        assert_eq!(GrpcStatus::from_code(17), None);
-    }
-}

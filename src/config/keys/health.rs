@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Count, Limit, Many, Named, Time, Verb, Written, choice, section, text_value, written};
+use super::{Count, Limit, Many, Named, Time, Verb, Written, choice, section, text_value};
 use crate::config::de::with_hint;
 use crate::config::hosts::is_authority;
 use crate::config::text::names::is_secret_name;
@@ -85,11 +85,9 @@ impl HealthCheck {
 /// Where agents of 0.3 and later have their card.
 pub(in crate::config) const CARD: &str = "/.well-known/agent-card.json";
 
-/// Path and query of a check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct ProbePath(pub(in crate::config) PathAndQuery);
-
-text_value!(ProbePath, probe_path, "a path such as `/health`", {
+text_value!(
+    /// Path and query of a check.
+    ProbePath(PathAndQuery), probe_path, "a path such as `/health`", {
     "type": "string",
     "description": "A path that starts with `/`, with a query if need be.",
     "pattern": "^/|[$][{]"
@@ -114,11 +112,9 @@ fn probe_path(text: &str) -> Result<ProbePath, String> {
     })
 }
 
-/// One status or a range of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Statuses(pub(in crate::config) RangeInclusive<u16>);
-
-text_value!(Statuses, statuses, "a status such as `200` or a range such as `200-299`", {
+text_value!(
+    /// One status or a range of them.
+    Statuses(RangeInclusive<u16>), statuses, "a status such as `200` or a range such as `200-299`", {
     "description": "A status code, or a range of them: 200, 200-299.",
     "anyOf": [
         { "type": "integer", "minimum": 200, "maximum": 599 },
@@ -150,10 +146,10 @@ fn statuses(text: &str) -> Result<Statuses, String> {
     Ok(Statuses(first..=last))
 }
 
-/// A name or an address, with a port or without.
-pub(in crate::config) struct Authority(HeaderValue);
-
-text_value!(Authority, authority, "a host such as `agent.internal`", { "type": ["string", "number", "boolean"] });
+text_value!(
+    /// A name or an address, with a port or without.
+    Authority(HeaderValue), authority, "a host such as `agent.internal`", { "type": ["string", "number", "boolean"] }
+);
 
 fn authority(text: &str) -> Result<Authority, String> {
     let value = HeaderValue::try_from(text).ok().filter(|_| is_authority(text));
@@ -171,12 +167,6 @@ impl Written<HeaderMap> for Named<String> {
         };
         self.0.into_iter().filter_map(field).collect()
     }
-}
-
-written! {
-    Authority => HeaderValue,
-    ProbePath => PathAndQuery,
-    Statuses => RangeInclusive<u16>,
 }
 
 #[cfg(test)]

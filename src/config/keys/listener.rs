@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -53,9 +53,9 @@ section! {
         status: Option<StatusCode> as Status,
     }
 
-    #[derive(PartialEq)]
+    #[derive(PartialEq, Eq)]
     /// TLS termination.
-    pub(in crate::config) struct Tls {
+    pub struct Tls {
         /// Lowest version accepted.
         min_version: TlsVersion = "1.2",
         /// Certificates, chosen by SNI; the first is the default.
@@ -66,20 +66,20 @@ section! {
         client_auth: ClientAuth = {},
     }
 
-    #[derive(PartialEq)]
+    #[derive(PartialEq, Eq)]
     /// A certificate chain and its key.
-    pub(in crate::config) struct Certificate {
+    pub struct Certificate {
         /// Names it serves. Default: those it holds.
-        hosts: Option<Vec<HostPattern>> as List<HostPattern>,
+        hosts: Vec<HostPattern> as List<HostPattern>; empty,
         /// PEM chain, leaf first; relative to this file.
-        cert_file: Option<PathBuf> as String,
+        cert_file: PathBuf as String; empty,
         /// PEM private key; relative to this file.
-        key_file: Option<PathBuf> as String,
+        key_file: PathBuf as String; empty,
     }
 
-    #[derive(PartialEq)]
+    #[derive(PartialEq, Eq)]
     /// Client certificates.
-    pub(in crate::config) struct ClientAuth {
+    pub struct ClientAuth {
         /// Whether clients are asked for a certificate, and must have one.
         mode: AuthMode = none,
         /// PEM bundle of accepted authorities; relative to this file.
@@ -163,13 +163,21 @@ choice! {
     }
 
     /// How client certificates are asked for.
-    pub(in crate::config) enum AuthMode {
+    pub enum AuthMode {
         /// Not at all.
         None = ["none", "off"],
         /// Verified when presented.
         Optional = ["optional"],
         /// Handshakes without one fail.
         Require = ["require", "required", "mutual"],
+    }
+}
+
+impl ClientAuth {
+    /// PEM bundle of the authorities by which clients are verified, if they are.
+    #[must_use]
+    pub fn authorities(&self) -> Option<&Path> {
+        self.ca_file.as_deref().filter(|_| self.mode != AuthMode::None)
     }
 }
 

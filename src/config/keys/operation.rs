@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::retries::FieldName;
 use super::{Bind, Count, Many, Network, OrOff, Time, choice, section, text_value, written};
 use crate::config::de::{invalid, with_hint};
 use crate::config::forms::values::bind;
@@ -23,6 +25,17 @@ section! {
         trusted_proxies: Vec<IpNet> as Many<Network> = [],
         /// Bits of an IPv6 address that make one client where clients are counted; an IPv4 address is one as a whole.
         ipv6_prefix: u8 as Count<1, 128> = 64 [serde(rename = "ipv6PrefixLen")],
+    }
+
+    #[derive(PartialEq, Eq)]
+    /// On whose behalf requests are made.
+    pub struct Tenants {
+        /// The header that names the tenant, before what an A2A call says. Whoever sets it must be trusted: the gateway
+        /// believes it.
+        header: Option<HeaderName> as FieldName,
+        /// Tenants with a series of their own in `attache_tenant_requests_total`; all others share `other`. Without
+        /// names there is no such series.
+        series: Vec<String> as Many<String> = [],
     }
 
     #[derive(PartialEq, Eq)]
@@ -192,10 +205,10 @@ fn log_output(text: &str) -> Result<LogOutput, String> {
     }
 }
 
-/// The whole path of a request.
-pub(in crate::config) struct ExactPath(String);
-
-text_value!(ExactPath, exact_path, "a path such as `/health`", { "type": "string" });
+text_value!(
+    /// The whole path of a request.
+    ExactPath(String), exact_path, "a path such as `/health`", { "type": "string" }
+);
 
 fn exact_path(text: &str) -> Result<ExactPath, String> {
     if text.starts_with('/') {
@@ -222,10 +235,10 @@ impl<'de> Deserialize<'de> for LatencyBuckets {
     }
 }
 
-/// A filter of `tracing`.
-pub(in crate::config) struct LogFilter(String);
-
-text_value!(LogFilter, log_filter, "a level such as `info`", { "type": "string" });
+text_value!(
+    /// A filter of `tracing`.
+    LogFilter(String), log_filter, "a level such as `info`", { "type": "string" }
+);
 
 fn log_filter(text: &str) -> Result<LogFilter, String> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
@@ -243,10 +256,10 @@ fn log_filter(text: &str) -> Result<LogFilter, String> {
     Ok(LogFilter(text.to_owned()))
 }
 
-/// An address, with a port or without.
-pub(in crate::config) struct NameServer(SocketAddr);
-
-text_value!(NameServer, name_server, "an IP address such as `10.0.0.2`", { "type": "string" });
+text_value!(
+    /// An address, with a port or without.
+    NameServer(SocketAddr), name_server, "an IP address such as `10.0.0.2`", { "type": "string" }
+);
 
 fn name_server(text: &str) -> Result<NameServer, String> {
     let bare = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
@@ -257,10 +270,9 @@ fn name_server(text: &str) -> Result<NameServer, String> {
         .ok_or_else(|| with_hint(format!("`{text}` is not a name server"), "an IP address, with or without a port"))
 }
 
-/// Where the admin listener is.
-pub(in crate::config) struct AdminPlace(AdminAddress);
-
-text_value!(AdminPlace, place, "an address such as `127.0.0.1:9901` or `unix:/run/attache.sock`", {
+text_value!(
+    /// Where the admin listener is.
+    AdminPlace(AdminAddress), place, "an address such as `127.0.0.1:9901` or `unix:/run/attache.sock`", {
     "type": "string",
     "description": "IP address and port, or a unix socket: 127.0.0.1:9901, unix:/run/attache.sock."
 });
@@ -274,13 +286,7 @@ fn place(text: &str) -> Result<AdminPlace, String> {
     }
 }
 
-written! {
-    ExactPath => String,
-    LatencyBuckets => Vec<f64>,
-    LogFilter => String,
-    NameServer => SocketAddr,
-    AdminPlace => AdminAddress,
-}
+written!(LatencyBuckets => Vec<f64>);
 
 /// Where an admin listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]

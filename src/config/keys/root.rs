@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::limits::RateLimit;
-use super::operation::{AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State};
+use super::operation::{
+    AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
+};
 use super::{Cluster, Count, Listener, Many, Named, Route, section};
 
 section! {
@@ -35,6 +37,8 @@ section! {
         defaults: Option<Defaults>,
         /// Whose word on the client's address is believed.
         client_ip: ClientIp = {},
+        /// On whose behalf requests are made: tenants of agents.
+        tenants: Tenants = {},
         /// One line for each finished exchange.
         access_log: AccessLog = {}; restart inside,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.

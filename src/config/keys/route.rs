@@ -104,6 +104,8 @@ section! {
         headers: Vec<HeaderMatch> as Named<ValueMatch> = {},
         /// Query parameter conditions, by name.
         query: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
+        /// The tenant: as `tenants.header` says, else as the path of an A2A call over REST does.
+        tenant: Option<ValueMatch>,
     }
 
     #[derive()]
@@ -135,12 +137,15 @@ section! {
     }
 
     #[derive()]
-    /// Header changes, applied in the order remove, set, add.
+    /// Header changes, applied in the order remove, set, tell, add.
     pub(in crate::config) struct Headers {
         /// Fields taken out.
         remove: Vec<String> as List<String> = [],
         /// Fields replaced.
         set: Vec<(String, String)> as Named<String> = {},
+        /// Fields that tell what is known of a request, by name: `tenant`, `operation` or `principal`. Where nothing is
+        /// known they are taken out.
+        tell: Vec<(String, RequestFact)> as Named<RequestFact> = {},
         /// Fields added beside those there.
         add: Vec<(String, String)> as Named<String> = {},
     }
@@ -161,6 +166,16 @@ section! {
 }
 
 choice! {
+    /// What may be known of a request beside its head.
+    pub enum RequestFact {
+        /// Who its client proved to be.
+        Principal = ["principal"],
+        /// On whose behalf it acts.
+        Tenant = ["tenant"],
+        /// What it asks of an agent, by its name in A2A 1.0.
+        Operation = ["operation"],
+    }
+
     /// A named set of response headers.
     pub(in crate::config) enum Preset {
         /// What browsers are told to keep a site safe.

@@ -1,35 +1,26 @@
 //! `routes.X.split` and `routes.X.rollout`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::cluster::HashKeyFields;
-use super::{ANY, Count, List, MILLION, Time, Timestamp, find, section, text_or, text_value, word_values, words};
+use super::{ANY, Count, List, MILLION, Time, Timestamp, choice, find, schema_of, section, text_or, text_value};
 use crate::config::de::with_hint;
-use crate::config::forms::either::TextOr;
 use crate::config::forms::values::time;
-use crate::config::types::{Comparison, Condition, HashKey, Losing, Measure, OnFailure, Threshold};
-
-/// A list of shares, or a mapping with more.
-#[derive(Clone, Debug, Default)]
-pub(in crate::config) struct Split {
-    pub(in crate::config) parts: Vec<Part>,
-    pub(in crate::config) listed: bool,
-    pub(in crate::config) sticky: Option<Sticky>,
-    pub(in crate::config) chosen_by: Option<HashKey>,
-}
+use crate::config::types::HashKey;
 
 /// What keeps a caller with its cluster.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct Sticky {
-    pub(in crate::config) key: HashKey,
-    pub(in crate::config) key_file: Option<String>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// What a caller is known by.
+    pub key: HashKey,
+    /// File with what its cookies are made with.
+    pub key_file: Option<String>,
 }
 
 section! {
@@ -68,15 +59,15 @@ section! {
         weight: Option<u32> as Count<0, MILLION> [schemars(required)],
     }
 
-    #[derive()]
+    #[derive(PartialEq)]
     /// Moves a split's weights step by step, in Argo Rollouts' words.
-    pub(in crate::config) struct Rollout {
+    pub struct Rollout {
         /// The new version: one of the split's clusters.
         canary: Option<String> [schemars(required)],
         /// The same as the split's `sticky`.
         sticky: Option<Sticky>,
         /// What happens, in order.
-        steps: Option<Vec<Step>> [schemars(required)],
+        steps: Vec<Step> [schemars(required)],
         /// What the canary is measured by. Default: nothing, the steps follow the clock.
         analysis: Option<Analysis>,
         /// What a failed analysis does: `rollback` or `pause`.
@@ -88,9 +79,9 @@ section! {
         start_at: Option<SystemTime> as Timestamp,
     }
 
-    #[derive()]
+    #[derive(PartialEq)]
     /// One step; exactly one of these.
-    pub(in crate::config) struct Step [schemars(extend("minProperties" = 1, "maxProperties" = 1))] {
+    pub struct Step [schemars(extend("minProperties" = 1, "maxProperties" = 1))] {
         /// The canary's share in percent.
         set_weight: Option<u32> as Count<0, 100>,
         /// Wait: `5m`, or `{ duration: 5m }`; `{}` waits for `attache rollout resume`.
@@ -104,9 +95,9 @@ section! {
         duration: Option<Duration> as Time,
     }
 
-    #[derive()]
+    #[derive(PartialEq, Serialize)]
     /// How the canary is measured.
-    pub(in crate::config) struct Analysis {
+    pub struct Analysis {
         /// The step, counted from 0, with which measuring begins; it goes on to the end.
         starting_step: usize as Count<0, ANY> = 0,
         /// Time between measurements.
@@ -118,16 +109,53 @@ section! {
         /// Finished requests a measurement needs; with fewer it is inconclusive, the step holds and the window goes on.
         min_requests: u64 as Count<1, MILLION> = 50,
         /// What is measured.
-        metrics: Option<Vec<Metric>> [schemars(required)],
+        metrics: Vec<Metric> [schemars(required)],
     }
 
-    #[derive()]
+    #[derive(Copy, PartialEq, Serialize)]
     /// One number and what it must be.
-    pub(in crate::config) struct Metric {
+    pub struct Metric {
         /// `success-rate`, `latency-p99` or `latency-p95`.
-        name: Option<Measure> [schemars(required)],
+        measure: Option<Measure> [serde(rename = "name"), schemars(required)],
         /// `>= 0.95`, `<= 0.5s`, or against the other versions: `>= stable - 0.02`, `<= stable * 1.2`.
-        success_condition: Option<SuccessCondition> [schemars(required)],
+        condition: Option<Condition> [serde(rename = "successCondition"), schemars(required)],
+    }
+}
+
+choice! {
+    /// What a failed analysis does.
+    pub enum OnFailure {
+        /// The canary gets nothing any more.
+        Rollback = ["rollback"],
+        /// Everything stays as it is until an operator decides.
+        Pause = ["pause"],
+    }
+
+    /// What becomes of work that runs on the side that lost.
+    pub enum Losing {
+        /// It runs to its end.
+        Finish = ["finish", "drain"],
+        /// Its streams are aborted within a second.
+        Cut = ["cut", "abort"],
+    }
+
+    /// A number of the canary's traffic.
+    pub enum Measure {
+        /// Part of requests that neither failed upstream nor were answered 5xx, 0 to 1.
+        SuccessRate = ["success-rate"],
+        /// 99th percentile of the time to the end of an answer, for streams to its head, in seconds.
+        LatencyP99 = ["latency-p99", "p99"],
+        /// 95th percentile of the same.
+        LatencyP95 = ["latency-p95", "p95"],
+    }
+}
+
+impl Analysis {
+    /// Whether any number is compared with the other versions'.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        let mut conditions = self.metrics.iter().filter_map(|metric| metric.condition);
+        conditions.any(|condition| !matches!(condition.threshold, Threshold::Value(_)))
     }
 }
 
@@ -136,10 +164,7 @@ impl TryFrom<StickyFields> for Sticky {
     fn try_from(fields: StickyFields) -> Result<Self, String> {
         let StickyFields { header, cookie, key_file } = fields;
         if key_file.is_some() && cookie.is_none() {
-            return Err(with_hint(
-                "only a cookie is made with a key".to_owned(),
-                "take `keyFile` out, or write `cookie`",
-            ));
+            return Err(with_hint("only a cookie is made with a key", "take `keyFile` out, or write `cookie`"));
         }
         let key = HashKeyFields { header, cookie }.try_into()?;
         Ok(Self { key, key_file })
@@ -152,42 +177,40 @@ text_or!(
     { "const": "clientIp" }
 );
 
+/// The shares of a split: a list of them, or a mapping with more.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Split(pub(in crate::config) SplitFields);
+
 impl<'de> Deserialize<'de> for Split {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {
-            type Value = Split;
+            type Value = SplitFields;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of `{ cluster: .., weight: .. }`, or a mapping with `clusters`")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Split, A::Error> {
-                let parts = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
-                Ok(Split { parts, listed: true, ..Split::default() })
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<SplitFields, A::Error> {
+                Ok(SplitFields {
+                    clusters: Vec::deserialize(SeqAccessDeserializer::new(seq))?,
+                    ..SplitFields::default()
+                })
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Split, A::Error> {
-                let fields = SplitFields::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Split { parts: fields.clusters, listed: false, sticky: fields.sticky, chosen_by: fields.chosen_by })
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SplitFields, A::Error> {
+                SplitFields::deserialize(MapAccessDeserializer::new(map))
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(Either).map(Self)
     }
 }
 
-impl JsonSchema for Split {
-    fn schema_name() -> Cow<'static, str> {
-        "Split".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "array", "items": generator.subschema_for::<Part>() },
-            generator.subschema_for::<SplitFields>()
-        ] })
-    }
-}
+schema_of!(Split as "Split", |generator| {
+    let list = json_schema!({ "type": "array", "items": generator.subschema_for::<Part>() });
+    json_schema!({ "anyOf": [list, generator.subschema_for::<SplitFields>()] })
+});
 
 /// A wait: how long, or until an operator resumes.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::config) struct Pause(pub(in crate::config) Option<Duration>);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pause(pub(in crate::config) Option<Duration>);
 
 impl TryFrom<PauseFields> for Pause {
     type Error = String;
@@ -196,51 +219,51 @@ impl TryFrom<PauseFields> for Pause {
     }
 }
 
-impl<'de> Deserialize<'de> for Pause {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOr::<Self, PauseFields>::new("a duration such as `5m`, or `{}`", |text| {
-            time(text).map(|time| Self(Some(time.0)))
-        }))
-    }
-}
-
-impl JsonSchema for Pause {
-    fn schema_name() -> Cow<'static, str> {
-        "PauseOrDuration".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (short, long) = (generator.subschema_for::<Time>(), generator.subschema_for::<PauseFields>());
-        json_schema!({ "anyOf": [short, long] })
-    }
-}
-
-words!(
-    OnFailure, "OnFailure",
-    Self::Rollback => ["rollback"],
-    Self::Pause => ["pause"],
-);
-words!(
-    Losing, "Losing",
-    Self::Finish => ["finish", "drain"],
-    Self::Cut => ["cut", "abort"],
-);
-words!(
-    Measure, "Measure",
-    Self::SuccessRate => ["success-rate"],
-    Self::LatencyP99 => ["latency-p99", "p99"],
-    Self::LatencyP95 => ["latency-p95", "p95"],
+text_or!(
+    Pause as "PauseOrDuration", PauseFields, "a duration such as `5m`, or `{}`",
+    |text| time(text).map(|time| Self(Some(time.0))),
+    as Time
 );
 
-/// A condition as it was read: whether its number had a unit of time is judged with the metric.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::config) struct SuccessCondition {
-    pub(in crate::config) condition: Condition,
-    pub(in crate::config) unit: Unit,
+/// A comparison with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Condition {
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what.
+    pub threshold: Threshold,
+    /// The unit in which that was written.
+    #[serde(skip)]
+    pub unit: Unit,
 }
 
-/// Unit of a condition's number.
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Comparison {
+    /// `>=`
+    AtLeast,
+    /// `>`
+    Above,
+    /// `<=`
+    AtMost,
+    /// `<`
+    Below,
+}
+
+/// What a number is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum Threshold {
+    /// A fixed value, in the measure's own unit.
+    Value(f64),
+    /// The other versions' number, times this.
+    StableTimes(f64),
+    /// The other versions' number, plus this.
+    StablePlus(f64),
+}
+
+/// Unit of a condition's number. Whether it fits is judged with the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Unit {
+pub enum Unit {
     /// Seconds; what was written in another unit is converted.
     Time,
     /// A share, written with `%`.
@@ -251,12 +274,12 @@ pub(in crate::config) enum Unit {
     Factor,
 }
 
-text_value!(SuccessCondition, success_condition, "a condition such as `>= 0.95`", {
+text_value!(Condition as "SuccessCondition", success_condition, "a condition such as `>= 0.95`", {
     "type": "string",
     "description": "A comparison: `>= 0.95`, `<= 0.5s`, `>= stable - 0.02`, `<= stable * 1.2`."
 });
 
-fn success_condition(text: &str) -> Result<SuccessCondition, String> {
+fn success_condition(text: &str) -> Result<Condition, String> {
     let shape = || {
         with_hint(
             format!("`{text}` is not a condition"),
@@ -289,7 +312,7 @@ fn success_condition(text: &str) -> Result<SuccessCondition, String> {
             }
         }
     };
-    Ok(SuccessCondition { condition: Condition { comparison, threshold }, unit })
+    Ok(Condition { comparison, threshold, unit })
 }
 
 fn number(text: &str) -> Option<(f64, Unit)> {
@@ -305,8 +328,6 @@ fn number(text: &str) -> Option<(f64, Unit)> {
         _ => None,
     }
 }
-
-word_values!(OnFailure, Losing, Measure);
 
 #[cfg(test)]
 mod tests {
@@ -326,9 +347,7 @@ mod tests {
             ("<= stable + 100ms", AtMost, Threshold::StablePlus(0.1), Unit::Time),
             ("<= stable*1.2", AtMost, Threshold::StableTimes(1.2), Unit::Factor),
         ] {
-            let read = success_condition(text).unwrap();
-            let condition = Condition { comparison, threshold };
-            assert_eq!((read.condition, read.unit), (condition, unit), "{text}");
+            assert_eq!(success_condition(text), Ok(Condition { comparison, threshold, unit }), "{text}");
         }
         for text in ["", ">=", "0.95", "== 1", ">= stable / 2", ">= x", "<= stable * 2s", ">= 0.9.5"] {
             assert!(success_condition(text).is_err(), "{text}");

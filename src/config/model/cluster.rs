@@ -1,11 +1,10 @@
 //! Upstream clusters: endpoints, balancing, the connections to them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
     CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic, TcpKeepalive,
-    UpstreamProtocol,
+    UpstreamProtocol, UpstreamTls,
 };
 
 /// One upstream cluster.
@@ -55,15 +54,4 @@ impl Cluster {
     pub fn has_grpc(&self) -> bool {
         self.members.iter().any(|member| member.grpc.is_some())
     }
-}
-
-/// TLS towards upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// PEM bundle of accepted authorities; `None` means the system's (with Mozilla's as a fallback).
-    pub ca_file: Option<PathBuf>,
-    /// Name for SNI and verification; `None` means the endpoint's configured name.
-    pub server_name: Option<String>,
-    /// Client certificate and key.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
 }

@@ -1,14 +1,12 @@
 //! Entry points: addresses, TLS, and where they redirect to.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
-    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, PathPolicy, PublicUrl, TcpKeepalive, TlsVersion,
-    UnknownSni,
+    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, ListenerTls, PathPolicy, PublicUrl, TcpKeepalive,
 };
 
 /// One entry point.
@@ -58,45 +56,4 @@ impl HttpsRedirect {
         let is_safe = matches!(*method, Method::GET | Method::HEAD);
         self.status.unwrap_or(if is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT })
     }
-}
-
-/// TLS termination at a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// Lowest version accepted.
-    pub min_version: TlsVersion,
-    /// Certificates, at least one; the first is the default.
-    pub certificates: Vec<Certificate>,
-    /// What a handshake for an unknown name gets.
-    pub unknown_sni: UnknownSni,
-    /// Client certificates.
-    pub client_auth: ClientAuth,
-}
-
-/// A certificate chain and its key, as files that are re-read when they change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// Names it serves; empty means those of its SAN extension.
-    pub hosts: Vec<HostPattern>,
-    /// PEM chain, leaf first.
-    pub cert_file: PathBuf,
-    /// PEM private key.
-    pub key_file: PathBuf,
-}
-
-/// Client certificate policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Not asked for.
-    None,
-    /// Verified when presented.
-    Optional {
-        /// PEM bundle of the accepted authorities.
-        ca_file: PathBuf,
-    },
-    /// Handshakes without a valid one fail.
-    Require {
-        /// PEM bundle of the accepted authorities.
-        ca_file: PathBuf,
-    },
 }

@@ -1,9 +1,11 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
-//! this room from the raw YAML types; the rest of the gateway reads nothing else.
+//! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod cluster;
+mod limits;
 mod listener;
 mod route;
+mod split;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -13,31 +15,36 @@ use std::sync::Arc;
 use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
-pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, Ownership, UnknownMaker};
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
-pub use super::keys::cluster::UpstreamProtocol;
-pub use super::keys::fault::{
-    AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, GrpcStatus, StreamFault,
-};
+pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
+pub use super::keys::fault::{AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, StreamFault};
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
-pub use super::keys::listener::{HttpVersion, Limits, PathPolicy, TlsVersion, UnknownSni};
+pub use super::keys::limits::{LimitKey, LimitMode};
+pub use super::keys::listener::{
+    AuthMode, Certificate, ClientAuth, HttpVersion, Limits, PathPolicy, Tls as ListenerTls, TlsVersion, UnknownSni,
+};
 pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{
-    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown, Writes,
+    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown,
+    Tenants, Writes,
 };
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
-pub use super::keys::route::{Redirect, Streaming};
-pub use super::types::{
-    Analysis, Authority, BindingPlace, Buckets, ClusterId, Comparison, ConcurrencyLimit, Condition, CookieKey, HashKey,
-    HeaderMatch, HostPattern, LimitKey, LimitMode, LimitScope, ListenerId, LoadBalancer, Losing, Measure, Member,
-    MemberAddress, Metric, OnFailure, Part, PathMatch, PublicUrl, QueryMatch, Quota, RateLimit, RateLimitId, Rewrite,
-    Rollout, RouteId, Scheme, Split, Step, Threshold, UpstreamHost, ValueMatch,
+pub use super::keys::route::{Redirect, RequestFact, Streaming};
+pub use super::keys::split::{
+    Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
 };
-pub use cluster::{Cluster, UpstreamTls};
-pub use listener::{Certificate, ClientAuth, HttpsRedirect, Listener, ListenerTls};
-pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, RequestFact, Respond, Route};
+pub use super::types::{
+    Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
+    MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, UpstreamHost, ValueMatch,
+};
+pub use cluster::Cluster;
+pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
+pub use listener::{HttpsRedirect, Listener};
+pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, Respond, Route};
+pub use split::{CookieKey, Part, Rollout, Split, Step};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 
@@ -59,6 +66,8 @@ pub struct Config {
     pub cookie_key: Option<CookieKey>,
     /// Whose forwarding headers are believed.
     pub client_ip: ClientIp,
+    /// How tenants are known and counted.
+    pub tenants: Tenants,
     /// The access log.
     pub access_log: AccessLog,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
@@ -87,6 +96,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a route leads to more than one endpoint, or may: a name can stand for several.
+    #[must_use]
+    pub fn has_replicas(&self, route: &Route) -> bool {
+        let clusters = route.action.clusters();
+        let mut members = clusters.iter().filter_map(|id| self.clusters.get(id.0)).flat_map(|cluster| &cluster.members);
+        let is_name =
+            |address: &MemberAddress| matches!(address, MemberAddress::Name { host, .. } if host != "localhost");
+        members.next().is_some_and(|first| is_name(&first.address) || members.next().is_some())
+    }
+
     /// The same in memory of the calling thread, down to the texts. What was read lies among what is thrown away.
     #[must_use]
     pub fn compact(self) -> Self {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +10,11 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
-    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RetryPolicy, Rewrite, Split, Streaming, UpstreamHost,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, Split, Streaming,
+    TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
+use crate::jose::Key;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub struct Route {
     pub access_log: bool,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
+    /// What cards are signed with.
+    pub card_key: Option<Arc<Key>>,
     /// What holds for single operations of A2A, each once.
     pub calls: Vec<CallPolicy>,
     /// Faults injected on purpose.
@@ -91,6 +96,13 @@ impl CallPolicy {
 }
 
 impl Route {
+    /// Whether calls of agents are recognised here before they are sent on. What a route answers by itself is looked
+    /// into by nobody.
+    #[must_use]
+    pub fn sees_calls(&self) -> bool {
+        matches!(self.action, Action::Forward(_) | Action::Split(_)) && self.a2a.is_some()
+    }
+
     /// Bytes of a request's body, where the listener has these limits; none is no limit.
     #[must_use]
     pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
@@ -148,6 +160,8 @@ pub struct Match {
     pub headers: Vec<HeaderMatch>,
     /// Query parameters that must be there (decoded, case-sensitive, first occurrence).
     pub query: Vec<QueryMatch>,
+    /// The tenant it must be for.
+    pub tenant: Option<Box<TenantMatch>>,
 }
 
 /// What a route does.
@@ -223,15 +237,4 @@ pub struct HeaderChanges {
     pub add: Vec<(HeaderName, HeaderValue)>,
     /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, where clients use HTTPS.
     pub hsts: bool,
-}
-
-/// What may be known of a request beside its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestFact {
-    /// Who its client proved to be.
-    Principal,
-    /// On whose behalf it acts.
-    Tenant,
-    /// What it asks of an agent.
-    Operation,
 }

@@ -40,9 +40,7 @@ const FREE: [&str; 5] = ["set", "add", "headers", "labels", "cost"];
 impl Lines {
     /// Reads a file's text again. `unknown` are the places of keys that are reported as unknown.
     pub(in crate::config) fn of(text: &str, unknown: &HashSet<(usize, usize)>) -> Self {
-        let Some(mut root) = yaml::parse(text, 0, &mut Report::default()) else {
-            return Self(None);
-        };
+        let Some(mut root) = yaml::parse(text, 0, &mut Report::default()) else { return Self(None) };
         conceal(&mut root, &mut [], text.contains('&'));
         let mut places = Places::default();
         places.walk(&root, &Above { key: "", is_known: true, level: 0 }, unknown);

@@ -8,7 +8,7 @@ use super::references::References;
 use super::{Scope, split};
 use crate::config::keys::{self, route as raw_route};
 use crate::config::model::{Action, ClusterId, Match, PathMatch, Redirect, Respond};
-use crate::config::node::steps;
+use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
 /// What a route does.
@@ -25,8 +25,8 @@ pub(super) fn action(
     }
     if let Some(cluster) = &raw.cluster {
         let Some(id) = references.clusters.get(cluster) else {
-            let known = references.clusters.keys().map(String::as_str);
-            scope.dangling(&steps!["routes", name, "cluster"], "cluster", cluster, known);
+            let (at, known) = (steps!["routes", name, "cluster"], references.clusters.keys().map(String::as_str));
+            scope.dangling(&at, "cluster", cluster, known);
             return harmless;
         };
         return Action::Forward(*id);
@@ -43,9 +43,8 @@ pub(super) fn action(
         Some(raw) => Action::Respond(respond(name, raw, scope)),
         // Endpoints of a route became a cluster before; these come from `defaults`.
         None => {
-            let diagnostic = Diagnostic::conflict("`endpoints` cannot be a default");
             let hint = "define a cluster and write `cluster: name`";
-            scope.add_key(&steps!["routes", name, "endpoints"], diagnostic.hint(hint));
+            scope.conflict(&steps!["routes", name, "endpoints"], "`endpoints` cannot be a default", hint);
             harmless
         }
     }
@@ -53,18 +52,18 @@ pub(super) fn action(
 
 fn check_redirect(name: &str, raw: &Redirect, matches: &[Match], scope: &mut Scope<'_>) {
     let at = steps!["routes", name, "redirect"];
-    redirect_status(&steps!["routes", name, "redirect", "status"], raw.status, scope);
+    redirect_status(&below(&at, "status"), raw.status, scope);
     let Redirect { scheme, host, port, path, prefix, .. } = raw;
     if scheme.is_none() && host.is_none() && port.is_none() && path.is_none() && prefix.is_none() {
-        let diagnostic = Diagnostic::lacks(format!("`routes.{name}.redirect` leads back to the same place"));
-        scope.missing(&at, diagnostic.hint("add `scheme`, `host`, `port`, `path` or `prefix`"));
+        let message = format!("`routes.{name}.redirect` leads back to the same place");
+        scope.lacks(&at, message, "add `scheme`, `host`, `port`, `path` or `prefix`");
     }
     if path.is_some() && prefix.is_some() {
-        scope.add_key(&at, Diagnostic::conflict("`path` and `prefix` are both given").hint("keep one of them"));
+        scope.conflict(&at, "`path` and `prefix` are both given", "keep one of them");
     }
     if prefix.is_some() && has_regex(matches) {
-        let diagnostic = Diagnostic::conflict("there is no prefix to replace in a regular expression");
-        scope.add_key(&steps!["routes", name, "redirect", "prefix"], diagnostic.hint("use `path`"));
+        let message = "there is no prefix to replace in a regular expression";
+        scope.conflict(&below(&at, "prefix"), message, "use `path`");
     }
 }
 
@@ -108,14 +107,11 @@ fn does_one_thing(name: &str, raw: &keys::Route, scope: &mut Scope<'_>) -> bool 
     let named: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
     match named.len() {
         0 => {
-            let diagnostic = Diagnostic::lacks(format!("`routes.{name}` does not say what happens"));
-            scope.missing(&at, diagnostic.hint("add one of `cluster`, `endpoints`, `split`, `redirect`, `respond`"));
+            let message = format!("`routes.{name}` does not say what happens");
+            scope.lacks(&at, message, "add one of `cluster`, `endpoints`, `split`, `redirect`, `respond`");
         }
         1 => {}
-        _ => {
-            let message = format!("`routes.{name}` has {}", named.join(" and "));
-            scope.add_key(&at, Diagnostic::conflict(message).hint("keep one of them"));
-        }
+        _ => scope.conflict(&at, format!("`routes.{name}` has {}", named.join(" and ")), "keep one of them"),
     }
     named.len() == 1
 }

@@ -6,7 +6,6 @@ use crate::a2a::Operation;
 use crate::config::keys::a2a::A2a;
 use crate::config::model::{CallPolicy, LimitKey, LimitScope};
 use crate::config::node::steps;
-use crate::config::report::Diagnostic;
 
 /// Resolves `a2a.methods` of a route. `has_timeout`: the route limits the time of its exchanges.
 pub(super) fn resolve(
@@ -66,7 +65,7 @@ fn warn_of_timeout(route: &str, scope: &mut Scope<'_>) {
     }
     let message = "calls that send a message or get a stream are not held to the route's `timeout`";
     let hint = "add `a2a: { methods: { SendMessage: { timeout: 60s } } }` where they should be";
-    scope.add(&steps!["routes", route, "timeout"], Diagnostic::warning("without-effect", message).hint(hint));
+    scope.warn(&steps!["routes", route, "timeout"], "without-effect", message, hint);
 }
 
 /// What agents may take their time for.

@@ -2,16 +2,16 @@
 
 use super::Scope;
 use crate::config::model::CircuitBreaker;
-use crate::config::node::steps;
+use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
 /// Judges the circuit breaker of the cluster `name`.
 pub(super) fn check(name: &str, breaker: &CircuitBreaker, scope: &mut Scope<'_>) {
     let at = |key: &str| steps!["clusters", name, "circuitBreaker", key];
     if breaker.max_pending_requests > 0 && !breaker.has_ceilings() {
-        let diagnostic = Diagnostic::warning("no-effect", "no request ever waits: there is no ceiling");
+        let message = "no request ever waits: there is no ceiling";
         let hint = "add `maxConnections`, `maxRequests` or `maxStreams`";
-        scope.add_key(&at("maxPendingRequests"), diagnostic.hint(hint));
+        scope.warn_key(&at("maxPendingRequests"), "no-effect", message, hint);
     }
     if breaker.max_pending_requests == 0 && scope.is_given(&at("pendingTimeout")) {
         let diagnostic = Diagnostic::warning("no-effect", "`pendingTimeout` without requests that may wait");
@@ -29,9 +29,8 @@ pub(super) fn check(name: &str, breaker: &CircuitBreaker, scope: &mut Scope<'_>)
             && each > all
         {
             let message = format!("one endpoint never reaches {each}: the whole cluster has {all} at most");
-            let path = steps!["clusters", name, "circuitBreaker", "perEndpoint", key];
             let hint = format!("raise `circuitBreaker.{key}`, or lower this one");
-            scope.add(&path, Diagnostic::warning("no-effect", message).hint(hint));
+            scope.warn(&below(&at("perEndpoint"), key), "no-effect", message, hint);
         }
     }
 }

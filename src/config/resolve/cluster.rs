@@ -7,7 +7,7 @@ use super::{Scope, circuit_breaker, health, outlier, wire};
 use crate::config::certs::{self, Part};
 use crate::config::keys::{self, cluster as raw_cluster};
 use crate::config::model::{BindingPlace, Cluster, HealthCheck, Member, MemberAddress, UpstreamProtocol, UpstreamTls};
-use crate::config::node::steps;
+use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves one cluster of a gateway in this zone.
@@ -18,6 +18,7 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
     wire::check(name, raw.http2.keepalive, scope);
     circuit_breaker::check(name, &raw.circuit_breaker, scope);
     let tls_is_on = raw.tls.is_some();
+    raw.tls.iter().for_each(|tls| check_tls(name, tls, scope));
     let protocol = protocol(name, raw.protocol, tls_is_on, scope);
     let outlier_detection = outlier::detection(name, raw.outlier_detection, &members, scope);
     if let Some(check) = &raw.health_check {
@@ -34,7 +35,7 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
         members,
         load_balancer: raw.load_balancer,
         protocol,
-        tls: raw.tls.map(|raw| tls(name, raw, scope)),
+        tls: raw.tls,
         connect_timeout: raw.connect_timeout,
         handshake_timeout: raw.handshake_timeout,
         idle_timeout: raw.keepalive.idle_timeout,
@@ -53,27 +54,24 @@ fn idle_race(name: &str, idle: Duration, scope: &mut Scope<'_>) {
     if idle <= Duration::from_secs(60) {
         return;
     }
-    let diagnostic = Diagnostic::warning(
-        "idle-race",
-        "an agent that closes an idle connection sooner may do so while a request is on its way: a POST gets 502 then",
-    );
-    scope.add(
-        &steps!["clusters", name, "keepalive", "idleTimeout"],
-        diagnostic.hint("stay below the agent's own limit (uvicorn 5s, gunicorn 2s, nginx 75s), or have it send `Keep-Alive: timeout=..`"),
-    );
+    let message =
+        "an agent that closes an idle connection sooner may do so while a request is on its way: a POST gets 502 then";
+    let hint = "stay below the agent's own limit (uvicorn 5s, gunicorn 2s, nginx 75s), or have it send \
+                `Keep-Alive: timeout=..`";
+    scope.warn(&steps!["clusters", name, "keepalive", "idleTimeout"], "idle-race", message, hint);
 }
 
 fn members(name: &str, raw: &keys::Cluster, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {
     let at = steps!["clusters", name];
     match (&raw.endpoints, &raw.discovery) {
         (Some(_), Some(_)) => {
-            let diagnostic = Diagnostic::conflict(format!("`clusters.{name}` has `endpoints` and `discovery`"));
-            scope.add_key(&at, diagnostic.hint("keep one of them"));
+            let message = format!("`clusters.{name}` has `endpoints` and `discovery`");
+            scope.conflict(&at, message, "keep one of them");
             (Vec::new(), None)
         }
         (None, None) => {
-            let diagnostic = Diagnostic::lacks(format!("`clusters.{name}` has no endpoints"));
-            scope.missing(&at, diagnostic.hint("add `endpoints: [\"10.0.0.1:8080\"]`"));
+            let message = format!("`clusters.{name}` has no endpoints");
+            scope.lacks(&at, message, "add `endpoints: [\"10.0.0.1:8080\"]`");
             (Vec::new(), None)
         }
         (Some(list), None) => (endpoints(name, &list.0, scope), None),
@@ -84,37 +82,32 @@ fn members(name: &str, raw: &keys::Cluster, scope: &mut Scope<'_>) -> (Vec<Membe
 fn endpoints(name: &str, list: &[Member], scope: &mut Scope<'_>) -> Vec<Member> {
     let at = steps!["clusters", name, "endpoints"];
     if list.is_empty() {
-        let diagnostic = Diagnostic::lacks(format!("`clusters.{name}` has no endpoints"));
-        scope.missing(&at, diagnostic.hint("add `\"10.0.0.1:8080\"`"));
+        scope.lacks(&at, format!("`clusters.{name}` has no endpoints"), "add `\"10.0.0.1:8080\"`");
     } else if list.iter().all(|endpoint| endpoint.weight == 0) {
-        let diagnostic =
-            Diagnostic::warning("all-drained", format!("every endpoint of `clusters.{name}` has the weight 0"));
-        scope.missing(&at, diagnostic.hint("nothing will be sent to it"));
+        let message = format!("every endpoint of `clusters.{name}` has the weight 0");
+        scope.missing(&at, Diagnostic::warning("all-drained", message).hint("nothing will be sent to it"));
     }
     let mut seen: HashMap<&MemberAddress, usize> = HashMap::new();
     for (index, endpoint) in list.iter().enumerate() {
         if seen.insert(&endpoint.address, index).is_some() {
-            let diagnostic = Diagnostic::invalid("this endpoint is given twice");
-            scope.add(&steps!["clusters", name, "endpoints", index], diagnostic.hint("give it a `weight` instead"));
+            scope.invalid(&below(&at, index), "this endpoint is given twice", "give it a `weight` instead");
         }
     }
     list.to_vec()
 }
 
 fn discover(name: &str, raw: &raw_cluster::Discovery, scope: &mut Scope<'_>) -> (Vec<Member>, Option<Duration>) {
-    let refresh = raw.refresh;
+    let (refresh, at) = (raw.refresh, steps!["clusters", name, "discovery"]);
     if let Some(refresh) = refresh.filter(|time| *time < Duration::from_secs(1)) {
-        let diagnostic = Diagnostic::invalid(format!("a refresh of {refresh:?} would flood the name server"));
-        scope.add(&steps!["clusters", name, "discovery", "refresh"], diagnostic.hint("`1s` or more"));
+        let message = format!("a refresh of {refresh:?} would flood the name server");
+        scope.invalid(&below(&at, "refresh"), message, "`1s` or more");
     }
     let Some(target) = &raw.dns else {
-        let diagnostic = Diagnostic::lacks(format!("`clusters.{name}.discovery` names nothing"));
-        scope.missing(&steps!["clusters", name, "discovery"], diagnostic.hint("add `dns: name:8080`"));
+        scope.lacks(&at, format!("`clusters.{name}.discovery` names nothing"), "add `dns: name:8080`");
         return (Vec::new(), refresh);
     };
     if let MemberAddress::Socket(_) = target {
-        let diagnostic = Diagnostic::invalid("an IP address needs no discovery");
-        scope.add(&steps!["clusters", name, "discovery", "dns"], diagnostic.hint("write it under `endpoints`"));
+        scope.invalid(&below(&at, "dns"), "an IP address needs no discovery", "write it under `endpoints`");
     }
     let grpc = raw.grpc.map(BindingPlace::Port);
     let labels = std::collections::BTreeMap::new();
@@ -136,31 +129,25 @@ fn protocol(name: &str, given: Option<UpstreamProtocol>, tls: bool, scope: &mut 
     given.unwrap_or(if tls { UpstreamProtocol::Auto } else { UpstreamProtocol::Http1 })
 }
 
-fn tls(name: &str, raw: raw_cluster::Tls, scope: &mut Scope<'_>) -> UpstreamTls {
-    let under = |key: &str| steps!["clusters", name, "tls", key];
-    if let Some(Err(problem)) = raw.ca_file.as_deref().map(|path| certs::bundle(path, scope.env)) {
-        scope.add(&under("caFile"), problem.diagnostic(scope.env));
+fn check_tls(name: &str, tls: &UpstreamTls, scope: &mut Scope<'_>) {
+    let at = steps!["clusters", name, "tls"];
+    if let Some(Err(problem)) = tls.ca_file.as_deref().map(|path| certs::bundle(path, scope.env)) {
+        scope.add(&below(&at, "caFile"), problem.diagnostic(scope.env));
     }
-    let client_cert = match (raw.cert_file, raw.key_file) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => {
-            let diagnostic = Diagnostic::lacks("a client certificate needs both files");
-            scope.missing(&steps!["clusters", name, "tls"], diagnostic.hint("`certFile` and `keyFile` come together"));
-            None
-        }
-    };
-    if let Some((cert, key)) = &client_cert {
+    if tls.cert_file.is_some() != tls.key_file.is_some() {
+        let hint = "`certFile` and `keyFile` come together";
+        scope.lacks(&at, "a client certificate needs both files", hint);
+    }
+    if let Some((cert, key)) = tls.client_cert() {
         for problem in certs::pair(cert, key, scope.env).err().into_iter().flatten() {
             let key = if problem.part == Part::Certificate { "certFile" } else { "keyFile" };
-            scope.add(&under(key), problem.diagnostic(scope.env));
+            scope.add(&below(&at, key), problem.diagnostic(scope.env));
         }
     }
-    if let Some(server_name) = &raw.server_name
+    if let Some(server_name) = &tls.server_name
         && rustls_pki_types::ServerName::try_from(server_name.as_str()).is_err()
     {
-        let diagnostic = Diagnostic::invalid(format!("`{server_name}` is not a name a certificate can hold"));
-        scope.add(&under("serverName"), diagnostic.hint("a host name or an IP address, without a port"));
+        let message = format!("`{server_name}` is not a name a certificate can hold");
+        scope.invalid(&below(&at, "serverName"), message, "a host name or an IP address, without a port");
     }
-    UpstreamTls { ca_file: raw.ca_file, server_name: raw.server_name, client_cert }
 }

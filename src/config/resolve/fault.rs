@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{Scope, headers};
 use crate::config::model::{AbortFault, Fault, Percentage, Route};
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, below, steps};
 
 /// Judges `fault` of the route `name`; `forwards` is false for routes that answer by themselves.
 pub(super) fn resolve(
@@ -28,10 +28,10 @@ pub(super) fn resolve(
         let message = format!("`routes.{name}.fault` says nothing to inject");
         scope.lacks(&at, message, "add `delay`, `abort`, `stream` or `byHeader`");
     }
-    delay(&fault, &within(&at, "delay"), scope);
-    abort(&fault, &within(&at, "abort"), scope);
-    stream(&fault, &within(&at, "stream"), scope);
-    by_header(&fault, &within(&at, "byHeader"), scope);
+    delay(&fault, &below(&at, "delay"), scope);
+    abort(&fault, &below(&at, "abort"), scope);
+    stream(&fault, &below(&at, "stream"), scope);
+    by_header(&fault, &below(&at, "byHeader"), scope);
     Some(fault)
 }
 
@@ -45,16 +45,22 @@ fn delay(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
 
 fn abort(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
     let Some(abort) = &fault.abort else { return };
-    match (abort.http_status, abort.grpc_status) {
-        (None, None) => {
-            let hint = "add `httpStatus: 503` or `grpcStatus: UNAVAILABLE`";
+    let given = [
+        ("httpStatus", abort.http_status.is_some()),
+        ("grpcStatus", abort.grpc_status.is_some()),
+        ("a2aError", abort.a2a_error.is_some()),
+    ];
+    let given: Vec<_> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+    match given[..] {
+        [] => {
+            let hint = "add `httpStatus: 503`, `grpcStatus: UNAVAILABLE` or `a2aError: InternalError`";
             scope.lacks(at, "an abort says what it answers", hint);
         }
-        (Some(_), Some(_)) => {
+        [_] => {}
+        [first, second, ..] => {
             let hint = "keep one of them: each is translated where the other is wanted";
-            scope.conflict(at, "`httpStatus` and `grpcStatus` are both given", hint);
+            scope.conflict(at, format!("`{first}` and `{second}` are both given"), hint);
         }
-        _ => {}
     }
     share(at, abort.percentage, scope);
 }
@@ -70,7 +76,7 @@ fn stream(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
 
 fn by_header(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
     let Some(by) = &fault.by_header else { return };
-    headers::check_names(&within(at, "whenHeader"), scope);
+    headers::check_names(&below(at, "whenHeader"), scope);
     if by.clients.is_empty() && by.when_header.is_empty() {
         let hint = "add `clients: [10.0.0.0/8]` or `whenHeader: { x-chaos: .. }`";
         scope.lacks(at, "every client could ask for faults: this does not say who may", hint);
@@ -79,17 +85,13 @@ fn by_header(fault: &Fault, at: &[Step], scope: &mut Scope<'_>) {
 
 /// Of whom: a share must be given, because what is left out means everything in one proxy and nothing in another.
 fn share(at: &[Step], share: Percentage, scope: &mut Scope<'_>) {
-    headers::check_names(&within(at, "whenHeader"), scope);
-    if !scope.is_given(&within(at, "percentage")) {
+    headers::check_names(&below(at, "whenHeader"), scope);
+    if !scope.is_given(&below(at, "percentage")) {
         scope.lacks(at, "a fault says how often it happens", "add `percentage: 1%`; Istio's default is `100%`");
     } else if share == Percentage::NONE {
         let hint = "take the fault out, or raise it";
-        scope.warn(&within(at, "percentage"), "without-effect", "0% never happens", hint);
+        scope.warn(&below(at, "percentage"), "without-effect", "0% never happens", hint);
     }
-}
-
-fn within(at: &[Step], key: &str) -> Vec<Step> {
-    [at, &steps![key]].concat()
 }
 
 /// What is legal but probably not meant.
@@ -105,18 +107,18 @@ pub(super) fn lint(route: &Route, scope: &mut Scope<'_>) {
     if fault.until.is_some_and(|until| until <= now) {
         let message = format!("the faults of `routes.{name}` are over");
         let hint = "take `fault` out, or set a later moment";
-        scope.warn(&within(&at, "until"), "without-effect", message, hint);
+        scope.warn(&below(&at, "until"), "without-effect", message, hint);
     }
     let always = |abort: &AbortFault| abort.percentage == Percentage::ALL && abort.when_header.is_empty();
     if fault.abort.as_ref().is_some_and(always) {
         let message = format!("`routes.{name}` forwards nothing: every request is aborted");
-        let at = within(&within(&at, "abort"), "percentage");
+        let at = below(&below(&at, "abort"), "percentage");
         scope.warn(&at, "fault-always", message, "lower it, or add `whenHeader`");
     }
     let delay = fault.delay.as_ref().and_then(|delay| delay.fixed_delay);
     if delay.zip(route.timeout).is_some_and(|(delay, timeout)| delay >= timeout) {
         let message = "no delayed request reaches an endpoint: the delay counts against the route's `timeout`";
-        let at = within(&within(&at, "delay"), "fixedDelay");
+        let at = below(&below(&at, "delay"), "fixedDelay");
         scope.warn(&at, "fault-beyond-timeout", message, "keep it if a 504 is what you want to see");
     }
 }

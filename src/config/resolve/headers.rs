@@ -4,8 +4,8 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::Scope;
 use crate::config::keys::route::{Headers, ResponseHeaders};
-use crate::config::model::HeaderChanges;
-use crate::config::node::{Entry, Node, Step, Value, steps};
+use crate::config::model::{HeaderChanges, RequestFact};
+use crate::config::node::{Entry, Node, Step, Value, below, steps};
 use crate::config::report::Diagnostic;
 use crate::config::text::names::is_secret_name;
 
@@ -41,7 +41,7 @@ pub(super) fn check_names(path: &[Step], scope: &mut Scope<'_>) {
             Ok(_) => continue,
             Err(diagnostic) => *diagnostic,
         };
-        scope.add_key(&[path, &steps![key]].concat(), problem);
+        scope.add_key(&below(path, key), problem);
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn request(route: &str, raw: Headers, scope: &mut Scope<'_>) -> Heade
 /// `responseHeaders` of a route.
 pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>) -> HeaderChanges {
     let ResponseHeaders { preset, remove, set, add } = raw;
-    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add }, scope);
+    let mut changes = changes(route, "responseHeaders", Headers { remove, set, add, ..Headers::default() }, scope);
     if preset.is_some() {
         let taken =
             |name: &HeaderName| changes.remove.contains(name) || changes.set.iter().any(|(other, _)| other == name);
@@ -74,16 +74,19 @@ pub(super) fn response(route: &str, raw: ResponseHeaders, scope: &mut Scope<'_>)
 
 fn changes(route: &str, key: &str, raw: Headers, scope: &mut Scope<'_>) -> HeaderChanges {
     let mut changes = HeaderChanges::default();
+    let at = steps!["routes", route, key];
     for (index, text) in raw.remove.iter().enumerate() {
         match field(text).and_then(allowed) {
             Ok(name) => changes.remove.push(name),
-            Err(diagnostic) => {
-                scope.add(&steps!["routes", route, key, "remove", index], *diagnostic);
-            }
+            Err(diagnostic) => scope.add(&below(&below(&at, "remove"), index), *diagnostic),
         }
     }
-    changes.set = values(&steps!["routes", route, key, "set"], raw.set, scope);
-    changes.add = values(&steps!["routes", route, key, "add"], raw.add, scope);
+    changes.set = values(&below(&at, "set"), raw.set, scope);
+    changes.add = values(&below(&at, "add"), raw.add, scope);
+    let facts: Vec<RequestFact> = raw.tell.iter().map(|(_, fact)| *fact).collect();
+    let told = raw.tell.into_iter().map(|(name, fact)| (name, fact.word().to_owned())).collect();
+    let told = values(&below(&at, "tell"), told, scope);
+    changes.tell = told.into_iter().zip(facts).map(|((name, _), fact)| (name, fact)).collect();
     changes
 }
 
@@ -101,7 +104,7 @@ pub(super) fn check_values(path: &[Step], scope: &mut Scope<'_>) {
 fn values(path: &[Step], raw: Vec<(String, String)>, scope: &mut Scope<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (text, value) in raw {
-        let at = [path, &steps![text.as_str()]].concat();
+        let at = below(path, text.as_str());
         let name = match field(&text).and_then(allowed) {
             Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
                 scope.add_key(&at, again(&name));
@@ -119,8 +122,8 @@ fn values(path: &[Step], raw: Vec<(String, String)>, scope: &mut Scope<'_>) -> V
                 fields.push((name, value));
             }
             Err(_illegal) => {
-                let diagnostic = Diagnostic::invalid(format!("the value of `{name}` cannot be sent"));
-                scope.add(&at, diagnostic.hint("printable ASCII without line breaks"));
+                let message = format!("the value of `{name}` cannot be sent");
+                scope.invalid(&at, message, "printable ASCII without line breaks");
             }
         }
     }

@@ -8,7 +8,7 @@ use super::listener::{is_secure, redirect_status};
 use crate::config::keys;
 use crate::config::keys::listener::HttpsRedirectTo;
 use crate::config::model::{HostPattern, HttpsRedirect, Listener, ListenerId, Route, Scheme};
-use crate::config::node::steps;
+use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
 /// What a redirect may lead to.
@@ -23,20 +23,16 @@ pub(super) struct RedirectTargets<'a> {
 /// Fills in where redirecting listeners lead, and which hosts they may redirect to.
 pub(super) fn link(places: &RedirectTargets<'_>, listeners: &mut [Listener], scope: &mut Scope<'_>) {
     for (index, (name, raw)) in places.raw.iter().enumerate() {
-        let Some(to) = &raw.https_redirect else {
-            continue;
-        };
+        let Some(to) = &raw.https_redirect else { continue };
+        let here = steps!["listeners", name.as_str(), "httpsRedirect"];
         if raw.tls.is_some() {
-            let diagnostic = Diagnostic::conflict(format!("`listeners.{name}` terminates TLS and redirects to HTTPS"));
-            let here = steps!["listeners", name.as_str(), "httpsRedirect"];
-            scope.add_key(&here, diagnostic.hint("keep one of `tls` and `httpsRedirect`"));
+            let message = format!("`listeners.{name}` terminates TLS and redirects to HTTPS");
+            scope.conflict(&here, message, "keep one of `tls` and `httpsRedirect`");
             continue;
         }
         check_public_url(name, raw, scope);
-        let Some(target) = target(ListenerId(index), to, places, scope) else {
-            continue;
-        };
-        redirect_status(&steps!["listeners", name.as_str(), "httpsRedirect", "status"], to.status, scope);
+        let Some(target) = target(ListenerId(index), to, places, scope) else { continue };
+        redirect_status(&below(&here, "status"), to.status, scope);
         let (port, url) = match listeners.get(target.0) {
             Some(found) if target.0 != index => (found.address.port(), found.public_url.clone()),
             _ => (443, None),
@@ -82,7 +78,7 @@ fn target(
     // It may lead to itself where others end TLS: in front of it, or under its public URL.
     let alone = places.trusts || raw.public_url.is_some();
     if let Some(wanted) = &to.listener {
-        let at = steps!["listeners", name.as_str(), "httpsRedirect", "listener"];
+        let at = below(&at, "listener");
         let Some(id) = places.ids.get(wanted) else {
             scope.dangling(&at, "listener", wanted, places.ids.keys().map(String::as_str));
             return None;
@@ -101,11 +97,8 @@ fn target(
         [] if alone => Some(own),
         [] => {
             let diagnostic = Diagnostic::error("invalid-reference", "there is no listener with TLS to redirect to");
-            scope.add_key(
-                &at,
-                diagnostic
-                    .hint("give one a `tls` block; where a balancer ends TLS, name it in `clientIp.trustedProxies`"),
-            );
+            let hint = "give one a `tls` block; where a balancer ends TLS, name it in `clientIp.trustedProxies`";
+            scope.add_key(&at, diagnostic.hint(hint));
             None
         }
         several => {
@@ -121,12 +114,9 @@ fn target(
 /// The listeners that terminate TLS, with their names. Where there are none: the listeners with a public URL that says
 /// that a proxy in front terminates TLS.
 fn secure(listeners: &[(String, keys::Listener)]) -> Vec<(usize, &str)> {
-    let that = |holds: fn(&keys::Listener) -> bool| {
-        let every = listeners.iter().enumerate();
-        every
-            .filter(move |(_, (_, raw))| holds(raw))
-            .map(|(index, (name, _))| (index, name.as_str()))
-            .collect::<Vec<_>>()
+    let that = |holds: fn(&keys::Listener) -> bool| -> Vec<(usize, &str)> {
+        let every = listeners.iter().enumerate().filter(|(_, (_, raw))| holds(raw));
+        every.map(|(index, (name, _))| (index, name.as_str())).collect()
     };
     let ending = that(|raw| raw.tls.is_some());
     if ending.is_empty() { that(is_secure) } else { ending }

@@ -9,9 +9,10 @@ use http::Method;
 
 use super::Scope;
 use crate::config::forms::values::verb;
+use crate::config::keys::Verb;
 use crate::config::keys::limits as raw;
 use crate::config::model::{Buckets, ConcurrencyLimit, LimitKey, LimitScope, Quota, RateLimit, RateLimitId};
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// The limits found so far.
@@ -42,7 +43,7 @@ impl Found {
         uses: Vec<raw::RateLimitUse>,
         scope: &mut Scope<'_>,
     ) -> Vec<RateLimitId> {
-        let path = under(at, &["rateLimit"]);
+        let path = below(at, "rateLimit");
         if uses.len() > MAX_LIMITS {
             let message = format!("`{}` has {} rate limits", scope.tree.locate(at).path, uses.len());
             let diagnostic = Diagnostic::invalid(message);
@@ -56,12 +57,10 @@ impl Found {
                 raw::RateLimitUse::Own(raw) => ids.push(self.add(place(index), *raw, &at, scope)),
                 raw::RateLimitUse::Shared(name) => match self.shared.get(&name) {
                     None => {
-                        let known = self.shared.keys().map(String::as_str);
-                        scope.dangling(&at, "rateLimit", &name, known);
+                        scope.dangling(&at, "rateLimit", &name, self.shared.keys().map(String::as_str));
                     }
                     Some(id) if ids.contains(id) => {
-                        let message = format!("`{name}` is given twice");
-                        scope.add(&at, Diagnostic::invalid(message));
+                        scope.add(&at, Diagnostic::invalid(format!("`{name}` is given twice")));
                     }
                     Some(id) => ids.push(*id),
                 },
@@ -81,16 +80,11 @@ impl Found {
     }
 
     fn add(&mut self, place: LimitScope, raw: raw::RateLimit, at: &[Step], scope: &mut Scope<'_>) -> RateLimitId {
-        let quota = quota(raw.rate, raw.burst, at, scope);
+        let (quota, ipv6_prefix) = (quota(raw.rate, raw.burst, at, scope), self.ipv6_prefix);
         self.limits.push(RateLimit {
             scope: place,
             cost: cost(raw.cost, quota, at, scope),
-            buckets: Buckets {
-                key: key(raw.key, at, scope),
-                ipv6_prefix: self.ipv6_prefix,
-                quota,
-                max_keys: raw.max_keys,
-            },
+            buckets: Buckets { key: key(raw.key, at, scope), ipv6_prefix, quota, max_keys: raw.max_keys },
             mode: raw.mode,
             headers: raw.headers,
         });
@@ -99,14 +93,13 @@ impl Found {
 }
 
 fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey> {
-    let path = under(at, &["key"]);
+    let path = below(at, "key");
     if parts.is_empty() {
         let diagnostic = Diagnostic::invalid("a limit with no key counts nobody");
         scope.missing(&path, diagnostic.hint("write `key: clientIp`"));
     }
     if parts.len() > 1 && parts.contains(&LimitKey::Global) {
-        let diagnostic = Diagnostic::conflict("`global` makes no difference beside others");
-        scope.add_key(&path, diagnostic.hint("take it out"));
+        scope.conflict(&path, "`global` makes no difference beside others", "take it out");
     }
     parts
 }
@@ -114,20 +107,17 @@ fn key(parts: Vec<LimitKey>, at: &[Step], scope: &mut Scope<'_>) -> Vec<LimitKey
 fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut Scope<'_>) -> Quota {
     let Some(rate) = rate else {
         let name = scope.tree.locate(at).path;
-        let diagnostic = Diagnostic::lacks(format!("`{name}` has no `rate`"));
-        scope.missing(at, diagnostic.hint("add `rate: 100/minute`"));
+        scope.lacks(at, format!("`{name}` has no `rate`"), "add `rate: 100/minute`");
         return Quota { requests: NonZeroU32::MIN, per: Duration::from_secs(1), capacity: NonZeroU32::MIN };
     };
     let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
-    let path = under(at, &["burst"]);
+    let path = below(at, "burst");
     let capacity = match burst {
         None => requests,
         Some(0) => {
-            let diagnostic =
-                Diagnostic::invalid("a burst of 0 would refuse two requests that come together, however rarely");
             let alone = rate.per.as_millis() / u128::from(rate.requests);
             let hint = format!("leave it out, or write `rate: 1/{alone}ms` if that is meant");
-            scope.add(&path, diagnostic.hint(hint));
+            scope.invalid(&path, "a burst of 0 would refuse two requests that come together, however rarely", hint);
             requests
         }
         Some(burst) => to_u32(scope.range(&path, burst, 1..=1_000_000, "") + 1),
@@ -136,39 +126,28 @@ fn quota(rate: Option<raw::Rate>, burst: Option<u64>, at: &[Step], scope: &mut S
     if quota.time_for(capacity.get()) > YEAR {
         let name = scope.tree.locate(at).path;
         let message = format!("`{name}`: a burst that was used takes more than a year to come back");
-        let diagnostic = Diagnostic::invalid(message);
-        scope.add_key(at, diagnostic.hint("lower `burst`, or raise `rate`"));
+        scope.add_key(at, Diagnostic::invalid(message).hint("lower `burst`, or raise `rate`"));
     }
     quota
 }
 
 fn cost(entries: Vec<(String, u64)>, quota: Quota, at: &[Step], scope: &mut Scope<'_>) -> Vec<(Method, u32)> {
+    let most = quota.capacity.get();
     let mut costs = Vec::new();
     for (name, cost) in entries {
-        let path = under(at, &["cost", &name]);
-        let method = match verb(&name) {
-            Ok(method) => method.0,
-            Err(_illegal) => {
-                let message = format!("`{name}` is not a method");
-                let hint = format!("write `{}`", name.to_ascii_uppercase());
-                scope.add_key(&path, Diagnostic::invalid(message).hint(hint));
-                continue;
-            }
+        let path = below(&below(at, "cost"), &*name);
+        let Ok(Verb(method)) = verb(&name) else {
+            let diagnostic = Diagnostic::invalid(format!("`{name}` is not a method"));
+            scope.add_key(&path, diagnostic.hint(format!("write `{}`", name.to_ascii_uppercase())));
+            continue;
         };
-        let most = quota.capacity.get();
         if cost > u64::from(most) {
             let message = format!("a {method} costs {cost}, and no more than {most} ever fit");
-            let diagnostic = Diagnostic::invalid(message);
-            scope.add(&path, diagnostic.hint("lower the cost, or raise `burst`"));
+            scope.invalid(&path, message, "lower the cost, or raise `burst`");
         }
         costs.push((method, u32::try_from(cost).unwrap_or(most).min(most)));
     }
     costs
-}
-
-fn under(at: &[Step], more: &[&str]) -> Vec<Step> {
-    let more = more.iter().map(|key| Step::from(*key));
-    at.iter().cloned().chain(more).collect()
 }
 
 fn to_u32(value: u64) -> NonZeroU32 {

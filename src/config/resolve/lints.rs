@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Scope, fault, mirror, public};
+use super::{Scope, agents, fault, mirror, public};
 use crate::config::certs::covers;
 use crate::config::model::{Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
@@ -18,13 +18,14 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     uncovered_hosts(config, scope);
     public::lint(config, scope);
     for route in &config.routes {
+        agents::lint(route, config, scope);
         fault::lint(route, scope);
         mirror::lint(route, scope);
         switching(route, config, scope);
     }
     if config.routes.is_empty() && config.listeners.iter().any(|listener| listener.https_redirect.is_none()) {
-        let diagnostic = Diagnostic::warning("no-routes", "there is no route, so every request gets a 404");
-        scope.add(&steps!["routes"], diagnostic.hint("add one under `routes`"));
+        let message = "there is no route, so every request gets a 404";
+        scope.warn(&steps!["routes"], "no-routes", message, "add one under `routes`");
     }
 }
 
@@ -54,8 +55,8 @@ fn unused_limits(config: &Config, scope: &mut Scope<'_>) {
             && !config.routes.iter().any(uses)
         {
             let message = format!("no route uses `rateLimits.{name}`");
-            let diagnostic = Diagnostic::warning("unused", message).hint(format!("add `rateLimit: {name}` to a route"));
-            scope.add_key(&steps!["rateLimits", name.as_str()], diagnostic);
+            let hint = format!("add `rateLimit: {name}` to a route");
+            scope.warn_key(&steps!["rateLimits", name.as_str()], "unused", message, hint);
         }
     }
 }
@@ -70,9 +71,8 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
     let http2 = |protocol| matches!(protocol, UpstreamProtocol::H2 | UpstreamProtocol::H2c);
     for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
         let message = format!("`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403", cluster.name);
-        let diagnostic = Diagnostic::warning("without-effect", message);
-        let here = steps!["routes", route.name.as_str(), "websocket"];
-        scope.add(&here, diagnostic.hint("use `protocol: auto` or `http/1.1` there, or take `websocket` out"));
+        let hint = "use `protocol: auto` or `http/1.1` there, or take `websocket` out";
+        scope.warn(&steps!["routes", route.name.as_str(), "websocket"], "without-effect", message, hint);
     }
 }
 
@@ -85,14 +85,11 @@ fn uncovered_hosts(config: &Config, scope: &mut Scope<'_>) {
                 let names = scope.names.get(id.0).map(Vec::as_slice).unwrap_or_default();
                 secure && !names.is_empty() && !names.iter().any(|name| covers(name, host))
             };
-            let Some(id) = route.listeners.iter().find(lacks) else {
-                continue;
-            };
+            let Some(id) = route.listeners.iter().find(lacks) else { continue };
             let listener = config.listeners.get(id.0).map(|listener| listener.name.as_str()).unwrap_or_default();
             let message = format!("no certificate of `listeners.{listener}` holds the name `{host}`");
-            let diagnostic =
-                Diagnostic::warning("host-not-covered", message).hint("clients will refuse the connection");
-            scope.add(&steps!["routes", route.name.as_str(), "hosts", index], diagnostic);
+            let at = steps!["routes", route.name.as_str(), "hosts", index];
+            scope.warn(&at, "host-not-covered", message, "clients will refuse the connection");
         }
     }
 }

@@ -8,17 +8,14 @@ use http::StatusCode;
 use super::{Scope, tls};
 use crate::config::keys;
 use crate::config::model::{HttpVersion, Listener, Scheme};
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves every listener; redirects are linked later, when the routes are known.
 pub(super) fn resolve(listeners: &[(String, keys::Listener)], scope: &mut Scope<'_>) -> Vec<Listener> {
     if listeners.is_empty() {
-        scope.missing(
-            &steps!["listeners"],
-            Diagnostic::lacks("there is no listener")
-                .hint("add one: `listeners: { http: { address: \"0.0.0.0:8080\" } }`"),
-        );
+        let hint = "add one: `listeners: { http: { address: \"0.0.0.0:8080\" } }`";
+        scope.lacks(&steps!["listeners"], "there is no listener", hint);
     }
     let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
     let mut resolved = Vec::new();
@@ -28,10 +25,8 @@ pub(super) fn resolve(listeners: &[(String, keys::Listener)], scope: &mut Scope<
             && listener.address.port() != 0
             && let Some(first) = seen.insert(listener.address, name)
         {
-            let diagnostic = Diagnostic::error(
-                "duplicate-address",
-                format!("`{name}` and `{first}` both bind {}", listener.address),
-            );
+            let message = format!("`{name}` and `{first}` both bind {}", listener.address);
+            let diagnostic = Diagnostic::error("duplicate-address", message);
             let other = scope.tree.locate(&steps!["listeners", first, "address"]).span;
             scope.add(&steps!["listeners", name.as_str(), "address"], diagnostic.related(other, "the other one"));
         }
@@ -65,10 +60,10 @@ pub(super) fn is_secure(raw: &keys::Listener) -> bool {
 
 fn one(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Listener {
     if raw.address.is_none() {
-        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}` has no address"));
-        scope.missing(&steps!["listeners", name], diagnostic.hint("add `address: \"0.0.0.0:8080\"`"));
+        let message = format!("`listeners.{name}` has no address");
+        scope.lacks(&steps!["listeners", name], message, "add `address: \"0.0.0.0:8080\"`");
     }
-    let tls = raw.tls.as_ref().map(|raw| tls::resolve(name, raw, scope));
+    let tls = raw.tls.clone().map(|raw| tls::resolve(name, raw, scope));
     let (tls, names) = tls.map_or((None, Vec::new()), |(tls, names)| (Some(tls), names));
     scope.names.push(names);
     Listener {
@@ -87,27 +82,24 @@ fn one(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Listener {
 }
 
 fn protocols(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<HttpVersion> {
+    let at = steps!["listeners", name, "protocols"];
     for (index, version) in raw.protocols.iter().enumerate() {
         if raw.protocols.iter().take(index).any(|other| other == version) {
-            let here = steps!["listeners", name, "protocols", index];
-            scope.add(&here, Diagnostic::invalid("this protocol is given twice"));
+            scope.add(&below(&at, index), Diagnostic::invalid("this protocol is given twice"));
         }
     }
     if raw.protocols.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`listeners.{name}.protocols` is empty"));
-        let here = steps!["listeners", name, "protocols"];
-        scope.missing(&here, diagnostic.hint("leave it out, or write `[h2, http/1.1]`"));
+        scope.missing(&at, diagnostic.hint("leave it out, or write `[h2, http/1.1]`"));
     }
     raw.protocols.clone()
 }
 
 fn proxy_protocol(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Vec<ipnet::IpNet> {
-    let Some(proxy) = &raw.proxy_protocol else {
-        return Vec::new();
-    };
+    let Some(proxy) = &raw.proxy_protocol else { return Vec::new() };
     if proxy.trusted.is_empty() {
-        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.proxyProtocol` trusts nobody"));
-        scope.missing(&steps!["listeners", name, "proxyProtocol"], diagnostic.hint("add `trusted: [10.0.0.0/8]`"));
+        let message = format!("`listeners.{name}.proxyProtocol` trusts nobody");
+        scope.lacks(&steps!["listeners", name, "proxyProtocol"], message, "add `trusted: [10.0.0.0/8]`");
     }
     proxy.trusted.clone()
 }
@@ -115,7 +107,6 @@ fn proxy_protocol(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Ve
 /// Checks that a status is one of a redirect.
 pub(super) fn redirect_status(at: &[Step], status: Option<StatusCode>, scope: &mut Scope<'_>) {
     if let Some(status) = status.filter(|status| !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)) {
-        let diagnostic = Diagnostic::invalid(format!("{} is not a redirect", status.as_u16()));
-        scope.add(at, diagnostic.hint("301, 302, 303, 307 or 308"));
+        scope.invalid(at, format!("{} is not a redirect", status.as_u16()), "301, 302, 303, 307 or 308");
     }
 }

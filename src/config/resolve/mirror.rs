@@ -7,7 +7,7 @@ use http::Method;
 use super::Scope;
 use crate::config::keys::mirror::{Mirror, MirrorTo, SAFE};
 use crate::config::model::{Action, ClusterId, Percentage, Route};
-use crate::config::node::steps;
+use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves `mirror` of the route `name`; `forwards` is false for routes that answer by themselves.
@@ -26,8 +26,7 @@ pub(super) fn resolve(
     };
     let cluster = clusters.get(wanted).copied();
     if cluster.is_none() {
-        let at = steps!["routes", name, "mirror", "cluster"];
-        scope.dangling(&at, "cluster", wanted, clusters.keys().map(String::as_str));
+        scope.dangling(&below(&at, "cluster"), "cluster", wanted, clusters.keys().map(String::as_str));
     }
     let cluster = cluster?;
     if !forwards {

@@ -1,8 +1,9 @@
-//! Raw types to the model: every reference resolved, every default filled in, every problem reported at its place. A
+//! Sections to the model: every reference resolved, every default filled in, every problem reported at its place. A
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
 mod action;
+mod agents;
 mod calls;
 mod circuit_breaker;
 mod cluster;
@@ -78,6 +79,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         redirects: &redirects,
         clusters: &cluster_ids,
         limits: &mut limits,
+        tenant_header: raw.tenants.header.as_ref(),
     };
     let routes: Vec<model::Route> =
         routes.into_iter().map(|(name, raw)| route::resolve(&name, raw, &mut references, &mut scope)).collect();
@@ -92,6 +94,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         cookie_key: split::default_key(&resolved, &scope),
         workers: raw.workers,
         client_ip: raw.client_ip,
+        tenants: raw.tenants,
         rate_limits: limits.finish(),
         access_log: raw.access_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
@@ -166,6 +169,11 @@ impl<'a> Scope<'a> {
         self.add_key(path, Diagnostic::conflict(message).hint(hint));
     }
 
+    /// Reports an error with a code of its own of the value at `path`.
+    fn error(&mut self, path: &[Step], code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(path, Diagnostic::error(code, message).hint(hint));
+    }
+
     /// Warns of the value at `path`.
     fn warn(&mut self, path: &[Step], code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(path, Diagnostic::warning(code, message).hint(hint));
@@ -189,9 +197,8 @@ impl<'a> Scope<'a> {
 
     fn version(&mut self, version: u64) {
         if version != 1 {
-            let diagnostic =
-                Diagnostic::invalid(format!("version {version} of the configuration language is not known"));
-            self.add(&steps!["version"], diagnostic.hint("write `version: 1`"));
+            let message = format!("version {version} of the configuration language is not known");
+            self.invalid(&steps!["version"], message, "write `version: 1`");
         }
     }
 
@@ -199,8 +206,8 @@ impl<'a> Scope<'a> {
     fn range(&mut self, path: &[Step], value: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
         if !range.contains(&value) {
             let name = self.tree.locate(path).path;
-            let diagnostic = Diagnostic::invalid(format!("`{name}` is out of range"));
-            self.add(path, diagnostic.hint(format!("{}{unit} to {}{unit}", range.start(), range.end())));
+            let hint = format!("{}{unit} to {}{unit}", range.start(), range.end());
+            self.invalid(path, format!("`{name}` is out of range"), hint);
         }
         value.clamp(*range.start(), *range.end())
     }
@@ -215,7 +222,7 @@ impl<'a> Scope<'a> {
             None => format!("define it under `{kind}s`"),
         };
         let shown: String = name.chars().take(60).collect();
-        self.add(path, Diagnostic::error("unknown-reference", format!("there is no {kind} `{shown}`")).hint(hint));
+        self.error(path, "unknown-reference", format!("there is no {kind} `{shown}`"), hint);
     }
 }
 
@@ -233,9 +240,4 @@ fn sorted<T>(mut entries: Vec<(String, T)>) -> Vec<(String, T)> {
 
 fn ids<T, Id>(entries: &[(String, T)], id: fn(usize) -> Id) -> BTreeMap<String, Id> {
     entries.iter().enumerate().map(|(index, (name, _))| (name.clone(), id(index))).collect()
-}
-
-/// A count as the platform's size; the range was checked.
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

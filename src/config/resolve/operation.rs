@@ -19,15 +19,14 @@ pub(super) fn check_metrics(metrics: &Metrics, listeners: &[Listener], scope: &m
     if let Some(listener) = listeners.iter().find(same) {
         let message = format!("`listeners.{}` binds the address of metrics, {}", listener.name, listener.address);
         let at = steps!["listeners", listener.name.as_str(), "address"];
-        let diagnostic = Diagnostic::error("duplicate-address", message);
-        scope.add(&at, diagnostic.hint("move one of them, or write `metrics: { address: off }`"));
+        scope.error(&at, "duplicate-address", message, "move one of them, or write `metrics: { address: off }`");
     }
 }
 
 pub(super) fn check_reload(reload: &Reload, scope: &mut Scope<'_>) {
     if let Some(poll) = reload.poll.filter(|poll| *poll < SHORTEST_POLL) {
-        let diagnostic = Diagnostic::invalid(format!("the files would be read every {poll:?}"));
-        scope.add(&steps!["reload", "poll"], diagnostic.hint("100ms or more; the watch is what sees changes at once"));
+        let message = format!("the files would be read every {poll:?}");
+        scope.invalid(&steps!["reload", "poll"], message, "100ms or more; the watch is what sees changes at once");
     }
 }
 
@@ -55,8 +54,8 @@ fn exposed(address: SocketAddr, has_token: bool, scope: &mut Scope<'_>) {
         return;
     }
     let message = format!("anybody who reaches {address} could command the gateway");
-    let diagnostic = Diagnostic::error("admin-unprotected", message);
-    scope.add(&steps!["admin", "address"], diagnostic.hint("add `tokenFile`, or write `127.0.0.1:9901`"));
+    let hint = "add `tokenFile`, or write `127.0.0.1:9901`";
+    scope.error(&steps!["admin", "address"], "admin-unprotected", message, hint);
 }
 
 fn taken(address: SocketAddr, listeners: &[Listener], metrics: Option<SocketAddr>, scope: &mut Scope<'_>) {
@@ -66,8 +65,8 @@ fn taken(address: SocketAddr, listeners: &[Listener], metrics: Option<SocketAddr
         .map(|listener| format!("`listeners.{}`", listener.name))
         .or_else(|| (metrics == Some(address)).then(|| "`metrics`".to_owned()));
     if let Some(other) = other.filter(|_| address.port() != 0) {
-        let diagnostic = Diagnostic::error("duplicate-address", format!("{other} binds {address} as well"));
-        scope.add(&steps!["admin", "address"], diagnostic.hint("choose another port"));
+        let message = format!("{other} binds {address} as well");
+        scope.error(&steps!["admin", "address"], "duplicate-address", message, "choose another port");
     }
 }
 

@@ -107,151 +107,15 @@ fn too_few_to_compare(name: &str, policy: &OutlierDetection, members: &[Member],
     let success = policy.success_rate.map(|rate| rate.min_hosts);
     let failure = policy.failure_percentage.map(|rate| rate.min_hosts);
     for (key, needed) in [("successRate", success), ("failurePercentage", failure)] {
-        let Some(needed) = needed.filter(|needed| count < super::to_usize(u64::from(*needed))) else {
+        let Some(needed) = needed.filter(|needed| u32::try_from(count).is_ok_and(|count| count < *needed)) else {
             continue;
         };
         let message = format!("this never ejects anybody: it needs {needed} endpoints, and there are {count}");
         let diagnostic = Diagnostic::warning("never-ejects", message);
-        scope.missing(
-            &at(name, key),
-            diagnostic.hint(format!("write `{key}: {{ minHosts: {count} }}`, or leave it out")),
-        );
+        let hint = format!("write `{key}: {{ minHosts: {count} }}`, or leave it out");
+        scope.missing(&at(name, key), diagnostic.hint(hint));
     }
 }
 
 /// The control thread looks no more often.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-    use crate::config::model::{Cluster, FailurePercentage, MaxFails, PanicAction, SuccessRate};
-    use crate::config::{Environment, Report, parse};
-
-    fn load(cluster: &str) -> Result<(Cluster, Report), Report> {
-        let text = format!(
-            "listeners: {{ http: {{ address: '127.0.0.1:1' }} }}\nroutes: {{ r: {{ cluster: c }} }}\n\
-             clusters:\n  c:\n    {}\n",
-            cluster.trim().replace('\n', "\n    ")
-        );
-        let env = Environment::empty(UNIX_EPOCH + Duration::from_secs(1));
-        let loaded = parse(&text, "gateway.yaml", &env)?;
-        let cluster = loaded.config.clusters.into_iter().next().unwrap();
-        Ok((cluster, loaded.warnings))
-    }
-
-    fn legal(block: &str) -> Cluster {
-        // As many as the modes that compare endpoints need.
-        let five = "['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80', '10.0.0.4:80', '10.0.0.5:80']";
-        let text = format!("endpoints: {five}\n{block}");
-        let (cluster, warnings) = load(&text).unwrap_or_else(|report| panic!("{report}"));
-        assert!(warnings.is_empty(), "{warnings}");
-        cluster
-    }
-
-    #[test]
-    fn what_blocks_mean() {
-        let block = OutlierDetection::default().settled();
-        for (text, expected) in [
-            ("", Some(OutlierDetection::unasked())),
-            ("outlierDetection: null", Some(OutlierDetection::unasked())),
-            ("outlierDetection: off", None),
-            ("outlierDetection: {}", Some(block.clone())),
-            (
-                "outlierDetection: { consecutiveErrors: 3, interval: 30s, baseEjectionTime: 10m, maxEjectionPercent: 50 }",
-                Some(OutlierDetection {
-                    consecutive_5xx_errors: Some(3),
-                    interval: Duration::from_secs(30),
-                    base_ejection_time: Duration::from_secs(600),
-                    max_ejection_time: Some(Duration::from_secs(600)),
-                    max_ejection_percent: 50,
-                    ..block.clone()
-                }),
-            ),
-            (
-                "outlierDetection: { consecutive5xxErrors: 0, consecutiveGatewayErrors: 5, count500: false }",
-                Some(OutlierDetection { count500: false, ..OutlierDetection::unasked() }),
-            ),
-            (
-                "outlierDetection: { maxFails: 3, failTimeout: 30s }",
-                Some(OutlierDetection {
-                    consecutive_5xx_errors: Some(0),
-                    max_fails: 3,
-                    fail_timeout: Duration::from_secs(30),
-                    ..block.clone()
-                }),
-            ),
-            (
-                "outlierDetection: { maxFails: 1, consecutive5xxErrors: 7, successRate: { stdevFactor: 2.5 }, failurePercentage: { threshold: 50% } }",
-                Some(OutlierDetection {
-                    consecutive_5xx_errors: Some(7),
-                    max_fails: 1,
-                    success_rate: Some(SuccessRate { stdev_thousandths: 2500, ..SuccessRate::default() }),
-                    failure_percentage: Some(FailurePercentage { threshold: 50, ..FailurePercentage::default() }),
-                    ..block
-                }),
-            ),
-        ] {
-            assert_eq!(legal(text).outlier_detection, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn defaults_that_follow_from_other_keys() {
-        let seconds = Duration::from_secs;
-        for (block, in_a_row, down, window, longest) in [
-            ("{}", Some(5), None, None, 300),
-            ("{ baseEjectionTime: 10m }", Some(5), None, None, 600),
-            ("{ maxFails: 3 }", None, None, Some((3, 10)), 300),
-            ("{ maxFails: 1, consecutive5xxErrors: 7, failTimeout: 30s }", Some(7), None, Some((1, 30)), 300),
-            ("{ maxFails: 0, consecutiveGatewayErrors: 0 }", Some(5), None, None, 300),
-            ("{ consecutive5xxErrors: 0, consecutiveGatewayErrors: 4 }", None, Some(4), None, 300),
-        ] {
-            let policy = legal(&format!("outlierDetection: {block}")).outlier_detection.unwrap();
-            assert_eq!((policy.consecutive_5xx(), policy.consecutive_gateway()), (in_a_row, down), "{block}");
-            let window = window.map(|(fails, timeout)| MaxFails { fails, timeout: seconds(timeout) });
-            assert_eq!((policy.window(), policy.longest()), (window, seconds(longest)), "{block}");
-        }
-    }
-
-    #[test]
-    fn what_panic_means() {
-        for (text, threshold, action) in [
-            ("", 50, PanicAction::Balance),
-            ("panic: off", 0, PanicAction::Balance),
-            ("panic: { threshold: 30%, action: fail }", 30, PanicAction::Fail),
-            ("panic: { action: FAIL_TRAFFIC }", 50, PanicAction::Fail),
-            ("outlierDetection: { minHealthPercent: 40 }", 40, PanicAction::Balance),
-            ("outlierDetection: { minHealthPercent: 0 }", 0, PanicAction::Balance),
-        ] {
-            assert_eq!(legal(text).panic, Panic { threshold, action }, "{text}");
-        }
-        assert_eq!(legal("slowStart: off").slow_start, None);
-        assert_eq!(legal("").slow_start, Some(Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn what_never_ejects_is_warned_about() {
-        let two = "endpoints: ['10.0.0.1:80', '10.0.0.2:80']\n";
-        let one = "endpoints: ['10.0.0.1:80']\n";
-        for (text, said) in [
-            (format!("{one}outlierDetection: {{}}"), "the only endpoint is never ejected"),
-            (format!("{two}outlierDetection: {{ maxEjectionPercent: 0 }}"), "never ejects anybody"),
-            (format!("{two}outlierDetection: {{ consecutive5xxErrors: off }}"), "every detector is off"),
-            (format!("{two}outlierDetection: {{ successRate: {{}} }}"), "it needs 5 endpoints, and there are 2"),
-            (
-                format!("{two}outlierDetection: {{ failurePercentage: {{ minHosts: 3 }} }}"),
-                "`failurePercentage: { minHosts: 2 }`",
-            ),
-        ] {
-            let (_, warnings) = load(&text).unwrap();
-            assert_eq!(warnings.diagnostics().len(), 1, "{text}\n{warnings}");
-            assert!(warnings.human(false).contains(said), "{text}\n{warnings}");
-        }
-        assert!(load(one).unwrap().1.is_empty(), "who does not ask is not warned");
-        let by_name = "endpoints: ['agents.local:80']\noutlierDetection: {}";
-        assert!(load(by_name).unwrap().1.is_empty(), "a name may be many");
-    }
-}

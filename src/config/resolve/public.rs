@@ -3,7 +3,6 @@
 use super::Scope;
 use crate::config::model::{Config, HostPattern, Listener, ListenerId, PathMatch, PublicUrl, Route};
 use crate::config::node::steps;
-use crate::config::report::Diagnostic;
 
 pub(super) fn lint(config: &Config, scope: &mut Scope<'_>) {
     for route in &config.routes {
@@ -28,35 +27,24 @@ fn doubled_prefix(route: &Route, scope: &mut Scope<'_>) {
     let name = &route.name;
     let whole = url.to_string();
     let before = whole.strip_suffix(prefix.as_str()).unwrap_or(&whole);
-    let diagnostic = Diagnostic::warning(
-        "doubled-prefix",
-        format!("with what `routes.{name}` matches, clients are sent to `{url}{prefix}`"),
-    );
-    let here = steps!["routes", name.as_str(), "publicUrl"];
-    scope.add(&here, diagnostic.hint(format!("a public URL stands for the gateway's `/`: write `{before}`")));
+    let message = format!("with what `routes.{name}` matches, clients are sent to `{url}{prefix}`");
+    let hint = format!("a public URL stands for the gateway's `/`: write `{before}`");
+    scope.warn(&steps!["routes", name.as_str(), "publicUrl"], "doubled-prefix", message, hint);
 }
 
 /// Routes that name hosts are reached under these; the host of a listener's public URL is for those that name none.
 fn unused_host(id: ListenerId, listener: &Listener, config: &Config, scope: &mut Scope<'_>) {
-    let Some(url) = &listener.public_url else {
-        return;
-    };
+    let Some(url) = &listener.public_url else { return };
     let mut routes =
         config.routes.iter().filter(|route| route.listeners.contains(&id) && route.public_url.is_none()).peekable();
     if routes.peek().is_none() || routes.any(|route| is_reached_under(route, url)) {
         return;
     }
     let name = &listener.name;
-    let diagnostic = Diagnostic::warning(
-        "unused-host",
-        format!("every route of `listeners.{name}` names hosts, and none of them `{}`", url.host()),
-    );
-    scope.add(
-        &steps!["listeners", name.as_str(), "publicUrl"],
-        diagnostic.hint(
-            "a route that names hosts is reached under these; where clients use another, give the route a `publicUrl`",
-        ),
-    );
+    let message = format!("every route of `listeners.{name}` names hosts, and none of them `{}`", url.host());
+    let hint =
+        "a route that names hosts is reached under these; where clients use another, give the route a `publicUrl`";
+    scope.warn(&steps!["listeners", name.as_str(), "publicUrl"], "unused-host", message, hint);
 }
 
 fn is_reached_under(route: &Route, url: &PublicUrl) -> bool {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
+
 use super::limits::Found;
 use crate::config::model::{ClusterId, ListenerId};
 
@@ -13,4 +15,6 @@ pub(super) struct References<'a> {
     pub(super) clusters: &'a BTreeMap<String, ClusterId>,
     /// Rate limits; those of routes are added.
     pub(super) limits: &'a mut Found,
+    /// The header that names the tenant.
+    pub(super) tenant_header: Option<&'a HeaderName>,
 }

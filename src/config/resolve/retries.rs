@@ -54,9 +54,7 @@ pub(super) fn resolve(raw: Option<OrOff<Retries>>, around: &Around<'_>, scope: &
 }
 
 fn times(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>) {
-    let (Some(per_try), Some(timeout)) = (retries.per_try_timeout, around.timeout) else {
-        return;
-    };
+    let (Some(per_try), Some(timeout)) = (retries.per_try_timeout, around.timeout) else { return };
     let at = around.at("perTryTimeout");
     let tries = retries.attempts.saturating_add(1);
     if per_try > timeout {
@@ -90,94 +88,5 @@ fn without_effect(retries: &Retries, around: &Around<'_>, scope: &mut Scope<'_>)
         let message = "gRPC calls are POSTs, which are not repeated after an answer";
         let hint = "name the gRPC status in `nonIdempotent` too, or take it out";
         scope.warn(&at, "unsafe-retries", message, hint);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
-    use super::*;
-    use crate::config::model::{Failure, RetryBudget, Route};
-    use crate::config::{Environment, parse};
-
-    fn parsed(route: &str) -> Result<(Route, Vec<String>), String> {
-        let text = format!(
-            "listeners: {{ a: {{ address: '127.0.0.1:80' }} }}\nroutes: {{ a: {{ endpoints: ['b:80'], {route} }} }}"
-        );
-        let env = Environment::empty(SystemTime::UNIX_EPOCH);
-        match parse(&text, "a.yaml", &env) {
-            Ok(mut loaded) => {
-                let warnings = loaded.warnings.diagnostics().iter();
-                let warnings = warnings.map(|warning| warning.message.clone()).collect();
-                Ok((Arc::unwrap_or_clone(loaded.config.routes.remove(0)), warnings))
-            }
-            Err(report) => Err(report.human(false)),
-        }
-    }
-
-    fn retries(route: &str) -> Retries {
-        match parsed(route).unwrap() {
-            (Route { retries: RetryPolicy::By(retries), .. }, warnings) if warnings.is_empty() => *retries,
-            other => panic!("{route}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn defaults() {
-        let retries = retries("retries: {}");
-        let unsafe_ones = retries.causes(false);
-        assert_eq!(retries.attempts, 2);
-        assert_eq!(retries.retry_on.failures, Failure::ALL);
-        assert!(!retries.retry_on.looks_at_answers() && !unsafe_ones.is_risky());
-        assert_eq!(unsafe_ones.failures.len(), 3);
-        assert_eq!(retries.max_replay_bytes, RetryPolicy::REPLAY_BYTES);
-        let budget = RetryBudget { millionths: 200_000, min_concurrent: 3 };
-        assert_eq!(retries.budget, Some(budget));
-        assert_eq!(retries.backoff.base, Duration::from_millis(25));
-        assert_eq!(retries.backoff.max, Duration::from_millis(250));
-        let usual = parsed("timeout: 1s").unwrap().0.retries;
-        assert_eq!(usual, RetryPolicy::Default);
-        assert_eq!(parsed("retries: null").unwrap().0.retries, usual);
-        assert_eq!(parsed("retries: off").unwrap().0.retries, RetryPolicy::Off);
-    }
-
-    #[test]
-    fn words_of_istio_and_nginx_in_one_text_or_a_list() {
-        let istio = "retryOn: '5xx,reset,connect-failure,refused-stream'";
-        let text = retries(&format!("retries: {{ attempts: 3, {istio} }}"));
-        let list = retries("retries: { attempts: 3, retryOn: [5xx, reset, connect-failure, refused-stream] }");
-        assert_eq!(text, list);
-        let nginx = retries("retries: { retryOn: error timeout invalid_header http_500 http_502 http_503 }");
-        assert!(nginx.retry_on.has_status(502) && !nginx.retry_on.has_status(504));
-        assert_eq!(nginx.retry_on.failures.len(), Failure::ALL.len());
-        let mixed = retries("retries: { retryOn: [reset, 503] }");
-        assert!(mixed.retry_on.has_status(503));
-    }
-
-    #[test]
-    fn what_is_probably_not_meant_is_a_warning() {
-        let post = "match: { method: POST }";
-        for (route, said) in [
-            ("timeout: 30s, retries: { attempts: 3, perTryTimeout: 10s }", "4 tries of this length"),
-            ("retries: { retryOn: 5xx, nonIdempotent: 5xx }", "the same POST twice"),
-            ("retries: { nonIdempotent: 'connect-failure,reset' }", "the same POST twice"),
-            (&format!("{post}, retries: {{ retryOn: 5xx }}"), "takes no request that may be repeated"),
-            ("retries: { retryOn: 'unavailable,reset' }", "gRPC calls are POSTs"),
-        ] {
-            let (_, warnings) = parsed(route).expect(route);
-            let expected = warnings.len() == 1 && warnings[0].contains(said);
-            assert!(expected, "{route}: {warnings:?}");
-        }
-        for route in [
-            "timeout: 40s, retries: { attempts: 3, perTryTimeout: 10s }",
-            "retries: { retryOn: 5xx, nonIdempotent: 'connect-failure,refused-stream' }",
-            "retries: { retryOn: 5xx, nonIdempotent: off }",
-            "match: [{ method: POST }, { method: GET }], retries: { retryOn: 5xx }",
-            &format!("{post}, retries: {{ attempts: 1 }}"),
-        ] {
-            assert_eq!(parsed(route).expect(route).1, [""; 0], "{route}");
-        }
     }
 }

@@ -1,23 +1,27 @@
 //! Routes: what they match, and exactly one thing that they do.
 
+use http::HeaderName;
+
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, calls, fault, headers, mirror, retries};
+use super::{Scope, agents, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
-    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route,
+    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
 };
-use crate::config::node::{Step, steps};
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves one route.
 pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<'_>, scope: &mut Scope<'_>) -> Route {
     let listeners = listeners(name, raw.listeners.as_ref(), references, scope);
-    let matches = matches(name, raw.matches.as_ref(), scope);
+    let matches = matches(name, raw.matches.as_ref(), references.tenant_header, scope);
     let action = action(name, &raw, &matches, references, scope);
     let rewrite = unboxed(raw.rewrite);
     if matches!(rewrite, Some(Rewrite::Prefix(_))) && has_regex(&matches) {
-        refuse_prefix_rewrite(name, scope);
+        let message = format!("`routes.{name}` rewrites a prefix but matches by regular expression");
+        let hint = "use `rewrite: { regex: { pattern: .., replacement: .. } }`";
+        scope.conflict(&steps!["routes", name, "rewrite"], message, hint);
     }
     let forwards = matches!(action, Action::Forward(_) | Action::Split(_));
     let around = retries::Around { route: name, timeout: raw.timeout, matches: &matches };
@@ -50,18 +54,12 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        card_key: agents::card_key(name, raw.a2a.as_ref(), scope),
         calls: calls::resolve(name, raw.a2a.as_ref(), raw.timeout.is_some() && forwards, references.limits, scope),
         a2a: raw.a2a,
         fault: fault::resolve(name, raw.fault, forwards, scope),
         mirror: mirror::resolve(name, raw.mirror, forwards, references.clusters, scope),
     }
-}
-
-fn refuse_prefix_rewrite(name: &str, scope: &mut Scope<'_>) {
-    let diagnostic =
-        Diagnostic::conflict(format!("`routes.{name}` rewrites a prefix but matches by regular expression"));
-    let here = steps!["routes", name, "rewrite"];
-    scope.add_key(&here, diagnostic.hint("use `rewrite: { regex: { pattern: .., replacement: .. } }`"));
 }
 
 fn unboxed<T>(given: Option<Box<T>>) -> Option<T> {
@@ -84,15 +82,11 @@ fn listeners(
         match references.listeners.get(wanted) {
             None => scope.dangling(&at, "listener", wanted, references.listeners.keys().map(String::as_str)),
             Some(id) if redirects(*id) => {
-                let diagnostic = Diagnostic::warning(
-                    "unreachable",
-                    format!("the listener `{wanted}` only redirects, so `routes.{name}` is not reached there"),
-                );
-                scope.add(&at, diagnostic.hint("take it out"));
+                let message =
+                    format!("the listener `{wanted}` only redirects, so `routes.{name}` is not reached there");
+                scope.warn(&at, "unreachable", message, "take it out");
             }
-            Some(id) if ids.contains(id) => {
-                scope.add(&at, Diagnostic::invalid(format!("`{wanted}` is given twice")));
-            }
+            Some(id) if ids.contains(id) => scope.add(&at, Diagnostic::invalid(format!("`{wanted}` is given twice"))),
             Some(id) => ids.push(*id),
         }
     }
@@ -116,10 +110,15 @@ fn hosts(name: &str, raw: Option<Vec<HostPattern>>, scope: &mut Scope<'_>) -> Ve
     hosts
 }
 
-fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_>) -> Vec<Match> {
+fn matches(
+    name: &str,
+    raw: Option<&Vec<raw_route::Match>>,
+    tenant_header: Option<&HeaderName>,
+    scope: &mut Scope<'_>,
+) -> Vec<Match> {
     let root = || PathMatch::Prefix(String::new());
     let Some(list) = raw else {
-        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new() }];
+        return vec![Match { path: root(), methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }];
     };
     if list.is_empty() {
         let diagnostic = Diagnostic::invalid(format!("`routes.{name}.match` is an empty list, which matches nothing"));
@@ -137,6 +136,7 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
                 .iter()
                 .map(|(name, value)| QueryMatch { name: name.clone(), value: value.clone() })
                 .collect(),
+            tenant: raw.tenant.clone().map(|value| Box::new(TenantMatch { header: tenant_header.cloned(), value })),
         });
     }
     matches
@@ -145,15 +145,13 @@ fn matches(name: &str, raw: Option<&Vec<raw_route::Match>>, scope: &mut Scope<'_
 fn methods(route: &str, index: usize, raw: &raw_route::Match, scope: &mut Scope<'_>) -> Vec<http::Method> {
     let Some(method) = &raw.method else { return raw.methods.clone() };
     if !raw.methods.is_empty() {
-        let diagnostic = Diagnostic::conflict("`method` and `methods` are both given");
-        scope.add_key(&within_match(route, index, "method", scope), diagnostic.hint("keep `methods`"));
+        let at = within_match(route, index, "method", scope);
+        scope.conflict(&at, "`method` and `methods` are both given", "keep `methods`");
     }
     vec![method.clone()]
 }
 
 /// Path of something inside a route's match.
 fn within_match(route: &str, index: usize, key: &str, scope: &Scope<'_>) -> Vec<Step> {
-    let mut path = scope.one_of(&steps!["routes", route, "match"], index);
-    path.push(key.into());
-    path
+    below(&scope.one_of(&steps!["routes", route, "match"], index), key)
 }

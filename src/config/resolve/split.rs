@@ -6,65 +6,56 @@ use std::time::Duration;
 use super::Scope;
 use super::references::References;
 use crate::config::files::reason;
-use crate::config::keys::split::{self as raw, Unit};
+use crate::config::keys::split as raw;
 use crate::config::model::{
-    Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold,
+    Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold, Unit,
 };
-use crate::config::node::{Step as At, steps};
+use crate::config::node::{Step as At, below, steps};
 use crate::config::report::Diagnostic;
 
 /// Resolves a split and its rollout; `None` when nothing could be made of it.
 pub(super) fn resolve(
     route: &str,
-    raw: &raw::Split,
+    raw::Split(raw): &raw::Split,
     rollout: Option<&raw::Rollout>,
     references: &References<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<Split> {
-    let parts = parts(route, raw, rollout.is_some(), references, scope)?;
-    let sticky = rollout.and_then(|rollout| rollout.sticky.as_ref());
-    let section = if sticky.is_some() { "rollout" } else { "split" };
-    if sticky.is_some() && raw.sticky.is_some() {
-        scope.add_key(
-            &steps!["routes", route, "rollout", "sticky"],
-            Diagnostic::conflict("the split says already what is `sticky`").hint("keep one of them"),
-        );
+    let (at, moved) = (steps!["routes", route, "split"], steps!["routes", route, "rollout"]);
+    let parts = parts(&at, &raw.clusters, rollout.is_some(), references, scope)?;
+    let in_rollout = rollout.and_then(|rollout| rollout.sticky.as_ref());
+    if in_rollout.is_some() && raw.sticky.is_some() {
+        scope.conflict(&below(&moved, "sticky"), "the split says already what is `sticky`", "keep one of them");
     }
-    let chosen_by = raw.chosen_by.clone();
-    if chosen_by == Some(HashKey::ClientIp) {
-        scope.add(
-            &steps!["routes", route, "split", "chosenBy"],
-            Diagnostic::invalid("an address does not name a cluster")
-                .hint("write `{ header: name }` or `{ cookie: name }`"),
-        );
+    if raw.chosen_by == Some(HashKey::ClientIp) {
+        let hint = "write `{ header: name }` or `{ cookie: name }`";
+        scope.invalid(&below(&at, "chosenBy"), "an address does not name a cluster", hint);
     }
-    let sticky = sticky.or(raw.sticky.as_ref());
-    let at = steps!["routes", route, section, "sticky", "keyFile"];
+    let section = if in_rollout.is_some() { &moved } else { &at };
+    let sticky = in_rollout.or(raw.sticky.as_ref());
     let key_file = sticky.and_then(|sticky| sticky.key_file.as_deref());
-    let cookie_key = key_file.and_then(|file| cookie_key(Path::new(file), &at, scope));
+    let key_file_at = below(&below(section, "sticky"), "keyFile");
+    let cookie_key = key_file.and_then(|file| cookie_key(Path::new(file), &key_file_at, scope));
     let rollout = rollout.and_then(|raw| self::rollout(route, raw, &parts, scope));
-    Some(Split { parts, sticky: sticky.map(|sticky| sticky.key.clone()), cookie_key, chosen_by, rollout })
+    let sticky = sticky.map(|sticky| sticky.key.clone());
+    Some(Split { parts, sticky, cookie_key, chosen_by: raw.chosen_by.clone(), rollout })
 }
 
 /// The key that a file holds.
 fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey> {
     let shown = file.display();
-    let diagnostic = match scope.env.read(file, MAX_KEY) {
-        Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => {
-            return Some(CookieKey::of(bytes.trim_ascii()));
+    match scope.env.read(file, MAX_KEY) {
+        Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => return Some(CookieKey::of(bytes.trim_ascii())),
+        Ok(_) => {
+            let message = format!("`{shown}` holds fewer than {MIN_KEY} bytes");
+            scope.invalid(at, message, "`openssl rand -hex 32` makes a good one");
         }
-        Ok(_) => Diagnostic::invalid(format!("`{shown}` holds fewer than {MIN_KEY} bytes"))
-            .hint("`openssl rand -hex 32` makes a good one"),
         Err(error) => {
             let message = format!("cannot read `{shown}`: {}", reason(&error));
-            if scope.env.is_lenient() {
-                Diagnostic::warning("missing-file", message)
-            } else {
-                Diagnostic::error("missing-file", message)
-            }
+            let kind = if scope.env.is_lenient() { Diagnostic::warning } else { Diagnostic::error };
+            scope.add(at, kind("missing-file", message));
         }
-    };
-    scope.add(at, diagnostic);
+    }
     None
 }
 
@@ -84,261 +75,150 @@ const MIN_KEY: usize = 16;
 const MAX_KEY: usize = 4 << 10;
 
 fn parts(
-    route: &str,
-    raw: &raw::Split,
+    at: &[At],
+    given: &[raw::Part],
     moved: bool,
     references: &References<'_>,
     scope: &mut Scope<'_>,
 ) -> Option<Vec<Part>> {
-    let at = |index: usize, key: &str| -> Vec<At> {
-        if raw.listed {
-            steps!["routes", route, "split", index, key].into()
-        } else {
-            steps!["routes", route, "split", "clusters", index, key].into()
-        }
-    };
-    let whole = steps!["routes", route, "split"];
+    let is_mapping = scope.is_given(&below(at, "clusters"));
+    let list = if is_mapping { below(at, "clusters") } else { at.to_vec() };
     let mut parts: Vec<Part> = Vec::new();
-    let mut complete = true;
-    for (index, part) in raw.parts.iter().enumerate() {
+    for (index, part) in given.iter().enumerate() {
         let (Some(name), Some(weight)) = (&part.cluster, part.weight) else {
-            let diagnostic = Diagnostic::lacks("a share needs both parts");
-            scope.missing(&whole, diagnostic.hint("write `{ cluster: name, weight: 10 }`"));
-            complete = false;
+            scope.lacks(at, "a share needs both parts", "write `{ cluster: name, weight: 10 }`");
             continue;
         };
+        let here = below(&below(&list, index), "cluster");
         let Some(cluster) = references.clusters.get(name) else {
-            let known = references.clusters.keys().map(String::as_str);
-            scope.dangling(&at(index, "cluster"), "cluster", name, known);
-            complete = false;
+            scope.dangling(&here, "cluster", name, references.clusters.keys().map(String::as_str));
             continue;
         };
         if parts.iter().any(|other| other.name == *name) {
-            let diagnostic = Diagnostic::invalid(format!("`{name}` is given twice"));
-            scope.add(&at(index, "cluster"), diagnostic.hint("add the weights up"));
+            scope.invalid(&here, format!("`{name}` is given twice"), "add the weights up");
         }
         parts.push(Part { cluster: *cluster, name: name.clone(), weight });
     }
-    check_weights(&parts, raw.parts.len(), moved, &whole, scope);
-    (complete && !parts.is_empty()).then_some(parts)
+    check_weights(&parts, given.len(), moved, at, scope);
+    (parts.len() == given.len() && !parts.is_empty()).then_some(parts)
 }
 
 fn check_weights(parts: &[Part], given: usize, moved: bool, at: &[At], scope: &mut Scope<'_>) {
     if given == 0 {
-        let diagnostic = Diagnostic::lacks("this split has no clusters");
-        scope
-            .missing(at, diagnostic.hint("write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`"));
-        return;
+        let hint = "write `[{ cluster: stable, weight: 90 }, { cluster: canary, weight: 10 }]`";
+        return scope.lacks(at, "this split has no clusters", hint);
     }
     if given > MAX_PARTS {
-        let message = format!("a split has at most {MAX_PARTS} clusters");
-        scope.add(at, Diagnostic::invalid(message));
+        scope.add(at, Diagnostic::invalid(format!("a split has at most {MAX_PARTS} clusters")));
     }
     let sum: u64 = parts.iter().map(|part| u64::from(part.weight)).sum();
     if parts.len() < given {
         return;
     }
     if sum == 0 {
-        scope.add(at, Diagnostic::invalid("every weight of this split is 0").hint("nothing would be served"));
+        scope.invalid(at, "every weight of this split is 0", "nothing would be served");
     } else if sum != 100 && !moved {
         let message = format!("the weights of this split add up to {sum}, not to 100");
-        scope.add(at, Diagnostic::warning("weights", message).hint("they are taken as shares of their sum"));
+        scope.warn(at, "weights", message, "they are taken as shares of their sum");
     }
 }
 
 fn rollout(route: &str, raw: &raw::Rollout, parts: &[Part], scope: &mut Scope<'_>) -> Option<Rollout> {
     let at = steps!["routes", route, "rollout"];
     let Some(name) = &raw.canary else {
-        let diagnostic = Diagnostic::lacks("a rollout needs a `canary`");
-        scope.missing(&at, diagnostic.hint("name the cluster of the new version"));
+        scope.lacks(&at, "a rollout needs a `canary`", "name the cluster of the new version");
         return None;
     };
     let Some(canary) = parts.iter().position(|part| part.name == *name) else {
         let known = parts.iter().map(|part| part.name.as_str());
-        scope.dangling(&steps!["routes", route, "rollout", "canary"], "cluster of this split", name, known);
+        scope.dangling(&below(&at, "canary"), "cluster of this split", name, known);
         return None;
     };
     if parts.len() < 2 {
-        let diagnostic = Diagnostic::invalid("a rollout needs a second version");
-        scope.add(&steps!["routes", route, "split"], diagnostic.hint("add the stable cluster"));
+        let at = steps!["routes", route, "split"];
+        scope.invalid(&at, "a rollout needs a second version", "add the stable cluster");
     }
-    let steps = taken_steps(route, raw, scope)?;
-    let analysis = raw.analysis.as_ref().map(|raw| analysis(route, raw, steps.len(), scope));
-    if let Some(analysis) = &analysis {
-        comparable(route, analysis, &steps, scope);
-    }
-    Some(Rollout { canary, steps, analysis, on_failure: raw.on_failure, losing: raw.losing, start_at: raw.start_at })
-}
-
-fn taken_steps(route: &str, raw: &raw::Rollout, scope: &mut Scope<'_>) -> Option<Vec<Step>> {
-    let given = raw.steps.as_deref().unwrap_or_default();
-    if given.is_empty() {
-        let diagnostic = Diagnostic::lacks("a rollout needs `steps`");
-        scope.missing(
-            &steps!["routes", route, "rollout"],
-            diagnostic.hint("write `steps: [{ setWeight: 10 }, { pause: { duration: 2m } }]`"),
-        );
+    if raw.steps.is_empty() {
+        let hint = "write `steps: [{ setWeight: 10 }, { pause: { duration: 2m } }]`";
+        scope.lacks(&at, "a rollout needs `steps`", hint);
         return None;
     }
-    let mut steps = Vec::new();
+    let steps = taken_steps(&below(&at, "steps"), &raw.steps, scope);
+    if let Some(analysis) = &raw.analysis {
+        check_analysis(&below(&at, "analysis"), analysis, &steps, scope);
+    }
+    Some(Rollout { canary, steps, settings: raw.clone() })
+}
+
+fn taken_steps(at: &[At], given: &[raw::Step], scope: &mut Scope<'_>) -> Vec<Step> {
+    let (mut steps, mut weights) = (Vec::new(), Vec::new());
     for (index, step) in given.iter().enumerate() {
-        let at = steps!["routes", route, "rollout", "steps", index];
         match (step.set_weight, &step.pause) {
-            (Some(weight), None) => steps.push(Step::SetWeight(weight)),
+            (Some(weight), None) => {
+                steps.push(Step::SetWeight(weight));
+                weights.push(weight);
+            }
             (None, Some(pause)) => steps.push(Step::Pause(pause.0)),
-            _ => scope.missing(
-                &at,
-                Diagnostic::invalid("a step does exactly one thing").hint("`setWeight: 10` or `pause: 2m`"),
-            ),
+            _ => {
+                let diagnostic = Diagnostic::invalid("a step does exactly one thing");
+                scope.missing(&below(at, index), diagnostic.hint("`setWeight: 10` or `pause: 2m`"));
+            }
         }
     }
-    let weights: Vec<u32> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::SetWeight(weight) => Some(*weight),
-            Step::Pause(_) => None,
-        })
-        .collect();
-    let at = steps!["routes", route, "rollout", "steps"];
     if weights.windows(2).any(|pair| pair.last() <= pair.first()) {
-        let diagnostic = Diagnostic::warning("weights", "the canary's share does not always grow");
-        scope.add(&at, diagnostic);
+        scope.add(at, Diagnostic::warning("weights", "the canary's share does not always grow"));
     }
-    if weights.last().is_some_and(|weight| *weight < 100) || weights.is_empty() {
-        let diagnostic = Diagnostic::warning("weights", "the last step jumps to 100 % without a look");
-        scope.add(&at, diagnostic.hint("end with `setWeight: 100`"));
+    if weights.last().is_none_or(|weight| *weight < 100) {
+        scope.warn(at, "weights", "the last step jumps to 100 % without a look", "end with `setWeight: 100`");
     }
-    Some(steps)
+    steps
 }
 
-fn analysis(route: &str, raw: &raw::Analysis, step_count: usize, scope: &mut Scope<'_>) -> Analysis {
-    let under = |key: &str| steps!["routes", route, "rollout", "analysis", key];
-    if raw.interval < Duration::from_millis(100) {
-        let diagnostic = Diagnostic::invalid("an interval is 100ms or more");
-        scope.add(&under("interval"), diagnostic);
+fn check_analysis(at: &[At], analysis: &Analysis, steps: &[Step], scope: &mut Scope<'_>) {
+    if analysis.interval < Duration::from_millis(100) {
+        scope.add(&below(at, "interval"), Diagnostic::invalid("an interval is 100ms or more"));
     }
-    if raw.starting_step >= step_count {
-        let message = format!("there is no step {}: the last is {}", raw.starting_step, step_count - 1);
-        scope.add(&under("startingStep"), Diagnostic::invalid(message).hint("steps are counted from 0"));
+    if analysis.starting_step >= steps.len() {
+        let last = steps.len().saturating_sub(1);
+        let message = format!("there is no step {}: the last is {last}", analysis.starting_step);
+        scope.invalid(&below(at, "startingStep"), message, "steps are counted from 0");
     }
-    let given = raw.metrics.as_deref().unwrap_or_default();
-    if given.is_empty() {
-        let diagnostic = Diagnostic::lacks("an analysis needs `metrics`");
-        scope.missing(
-            &steps!["routes", route, "rollout", "analysis"],
-            diagnostic.hint("write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`"),
-        );
+    if analysis.metrics.is_empty() {
+        let hint = "write `metrics: [{ name: success-rate, successCondition: \">= 0.95\" }]`";
+        scope.lacks(at, "an analysis needs `metrics`", hint);
     }
-    let mut metrics = Vec::new();
-    for (index, raw) in given.iter().enumerate() {
-        metrics.extend(metric(route, index, raw, scope));
+    for (index, metric) in analysis.metrics.iter().enumerate() {
+        check_metric(&below(&below(at, "metrics"), index), metric, scope);
     }
-    Analysis {
-        starting_step: raw.starting_step,
-        interval: raw.interval,
-        count: raw.count,
-        failure_limit: raw.failure_limit,
-        min_requests: raw.min_requests,
-        metrics,
-    }
-}
-
-/// At 100 % the other versions get nothing, so what they did before has to have been measured.
-fn comparable(route: &str, analysis: &Analysis, steps: &[Step], scope: &mut Scope<'_>) {
+    // At 100 % the other versions get nothing, so what they did before has to have been measured.
     let last = steps.iter().position(|step| *step == Step::SetWeight(100)).unwrap_or(steps.len());
     let measured = steps.iter().take(last).skip(analysis.starting_step).any(|step| matches!(step, Step::Pause(_)));
     if analysis.compares() && !measured {
         let message = "nothing is measured before `setWeight: 100`, when no other version is left to compare with";
-        scope.add(
-            &steps!["routes", route, "rollout", "analysis"],
-            Diagnostic::invalid(message).hint("begin with an earlier `startingStep` that has a pause after it"),
-        );
+        scope.invalid(at, message, "begin with an earlier `startingStep` that has a pause after it");
     }
 }
 
-fn metric(route: &str, index: usize, raw: &raw::Metric, scope: &mut Scope<'_>) -> Option<Metric> {
-    let (Some(name), Some(written)) = (raw.name, raw.success_condition) else {
-        let diagnostic = Diagnostic::lacks("a metric needs both parts");
-        scope.missing(
-            &steps!["routes", route, "rollout", "analysis", "metrics", index],
-            diagnostic.hint("write `{ name: success-rate, successCondition: \">= 0.95\" }`"),
-        );
-        return None;
+fn check_metric(at: &[At], metric: &Metric, scope: &mut Scope<'_>) {
+    let (Some(measure), Some(condition)) = (metric.measure, metric.condition) else {
+        let hint = "write `{ name: success-rate, successCondition: \">= 0.95\" }`";
+        return scope.lacks(at, "a metric needs both parts", hint);
     };
-    let at = steps!["routes", route, "rollout", "analysis", "metrics", index, "successCondition"];
-    let is_time = matches!(name, Measure::LatencyP99 | Measure::LatencyP95);
-    let problem = match (is_time, written.unit) {
-        (true, Unit::None) => Some(("a time needs a unit", "write `<= 0.5s` or `<= 500ms`")),
-        (true, Unit::Percent) => Some(("a time is not a percentage", "write `<= 0.5s`")),
-        (false, Unit::Time) => Some(("a rate is not a time", "write `>= 0.95` or `>= 95%`")),
-        _ => None,
+    let (message, hint) = match (measure, condition.unit, condition.threshold) {
+        (Measure::LatencyP99 | Measure::LatencyP95, Unit::None, _) => {
+            ("a time needs a unit", "write `<= 0.5s` or `<= 500ms`")
+        }
+        (Measure::LatencyP99 | Measure::LatencyP95, Unit::Percent, _) => {
+            ("a time is not a percentage", "write `<= 0.5s`")
+        }
+        (Measure::SuccessRate, Unit::Time, _) => ("a rate is not a time", "write `>= 0.95` or `>= 95%`"),
+        (Measure::SuccessRate, _, Threshold::Value(value)) if value > 1.0 => {
+            ("a rate is at most 1", "write `>= 0.95` or `>= 95%`")
+        }
+        _ => return,
     };
-    if let Some((message, hint)) = problem {
-        scope.add(&at, Diagnostic::invalid(message).hint(hint));
-    }
-    if let (false, Threshold::Value(value)) = (is_time, written.condition.threshold)
-        && value > 1.0
-    {
-        let diagnostic = Diagnostic::invalid("a rate is at most 1");
-        scope.add(&at, diagnostic.hint("write `>= 0.95` or `>= 95%`"));
-    }
-    Some(Metric { measure: name, condition: written.condition })
+    scope.invalid(&below(at, "successCondition"), message, hint);
 }
 
 /// Clusters of one split.
 const MAX_PARTS: usize = 16;
-
-#[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use crate::config::{Environment, parse};
-
-    /// What is said about a route with this split and rollout.
-    fn said(rest: &str) -> Vec<String> {
-        let text = format!(
-            "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}
-clusters: {{ a: {{ endpoints: ['10.0.0.1:80'] }}, b: {{ endpoints: ['10.0.0.2:80'] }} }}
-routes: {{ r: {{ {rest} }} }}"
-        );
-        let env = Environment::empty(SystemTime::UNIX_EPOCH);
-        let report = match parse(&text, "gateway.yaml", &env) {
-            Ok(loaded) => loaded.warnings,
-            Err(report) => report,
-        };
-        let said = report.diagnostics().iter().filter(|diagnostic| diagnostic.code != "unused");
-        said.map(|diagnostic| diagnostic.message.clone()).collect()
-    }
-
-    const SPLIT: &str = "split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]";
-
-    #[test]
-    fn what_is_legal_is_said_to_be_so_or_doubted() {
-        let steps = "steps: [{ setWeight: 10 }, { pause: {} }, { setWeight: 100 }]";
-        let rollout = |rest: &str| format!("{SPLIT}, rollout: {{ canary: b, {rest} }}");
-        let metric = |metric: &str| rollout(&format!("{steps}, analysis: {{ metrics: [{{ {metric} }}] }}"));
-        for (route, expected) in [
-            ("split: [{ cluster: a, weight: 90 }, { cluster: b, weight: 10 }]".to_owned(), None),
-            (
-                "split: [{ cluster: a, weight: 9 }, { cluster: b, weight: 1 }]".to_owned(),
-                Some("add up to 10, not to 100"),
-            ),
-            (rollout(steps), None),
-            (rollout("steps: [{ setWeight: 10 }, { pause: 5m }, { setWeight: 100 }]"), None),
-            (
-                rollout("steps: [{ setWeight: 50 }, { setWeight: 20 }, { setWeight: 100 }]"),
-                Some("does not always grow"),
-            ),
-            (rollout("steps: [{ setWeight: 50 }]"), Some("jumps to 100 %")),
-            (metric("name: success-rate, successCondition: '>= 0.95'"), None),
-            (metric("name: latency-p99, successCondition: '<= stable * 1.2'"), None),
-            (rollout(&format!("{steps}, startAt: 2026-12-01T08:00:00Z")), None),
-        ] {
-            let said = said(&route);
-            match expected {
-                None => assert!(said.is_empty(), "{route}: {said:?}"),
-                Some(expected) => assert!(said.iter().any(|said| said.contains(expected)), "{route}: {said:?}"),
-            }
-        }
-    }
-}

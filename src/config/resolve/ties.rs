@@ -21,6 +21,7 @@ struct Rank<'a> {
     method: bool,
     headers: usize,
     query: usize,
+    tenant: bool,
 }
 
 /// Matches of one rank that are compared with each other; more are not checked.
@@ -66,7 +67,9 @@ fn rank<'a>(listener: ListenerId, host: Option<&'a HostPattern>, one: &'a Match)
         PathMatch::Prefix(path) => (1, path.as_str()),
         PathMatch::Regex(regex) => (2, regex.as_str()),
     };
-    Rank { listener, host, path, method: !one.methods.is_empty(), headers: one.headers.len(), query: one.query.len() }
+    let tenant = one.tenant.is_some();
+    let (method, headers, query) = (!one.methods.is_empty(), one.headers.len(), one.query.len());
+    Rank { listener, host, path, method, headers, query, tenant }
 }
 
 /// Whether some request satisfies both, as far as can be told without solving regular expressions.
@@ -74,7 +77,9 @@ fn overlap(a: &Match, b: &Match) -> bool {
     let methods = a.methods.is_empty() || a.methods.iter().any(|method| b.methods.contains(method));
     let header = |a: &HeaderMatch| b.headers.iter().any(|b| a.name == b.name && disjoint(&a.value, &b.value));
     let query = |a: &QueryMatch| b.query.iter().any(|b| a.name == b.name && disjoint(&a.value, &b.value));
-    methods && !a.headers.iter().any(header) && !a.query.iter().any(query)
+    let tenants = a.tenant.as_ref().zip(b.tenant.as_ref());
+    let tenant = tenants.is_some_and(|(a, b)| disjoint(&a.value, &b.value));
+    methods && !tenant && !a.headers.iter().any(header) && !a.query.iter().any(query)
 }
 
 fn disjoint(a: &ValueMatch, b: &ValueMatch) -> bool {

@@ -6,58 +6,41 @@ use std::time::{Duration, SystemTime};
 
 use super::Scope;
 use crate::config::certs::{self, Part};
-use crate::config::keys::listener::{self as raw_listener, AuthMode};
-use crate::config::model::{Certificate, ClientAuth, HostPattern, ListenerTls};
-use crate::config::node::{Step, steps};
+use crate::config::model::{AuthMode, Certificate, ClientAuth, HostPattern, ListenerTls};
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// A certificate with less time left than this gets a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
-/// TLS settings, and the names that the certificates hold.
-pub(super) fn resolve(name: &str, raw: &raw_listener::Tls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
-    let list = &raw.certificates;
-    if list.is_empty() {
-        let diagnostic = Diagnostic::lacks(format!("`listeners.{name}.tls` has no certificate"));
-        let here = steps!["listeners", name, "tls"];
-        scope.missing(&here, diagnostic.hint("add `certificates: [{ certFile: .., keyFile: .. }]`"));
+/// Judges TLS settings, and finds the names that the certificates hold.
+pub(super) fn resolve(name: &str, mut tls: ListenerTls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
+    let at = steps!["listeners", name, "tls"];
+    if tls.certificates.is_empty() {
+        let message = format!("`listeners.{name}.tls` has no certificate");
+        scope.lacks(&at, message, "add `certificates: [{ certFile: .., keyFile: .. }]`");
     }
     let mut names = Vec::new();
-    let certificates = list.iter().enumerate().filter_map(|(index, raw)| {
-        let (certificate, held) = certificate(name, index, raw, scope)?;
-        names.extend(if certificate.hosts.is_empty() { held } else { certificate.hosts.clone() });
-        Some(certificate)
-    });
-    let certificates = certificates.collect();
-    let tls = ListenerTls {
-        min_version: raw.min_version,
-        certificates,
-        unknown_sni: raw.unknown_sni,
-        client_auth: client_auth(name, &raw.client_auth, scope),
-    };
+    for (index, pair) in tls.certificates.iter().enumerate() {
+        let held = held(&below(&below(&at, "certificates"), index), pair, scope);
+        names.extend(if pair.hosts.is_empty() { held } else { pair.hosts.clone() });
+    }
+    client_auth(&below(&at, "clientAuth"), &mut tls.client_auth, scope);
     (tls, names)
 }
 
-fn certificate(
-    listener: &str,
-    index: usize,
-    raw: &raw_listener::Certificate,
-    scope: &mut Scope<'_>,
-) -> Option<(Certificate, Vec<HostPattern>)> {
-    let at = steps!["listeners", listener, "tls", "certificates", index];
-    let under = |key: &str| steps!["listeners", listener, "tls", "certificates", index, key];
-    let (Some(cert_file), Some(key_file)) = (&raw.cert_file, &raw.key_file) else {
-        let lacks = if raw.cert_file.is_none() { "certFile" } else { "keyFile" };
-        let diagnostic = Diagnostic::lacks(format!("a certificate has no `{lacks}`"));
-        scope.missing(&at, diagnostic.hint("`certFile` and `keyFile` come together"));
-        return None;
-    };
-    let hosts = raw.hosts.clone().unwrap_or_default();
-    let certificate = Certificate { hosts, cert_file: cert_file.clone(), key_file: key_file.clone() };
-    let held = match certs::pair(&certificate.cert_file, &certificate.key_file, scope.env) {
+/// The names that a certificate holds.
+fn held(at: &[Step], pair: &Certificate, scope: &mut Scope<'_>) -> Vec<HostPattern> {
+    let is_absent = |path: &Path| path.as_os_str().is_empty();
+    if is_absent(&pair.cert_file) || is_absent(&pair.key_file) {
+        let lacks = if is_absent(&pair.cert_file) { "certFile" } else { "keyFile" };
+        scope.lacks(at, format!("a certificate has no `{lacks}`"), "`certFile` and `keyFile` come together");
+        return Vec::new();
+    }
+    match certs::pair(&pair.cert_file, &pair.key_file, scope.env) {
         Ok(facts) => {
-            check_time(&under("certFile"), &certificate.cert_file, &facts, scope);
-            check_hosts(listener, index, &certificate, &facts, scope);
+            check_time(&below(at, "certFile"), &pair.cert_file, &facts, scope);
+            check_hosts(at, pair, &facts, scope);
             facts.names
         }
         Err(problems) => {
@@ -68,20 +51,19 @@ fn certificate(
                 if is_missing {
                     diagnostic = diagnostic.hint("`attache certs dev` makes a pair for development");
                 }
-                scope.add(&under(key), diagnostic);
+                scope.add(&below(at, key), diagnostic);
             }
             Vec::new()
         }
-    };
-    Some((certificate, held))
+    }
 }
 
-fn check_hosts(listener: &str, index: usize, certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
-    for (at, host) in certificate.hosts.iter().enumerate() {
+fn check_hosts(at: &[Step], certificate: &Certificate, facts: &certs::Facts, scope: &mut Scope<'_>) {
+    for (index, host) in certificate.hosts.iter().enumerate() {
         if !facts.names.iter().any(|name| certs::covers(name, host)) {
             let message = format!("`{}` does not hold the name `{host}`", certificate.cert_file.display());
-            let path = steps!["listeners", listener, "tls", "certificates", index, "hosts", at];
-            scope.add(&path, Diagnostic::warning("host-not-covered", message).hint("clients will refuse it"));
+            let path = below(&below(at, "hosts"), index);
+            scope.warn(&path, "host-not-covered", message, "clients will refuse it");
         }
     }
 }
@@ -92,45 +74,34 @@ fn check_time(at: &[Step], file: &Path, facts: &certs::Facts, scope: &mut Scope<
         |time: SystemTime, since: SystemTime| time.duration_since(since).map_or(0, |left| left.as_secs() / 86_400);
     let file = file.display();
     if let Some(start) = facts.not_before.filter(|start| *start > now) {
-        scope.add(
-            at,
-            Diagnostic::error("not-yet-valid", format!("`{file}` becomes valid only in {} days", days(start, now))),
-        );
+        let message = format!("`{file}` becomes valid only in {} days", days(start, now));
+        scope.add(at, Diagnostic::error("not-yet-valid", message));
     }
     let Some(end) = facts.not_after else { return };
     if end <= now {
-        let diagnostic = Diagnostic::error("expired", format!("`{file}` expired {} days ago", days(now, end)));
-        scope.add(at, diagnostic.hint("renew it"));
+        scope.error(at, "expired", format!("`{file}` expired {} days ago", days(now, end)), "renew it");
     } else if end < now + EXPIRY_WARNING {
-        scope.add(
-            at,
-            Diagnostic::warning("expires-soon", format!("`{file}` expires in {} days", days(end, now)))
-                .hint("renew it"),
-        );
+        scope.warn(at, "expires-soon", format!("`{file}` expires in {} days", days(end, now)), "renew it");
     }
 }
 
-fn client_auth(name: &str, raw: &raw_listener::ClientAuth, scope: &mut Scope<'_>) -> ClientAuth {
-    let at = steps!["listeners", name, "tls", "clientAuth"];
-    let Some(ca_file) = raw.ca_file.clone() else {
-        if raw.mode != AuthMode::None {
-            let diagnostic = Diagnostic::lacks("client certificates need authorities to verify them by");
-            scope.missing(&at, diagnostic.hint("add `caFile: clients-ca.crt`"));
+/// Judges who verifies clients, and leaves nothing beside a mode that verifies nobody.
+fn client_auth(at: &[Step], auth: &mut ClientAuth, scope: &mut Scope<'_>) {
+    match &auth.ca_file {
+        None if auth.mode != AuthMode::None => {
+            let message = "client certificates need authorities to verify them by";
+            scope.lacks(at, message, "add `caFile: clients-ca.crt`");
         }
-        return ClientAuth::None;
-    };
-    if let Err(problem) = certs::bundle(&ca_file, scope.env) {
-        scope.add(&steps!["listeners", name, "tls", "clientAuth", "caFile"], problem.diagnostic(scope.env));
-    }
-    match raw.mode {
-        AuthMode::Optional => ClientAuth::Optional { ca_file },
-        AuthMode::Require => ClientAuth::Require { ca_file },
-        AuthMode::None => {
-            if !scope.is_given(&steps!["listeners", name, "tls", "clientAuth", "mode"]) {
-                let diagnostic = Diagnostic::lacks("`clientAuth` has no mode, so nobody would be verified");
-                scope.missing(&at, diagnostic.hint("add `mode: require` or `mode: optional`"));
+        None => {}
+        Some(ca_file) => {
+            if let Err(problem) = certs::bundle(ca_file, scope.env) {
+                scope.add(&below(at, "caFile"), problem.diagnostic(scope.env));
             }
-            ClientAuth::None
+            if auth.mode == AuthMode::None && !scope.is_given(&below(at, "mode")) {
+                let message = "`clientAuth` has no mode, so nobody would be verified";
+                scope.lacks(at, message, "add `mode: require` or `mode: optional`");
+            }
         }
     }
+    auth.ca_file = auth.authorities().map(Path::to_owned);
 }

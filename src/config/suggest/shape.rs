@@ -58,30 +58,3 @@ fn is_time(text: &str) -> bool {
 }
 
 const WORDS_OF_CHECKS: [&str; 4] = ["http", "tcp", "grpc", "agentcard"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_value_becomes_the_mapping_it_stands_for() {
-        for (section, key, text, expected) in [
-            ("routes", "retries", "3", Some("retries: { attempts: 3 }")),
-            ("routes", "retries", "many", None),
-            ("clusters", "healthCheck", "/healthz", Some("healthCheck: { path: /healthz }")),
-            ("clusters", "healthCheck", "TCP", Some("healthCheck: { type: TCP }")),
-            ("clusters", "healthCheck", "true", Some("healthCheck: { path: /health }")),
-            ("clusters", "healthCheck", "what", None),
-            ("clusters", "tls", "on", Some("tls: {}")),
-            ("listeners", "tls", "true", Some("certFile")),
-            ("routes", "tls", "true", None),
-            ("accessLog", "accessLog", "off", Some("accessLog: { output: off }")),
-            ("routes", "abort", "503", Some("abort: { percentage: 1%, httpStatus: 503 }")),
-        ] {
-            let found = long_form(section, key, text);
-            assert_eq!(found.is_some(), expected.is_some(), "{key}: {text}: {found:?}");
-            let holds = expected.is_none_or(|part| found.is_some_and(|found| found.contains(part)));
-            assert!(holds, "{key}: {text}");
-        }
-    }
-}

@@ -1,4 +1,4 @@
-//! Deserialises a tree into the raw types. It exists because positions and structured errors do not survive a general
+//! Deserialises a tree into the sections. It exists because positions and structured errors do not survive a general
 //! deserialiser: here an error carries its path, and an unknown field knows the names it could have had.
 
 use std::fmt;
@@ -222,9 +222,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        let Some(item) = self.items.find(|item| !item.is_blank()) else {
-            return Ok(None);
-        };
+        let Some(item) = self.items.find(|item| !item.is_blank()) else { return Ok(None) };
         let index = self.index;
         self.index += 1;
         seed.deserialize(item).map(Some).map_err(|error| error.under(index))
@@ -247,9 +245,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(entry) = self.entries.find(|entry| !entry.value.is_blank()) else {
-            return Ok(None);
-        };
+        let Some(entry) = self.entries.find(|entry| !entry.value.is_blank()) else { return Ok(None) };
         self.current = Some(entry);
         let key: StrDeserializer<'_, Error> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|mut error| {
@@ -261,9 +257,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let Some(entry) = self.current else {
-            return Err(de::Error::custom("a value without a key"));
-        };
+        let Some(entry) = self.current else { return Err(de::Error::custom("a value without a key")) };
         seed.deserialize(&entry.value).map_err(|error| error.under(entry.key.as_str()))
     }
 }

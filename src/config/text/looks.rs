@@ -216,9 +216,7 @@ fn mask_parameters(text: &str) -> String {
 
 /// Takes `user:password@` out of URLs in `text`.
 pub(in crate::config) fn mask_urls(text: &str) -> String {
-    let Some((before, after)) = text.split_once("://") else {
-        return text.to_owned();
-    };
+    let Some((before, after)) = text.split_once("://") else { return text.to_owned() };
     let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
     let (authority, rest) = after.split_at_checked(end).unwrap_or((after, ""));
     let authority =
@@ -273,58 +271,33 @@ mod tests {
 
     #[test]
     fn values_that_look_like_credentials() {
-        for text in [
-            "Bearer abc",
-            "bearer abc",
-            "x Bearer abc",
-            "Bearer\tabc",
-            "Token abc",
-            "Basic dXNlcjpwYXNz",
-            "eyJhbGciOiJIUzI1NiJ9.e30.abc",
-            "-----BEGIN PRIVATE KEY-----",
-            "x-api-key:abc",
-            "session=abc; Path=/",
-            "foo; password=abc",
-            "sv=2024-01-01&sig=abc",
-            "Server=db;Pwd=abc",
-            "{\"token\": \"abc\"}",
-            "otp=123456",
-            "ghp_abcdefgh",
-            "see sk-ant-api03-abcdefgh",
-            "${NONE:-ghp_abcdefgh}",
-            "${NONE:-Bearer abc}",
-            "${PASSWORD:-x} password=abc",
-            "AKIAIOSFODNN7EXAMPLE",
-            "xoxb-1234-abcd",
-            "glpat-abcdefgh",
-            "wJalrXUtnFEMI/K7MDENG1b/bPx2RfiCY3EXa4MPLEKEY",
-            "0123456789abcdef0123456789abcdef",
-        ] {
+        let schemes = ["Bearer abc", "bearer abc", "x Bearer abc", "Bearer\tabc", "Token abc", "Basic dXNlcjpwYXNz"];
+        let pairs = [
+            "x-api-key:abc", "session=abc; Path=/", "foo; password=abc", "sv=2024-01-01&sig=abc", "Server=db;Pwd=abc",
+            "{\"token\": \"abc\"}", "otp=123456",
+        ];
+        let tokens = [
+            "eyJhbGciOiJIUzI1NiJ9.e30.abc", "-----BEGIN PRIVATE KEY-----", "ghp_abcdefgh", "AKIAIOSFODNN7EXAMPLE",
+            "see sk-ant-api03-abcdefgh", "xoxb-1234-abcd", "glpat-abcdefgh",
+        ];
+        let mixed = ["wJalrXUtnFEMI/K7MDENG1b/bPx2RfiCY3EXa4MPLEKEY", "0123456789abcdef0123456789abcdef"];
+        let defaults = ["${NONE:-ghp_abcdefgh}", "${NONE:-Bearer abc}", "${PASSWORD:-x} password=abc"];
+        for text in [&schemes[..], &pairs, &tokens, &mixed, &defaults].concat() {
             assert!(looks_secret(text), "{text}");
         }
-        for text in [
-            "Bearer",
-            "basic",
-            "auth:8080",
-            "auth:8080/x",
-            "token-service:80",
-            "https://token.example",
+        let words = ["Bearer", "basic", "header:x-api-key", "token of the first kind", "eyJ", "", "sk-learn:80"];
+        let addresses = [
+            "auth:8080", "auth:8080/x", "token-service:80", "https://token.example", "/v1/auth:refresh",
+            "unix:/run/token", "/v1/tasks/{id}", "researchAgentCluster2024", "2030-01-01T00:00:00Z",
+        ];
+        let long = [
             "https://token.example/v1/auth:refresh",
-            "/v1/auth:refresh",
-            "header:x-api-key",
-            "unix:/run/token",
-            "token of the first kind",
-            "eyJ",
-            "",
-            "researchAgentCluster2024",
             "agent-7d9f8b6c5d-x2x4z.agents.svc.cluster.local:8080",
-            "2030-01-01T00:00:00Z",
             "max-age=31536000; includeSubDomains",
             "default-src 'self'; img-src https:",
-            "sk-learn:80",
-            "/v1/tasks/{id}",
             "5xx,reset,connect-failure",
-        ] {
+        ];
+        for text in [&words[..], &addresses, &long].concat() {
             assert!(!looks_secret(text), "{text}");
         }
     }

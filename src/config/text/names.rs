@@ -54,8 +54,8 @@ pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
 }
 
 /// What a rate limit counts by. Such a word is the value of a field named `key`, and no secret.
-pub(in crate::config) const LIMIT_KEYS: [&str; 8] =
-    ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "apiKey"];
+pub(in crate::config) const LIMIT_KEYS: [&str; 9] =
+    ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "operation", "apiKey"];
 /// Words for the address of the client, as they are read.
 pub(in crate::config) const CLIENT_IP: [&str; 6] =
     ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];

@@ -311,6 +311,11 @@ fn push_label(text: &mut String, label: &str) {
     text.push_str(label);
 }
 
+/// A path with one step more.
+pub(in crate::config) fn below(path: &[Step], step: impl Into<Step>) -> Vec<Step> {
+    path.iter().cloned().chain([step.into()]).collect()
+}
+
 /// Makes a path of keys and indexes.
 macro_rules! steps {
     ($($step:expr),* $(,)?) => { [$($crate::config::node::Step::from($step)),*] };

@@ -245,9 +245,7 @@ impl<'a> Reader<'a> {
             self.root = Some(node);
             return;
         };
-        let (Value::Map(into), Value::Map(entries)) = (&mut root.value, node.value) else {
-            return;
-        };
+        let (Value::Map(into), Value::Map(entries)) = (&mut root.value, node.value) else { return };
         for entry in entries {
             match into.iter_mut().find(|other| other.key == entry.key) {
                 Some(first) => merge_section(first, entry, &mut self.report),
@@ -323,9 +321,7 @@ fn list_one(node: &mut Node) {
 }
 
 fn includes(node: &Node) -> Vec<(String, Span)> {
-    let Some(Value::List(items)) = node.get("include").map(|node| &node.value) else {
-        return Vec::new();
-    };
+    let Some(Value::List(items)) = node.get("include").map(|node| &node.value) else { return Vec::new() };
     let text = |item: &Node| match &item.value {
         Value::Scalar(scalar) if !scalar.is_null() => Some((scalar.text.clone(), item.span)),
         _ => None,

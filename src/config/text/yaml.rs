@@ -200,9 +200,7 @@ impl Builder<'_> {
     }
 
     fn close(&mut self) -> Stop {
-        let Some(Open { span, anchor, kind }) = self.stack.pop() else {
-            return Ok(());
-        };
+        let Some(Open { span, anchor, kind }) = self.stack.pop() else { return Ok(()) };
         let value = match kind {
             Kind::List(mut items) => {
                 items.shrink_to_fit();
@@ -210,9 +208,7 @@ impl Builder<'_> {
             }
             Kind::Map { mut entries, mut seen, merges, .. } => {
                 for merge in merges {
-                    let Value::Map(more) = merge.value else {
-                        continue;
-                    };
+                    let Value::Map(more) = merge.value else { continue };
                     for entry in more {
                         if seen.insert(&entry.key, &entries) {
                             entries.push(entry);

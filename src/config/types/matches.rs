@@ -40,14 +40,17 @@ impl HeaderMatch {
     /// Whether it holds. A field may come on several lines; one that matches is enough.
     #[must_use]
     pub fn holds(&self, headers: &HeaderMap) -> bool {
-        let is_match = |value: &HeaderValue| match &self.value {
-            ValueMatch::Exact(text) => value.as_bytes() == text.as_bytes(),
-            ValueMatch::Prefix(text) => value.as_bytes().starts_with(text.as_bytes()),
-            ValueMatch::Regex(regex) => std::str::from_utf8(value.as_bytes()).is_ok_and(|value| regex.is_match(value)),
-            ValueMatch::Present => true,
-        };
-        headers.get_all(&self.name).iter().any(is_match)
+        headers.get_all(&self.name).iter().any(|value| self.value.fits(value.as_bytes()))
     }
+}
+
+/// A condition on the tenant.
+#[derive(Clone, Debug)]
+pub struct TenantMatch {
+    /// The header that names it. Where it says nothing, the path of an A2A call does.
+    pub header: Option<HeaderName>,
+    /// The tenant.
+    pub value: ValueMatch,
 }
 
 /// A query parameter condition.
@@ -70,6 +73,19 @@ pub enum ValueMatch {
     Regex(regex::Regex),
     /// There at all.
     Present,
+}
+
+impl ValueMatch {
+    /// Whether it holds for a value.
+    #[must_use]
+    pub fn fits(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exact(text) => value == text.as_bytes(),
+            Self::Prefix(text) => value.starts_with(text.as_bytes()),
+            Self::Regex(regex) => std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value)),
+            Self::Present => true,
+        }
+    }
 }
 
 /// A change of the path before forwarding.

@@ -1,20 +1,13 @@
 //! Values that the file and the gateway have in common. Knows nothing of how they are written.
 
-mod limits;
 mod matches;
 mod public;
-mod split;
 mod upstream;
 
 use std::fmt;
 
-pub use limits::{Buckets, ConcurrencyLimit, LimitKey, LimitMode, LimitScope, Quota, RateLimit, RateLimitId};
-pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, UpstreamHost, ValueMatch};
+pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch};
 pub use public::{Authority, PublicUrl, Scheme};
-pub use split::{
-    Analysis, Comparison, Condition, CookieKey, Losing, Measure, Metric, OnFailure, Part, Rollout, Split, Step,
-    Threshold,
-};
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 /// A host to match, lower case and without port or trailing dot.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::a2a::card::weak_tag;
+use super::mapping::Changed;
 
 /// Who may keep a card, and how long.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +33,13 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Makes the fields fit: those of a card that was changed, and what the route says of keeping it.
-pub(super) fn dress(fields: &mut HeaderMap, changed: Option<&[u8]>, sharing: Sharing) {
+pub(super) fn dress(fields: &mut HeaderMap, changed: Option<&Changed>, sharing: Sharing) {
     if let Some(card) = changed {
         for name in &ABOUT_BYTES {
             fields.remove(name);
         }
-        if let Some(tag) = weak_tag(card) {
-            fields.insert(header::ETAG, tag);
+        if let Some(tag) = &card.tag {
+            fields.insert(header::ETAG, tag.clone());
         }
     }
     if sharing.private && changed.is_some() {
@@ -112,13 +112,15 @@ const ABOUT_BYTES: [HeaderName; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::a2a::card::weak_tag;
 
     fn dressed(fields: &[(&'static str, &'static str)], changed: bool, sharing: Sharing) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_static(value));
         }
-        dress(&mut map, changed.then_some(b"{}"), sharing);
+        let card = Changed { card: b"{}".to_vec(), tag: weak_tag(b"{}") };
+        dress(&mut map, changed.then_some(&card), sharing);
         map
     }
 

@@ -7,14 +7,16 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderValue, Method, header};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::a2a::card::{self, Mapping, NoCard, Outcome, Place, Verdict};
+use crate::a2a::card::{self, Mapping, NoCard, Outcome, Place, Verdict, weak_tag};
 use crate::cluster::Endpoint;
-use crate::config::model::HttpVersion;
+use crate::config::model::{HttpVersion, PathMatch};
 use crate::edge::exchange::Exchange;
+use crate::edge::own_answer::{JWKS, matched};
 use crate::edge::stage::{Entry, ServedRoute};
 use crate::edge::worker_route::WorkerRoute;
 use crate::edge::{locations, public};
 use crate::error::Error;
+use crate::jose::Key;
 use crate::route::card::{CardMap, GrpcAt};
 use crate::route::public::{Face, Origin, Sources};
 use crate::route::{Facts, host_of};
@@ -24,9 +26,17 @@ use crate::upstream::WorkerCluster;
 #[derive(Debug)]
 pub(super) struct Mapped {
     /// The card, where it changed.
-    pub(super) card: Option<Vec<u8>>,
+    pub(super) card: Option<Changed>,
     /// Whether it names an address that the client chose.
     pub(super) is_private: bool,
+}
+
+/// A card that changed.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) card: Vec<u8>,
+    /// What it is known by: the same for the same card, however often it is signed.
+    pub(super) tag: Option<HeaderValue>,
 }
 
 /// Maps a card, counts what came of it, and warns of one that leads past the gateway.
@@ -58,9 +68,47 @@ pub(super) fn map(
     };
     warn(route, document, &mapping);
     match mapping.outcome {
-        Outcome::Changed(card) => Ok(Mapped { card: Some(card), is_private }),
+        Outcome::Changed(card) => {
+            let key = route.settings().card_key.as_deref().filter(|_| mapping.is_stripped);
+            let card = match key {
+                Some(key) => signed(&card, place, key, found_at(exchange, route, &face).as_deref()),
+                None => None,
+            }
+            .unwrap_or_else(|| Changed { tag: weak_tag(&card), card });
+            Ok(Mapped { card: Some(card), is_private })
+        }
         Outcome::Unchanged | Outcome::LeftSigned => Ok(Mapped { card: None, is_private }),
         Outcome::Refused => Err(Error::SignedCard),
+    }
+}
+
+/// The card with the signature of the gateway; `None` where it cannot have one.
+fn signed(card: &[u8], place: Place, key: &Key, found_at: Option<&str>) -> Option<Changed> {
+    let signed = card::signed(card, place, key, found_at).ok()??;
+    Some(Changed { tag: weak_tag(&[card, key.id().as_bytes()].concat()), card: signed })
+}
+
+/// Where clients find the key of the route's signatures.
+fn found_at(exchange: &Exchange, route: &ServedRoute<'_>, face: &Face<'_>) -> Option<String> {
+    let settings = route.settings().agent_card()?.signing.as_ref()?;
+    if !settings.jwks || face.host().is_empty() {
+        return None;
+    }
+    let base = match matched(exchange, route) {
+        PathMatch::Prefix(prefix) => prefix.trim_end_matches('/'),
+        PathMatch::Exact(_) | PathMatch::Regex(_) => "",
+    };
+    Some(face.join(&format!("{base}{JWKS}")))
+}
+
+/// Counts a card of gRPC that cannot be read, and says so once.
+pub(super) fn unreadable(route: &ServedRoute<'_>) {
+    route.handles.cards().agent_cards.count("invalid");
+    if route.cards_told.is_new(UNREADABLE) {
+        tracing::warn!(
+            route = route.name(),
+            "an agent card that came by gRPC is compressed or broken, so it was left alone"
+        );
     }
 }
 
@@ -192,5 +240,7 @@ fn is_itself(host: &str) -> bool {
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
 }
 
+/// Stands for all cards that cannot be read.
+const UNREADABLE: u64 = 0;
 /// Paths of gRPC calls, since 1.0 and before.
 const GRPC_CALLS: [&str; 2] = ["/lf.a2a.v1.A2AService/SendMessage", "/a2a.v1.A2AService/SendMessage"];

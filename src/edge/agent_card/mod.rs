@@ -4,6 +4,7 @@
 
 mod fields;
 mod mapping;
+mod message;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::tracked_body::BodyLimits;
 use super::{ResponseBody, answer, attempts};
 use crate::a2a::Operation;
 use crate::a2a::card::{self, MAX_CARD, NAMES, Place};
-use crate::body::{Body, RequestBody};
+use crate::body::{Body, Come, RequestBody};
 use crate::error::Error;
 use crate::pool;
 use crate::upstream::{UpstreamResponse, WorkerCluster, with_head_of};
@@ -37,7 +38,8 @@ pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) ->
     let is_extended = operation == Some(Operation::GetExtendedAgentCard) || path.ends_with(EXTENDED);
     match (is_extended, &request.method) {
         (true, &Method::GET) => Some(CardBy::Rest),
-        (true, &Method::POST) if !request.grpc && !path.ends_with(EXTENDED) => Some(CardBy::JsonRpc),
+        (true, &Method::POST) if path.ends_with(EXTENDED) => None,
+        (true, &Method::POST) => Some(if request.grpc { CardBy::Grpc } else { CardBy::JsonRpc }),
         _ => None,
     }
 }
@@ -46,8 +48,13 @@ pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) ->
 /// wants, is about the mapped card.
 pub(super) fn ask(by: CardBy, head: &mut Parts) -> Box<CardRequest> {
     let known = head.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect();
-    head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if by != CardBy::JsonRpc {
+    let identity = HeaderValue::from_static("identity");
+    match by {
+        // What is asked for in gRPC is not JSON: the message may be compressed, and the stream is not.
+        CardBy::Grpc => head.headers.insert(HeaderName::from_static("grpc-accept-encoding"), identity),
+        _ => head.headers.insert(header::ACCEPT_ENCODING, identity),
+    };
+    if matches!(by, CardBy::Name | CardBy::Rest) {
         head.method = Method::GET;
         for name in &CONDITIONS {
             head.headers.remove(name);
@@ -61,6 +68,9 @@ pub(super) async fn fetch(exchange: &mut Exchange, entry: &Entry, route: &Served
     let cluster = exchange.destination.cluster.clone().ok_or(Error::Internal)?;
     let response = ask_by_either_name(exchange, route).await?;
     match answer::receive(exchange, entry, route, response)? {
+        Answered::Streamed(response, limits) if asked_by(exchange) == CardBy::Grpc => {
+            message::take(exchange, entry, route, &cluster, response, limits).await
+        }
         Answered::Streamed(response, limits) => take(exchange, entry, route, &cluster, response, limits).await,
         other => Ok(other),
     }
@@ -119,13 +129,12 @@ async fn take(
         return Ok(passed(exchange, response, limits));
     }
     let (head, body) = response.into_parts();
-    let own = Instant::now() + LIMIT;
-    let end = limits.end.map_or(own, |end| end.min(own));
+    let end = end_of(limits);
     let document = match collect::collect(body, MAX_CARD, end).await? {
         Collected::Whole(document) => document,
         Collected::TooLarge(ahead, rest) => {
             cards.agent_cards.count("too_large");
-            exchange.reply.ahead = Some(Box::new(ahead));
+            exchange.reply.come = Some(Box::new(Come { data: ahead, trailers: None }));
             return Ok(passed(exchange, Response::from_parts(head, rest), limits));
         }
     };
@@ -138,8 +147,18 @@ async fn take(
         private: mapped.is_private || by != CardBy::Name,
         max_age: settings.cache_ttl.filter(|_| by == CardBy::Name),
     };
-    fields::dress(response.headers_mut(), mapped.card.as_deref(), sharing);
-    Ok(Answered::Here(Box::new(answered(exchange, response, mapped.card.map_or(document, Bytes::from)))))
+    fields::dress(response.headers_mut(), mapped.card.as_ref(), sharing);
+    Ok(Answered::Here(Box::new(answered(
+        exchange,
+        response,
+        mapped.card.map_or(document, |changed| Bytes::from(changed.card)),
+    ))))
+}
+
+/// When a card must have come.
+fn end_of(limits: BodyLimits) -> Instant {
+    let own = Instant::now() + LIMIT;
+    limits.end.map_or(own, |end| end.min(own))
 }
 
 /// How the card of the exchange is asked for.
@@ -166,7 +185,7 @@ fn passed(exchange: &mut Exchange, response: Response<pool::ResponseBody>, limit
     if exchange.request.method != Method::HEAD {
         return Answered::Streamed(response, limits);
     }
-    exchange.reply.ahead = None;
+    exchange.reply.come = None;
     Answered::Here(Box::new(response.map(|_unread| Body::Empty)))
 }
 

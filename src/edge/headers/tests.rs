@@ -131,7 +131,7 @@ fn changes_apply_in_order_and_hsts_over_tls_only() {
     let identity = Identity::default();
     for (tls, hsts) in [(true, Some("max-age=31536000; includeSubDomains")), (false, None)] {
         let mut headers = map(&[("server", "s"), ("x-a", "old"), ("x-b", "one")]);
-        apply(&mut headers, &changes, ChangeFacts { https: tls, identity: &identity, operation: None });
+        apply(&mut headers, &changes, ChangeFacts { https: tls, identity: &identity, operation: None, call: None });
         assert!(!headers.contains_key("server"));
         assert_eq!(headers["x-a"], "new");
         assert_eq!(headers.get_all("x-b").iter().count(), 2);
@@ -153,7 +153,7 @@ fn what_is_known_of_a_request_is_told_and_nobody_else_can_say_it() {
         [(&known, send, [Some("ann"), None, Some("SendMessage")]), (&nobody, None, [None, None, None])]
     {
         let mut headers = map(&forged);
-        apply(&mut headers, &changes, ChangeFacts { https: false, identity, operation });
+        apply(&mut headers, &changes, ChangeFacts { https: false, identity, operation, call: None });
         let found = forged.map(|(name, _)| headers.get(name).map(|value| value.to_str().unwrap()));
         assert_eq!(found, expected, "a tenant that is no field value is not told");
     }

@@ -9,7 +9,7 @@ fn tls_listener(authority: &Authority, files: &Files, limits: Limits) -> Listene
         min_version: TlsVersion::V12,
         certificates: vec![files.issue(authority, "one", &["one.test"])],
         unknown_sni: UnknownSni::Reject,
-        client_auth: ClientAuth::None,
+        client_auth: ClientAuth::default(),
     });
     listener
 }

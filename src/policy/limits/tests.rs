@@ -14,16 +14,23 @@ struct Bench {
 
 impl Bench {
     fn new(shared: &str, route: &str, previous: Option<&Self>) -> Self {
+        Self::of(shared, &format!("respond: {{}}, {route}"), previous)
+    }
+
+    fn forwarding(shared: &str, route: &str) -> Self {
+        Self::of(shared, &format!("endpoints: ['127.0.0.1:9'], {route}"), None)
+    }
+
+    fn of(shared: &str, route: &str, previous: Option<&Self>) -> Self {
         let text = format!(
-            "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\nrateLimits: {shared}\n\
-             routes: {{ all: {{ respond: {{}}, {route} }} }}"
+            "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\nrateLimits: {shared}\nroutes: {{ all: {{ {route} }} }}"
         );
         let loaded = config::parse(&text, "test.yaml", &Environment::process());
         let config = loaded.unwrap_or_else(|report| panic!("{report:?}")).config;
         let limits = Limits::build(&config, previous.map(|previous| &previous.limits));
         let route = {
             let (settings, previous) = (&config.routes[0], previous.map(|previous| &previous.route));
-            limits.of(&settings.rate_limits, settings.concurrency, previous).unwrap()
+            limits.of(&settings.rate_limits, settings.concurrency, settings.sees_calls(), previous).unwrap()
         };
         Self { limits, route, metrics: Metrics::new(&[1.0]).unwrap() }
     }
@@ -92,6 +99,33 @@ async fn the_longest_wait_and_the_least_left_are_shown() {
     assert!(matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(18)));
     let expected = (policies[1].to_owned(), "\"long\";r=0;t=18".to_owned());
     assert_eq!(fields(refused.rate_limit_headers), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_about_the_call_are_asked_when_it_is_known() {
+    let shared = "{ clients: { rate: 3/300s, burst: 2 }, tenants: { key: [tenant, operation], rate: 1/60s } }";
+    let headers = HeaderMap::new();
+    let of = |tenant| Caller { tenant: Some(tenant), ..Caller::new([192, 0, 2, 1].into(), &Method::POST, &headers) };
+    for order in ["clients, tenants", "tenants, clients"] {
+        let bench = Bench::forwarding(shared, &format!("rateLimit: [{order}]"));
+        let route = bench.route();
+        assert!(route.wait_for_calls());
+        let ask = |tenant: &'static str| {
+            let admitted = route.admit(&Caller { tenant: None, ..of(tenant) })?;
+            route.admit_call(&of(tenant), admitted.counted, admitted.rate_limit_headers)
+        };
+        assert_eq!(fields(ask("north").unwrap()).1, "\"tenants\";r=0;t=60", "{order}");
+        for _ in 0..9 {
+            let refused = ask("north").unwrap_err();
+            assert!(matches!(refused.error, Error::RateLimited(wait) if wait == Duration::from_secs(60)));
+            assert_eq!(fields(refused.rate_limit_headers).1, "\"tenants\";r=0;t=60");
+        }
+        assert_eq!(fields(ask("south").unwrap()).1, "\"tenants\";r=0;t=60", "the client was not counted, {order}");
+        assert_eq!(fields(ask("west").unwrap()).1, "\"clients\";r=0;t=100", "of those with nothing left the slower");
+        assert!(ask("east").is_err(), "three are all a client has");
+    }
+    let answering = Bench::new(shared, "rateLimit: [clients, tenants]", None).route();
+    assert!(!answering.wait_for_calls(), "what a route answers by itself is never looked into");
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +216,8 @@ async fn a_sweep_says_how_many_clients_are_known() {
 #[test]
 fn what_an_endpoint_says_of_its_own_limits_stays() {
     let value = HeaderValue::from_static;
-    let rate_limit_headers = RateLimitHeaders { policy: value("\"edge\";q=1;w=1"), state: value("\"edge\";r=0;t=1") };
+    let (policy, state) = (value("\"edge\";q=1;w=1"), value("\"edge\";r=0;t=1"));
+    let rate_limit_headers = RateLimitHeaders { policy, state, remaining: 0, interval: Duration::from_secs(1) };
     let mut headers = HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]);
     rate_limit_headers.tell(&mut headers);
     assert_eq!(headers, HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]));

@@ -96,7 +96,7 @@ async fn every_step_has_its_own_limit() {
     }
     // A listener whose queue is never taken from accepts in the kernel and never speaks TLS.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let settings = crate::config::model::UpstreamTls { ca_file: None, server_name: None, client_cert: None };
+    let settings = crate::config::model::UpstreamTls::default();
     let tls = ClientTls::build(&settings, crate::config::model::UpstreamProtocol::Http1).unwrap();
     let limits = DialLimits { connect: short, ..each };
     let dialer = Dialer { version: Version::Http1, tls: Some(tls), limits };

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,7 +12,7 @@ use super::record::{Held, OperateError, Saved, Share, Status};
 use super::state::State;
 use super::tally::{Counts, Tally};
 use super::verdict::{Others, Verdict, compare};
-use crate::config::model::{CookieKey, Losing, Part, Rollout, Split};
+use crate::config::model::{Analysis, CookieKey, Losing, OnFailure, Part, Rollout, Split, Step};
 use crate::route::split::{Shares, Weights};
 
 /// A split at work. Shared by all workers, the task that moves it and operators.
@@ -115,7 +116,7 @@ impl RolloutControl {
             return Vec::new();
         };
         let Some(analysis) =
-            rollout.analysis.as_ref().filter(|_| progress.is_measuring(rollout) && now >= progress.entered)
+            rollout.settings.analysis.as_ref().filter(|_| progress.is_measuring(rollout) && now >= progress.entered)
         else {
             *baseline = None;
             return Vec::new();
@@ -356,7 +357,7 @@ impl RolloutControl {
         // Callers with an old version stay there when it gets no new ones, whether the last step is still measured or
         // done.
         let finishing = canary.is_some_and(|(rollout, progress)| {
-            state.held.is_none() && progress.weight == 100 && rollout.losing == Losing::Finish
+            state.held.is_none() && progress.weight == 100 && rollout.settings.losing == Losing::Finish
         });
         let mut parts = Vec::new();
         for (part, weight) in self.parts.iter().zip(weights) {
@@ -377,7 +378,7 @@ impl RolloutControl {
     /// Whether others with the same moment of beginning move in step.
     fn is_shared(&self) -> bool {
         let rollout = self.rollout.as_ref();
-        rollout.is_some_and(|rollout| rollout.start_at.is_some())
+        rollout.is_some_and(|rollout| rollout.settings.start_at.is_some())
     }
 
     /// The state at this moment, also when the clock was set since the last look.
@@ -421,6 +422,27 @@ fn effective(parts: &[Part], fixed: Option<(usize, u32)>) -> Vec<i64> {
 
 /// The same for the same split and rollout, in every process.
 fn fingerprint(split: &Split) -> String {
-    let text = serde_json::to_vec(&(&split.parts, &split.rollout)).unwrap_or_default();
-    format!("{:016x}", xxh3_64(&text))
+    format!("{:016x}", xxh3_64(printed(split).as_bytes()))
+}
+
+/// What a split and its rollout are known again by. Rollouts are kept over an upgrade, so this text stays as it is.
+pub(super) fn printed(split: &Split) -> String {
+    #[derive(serde::Serialize)]
+    struct Print<'a> {
+        canary: usize,
+        steps: &'a [Step],
+        analysis: Option<&'a Analysis>,
+        on_failure: OnFailure,
+        losing: Losing,
+        start_at: Option<SystemTime>,
+    }
+    let rollout = split.rollout.as_ref().map(|Rollout { canary, steps, settings }| Print {
+        canary: *canary,
+        steps,
+        analysis: settings.analysis.as_ref(),
+        on_failure: settings.on_failure,
+        losing: settings.losing,
+        start_at: settings.start_at,
+    });
+    serde_json::to_string(&(&split.parts, rollout)).unwrap_or_default()
 }

@@ -152,7 +152,7 @@ impl Progress {
     /// At the first step, since `now`.
     #[must_use]
     pub fn begin(rollout: &Rollout, now: Millis) -> Self {
-        let start = rollout.start_at.map(|at| {
+        let start = rollout.settings.start_at.map(|at| {
             at.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(now))
         });
         Self {
@@ -176,7 +176,7 @@ impl Progress {
     pub fn is_measuring(&self, rollout: &Rollout) -> bool {
         let begun = |step| self.step >= step;
         self.phase == Phase::Progressing
-            && rollout.analysis.as_ref().is_some_and(|analysis| begun(analysis.starting_step))
+            && rollout.settings.analysis.as_ref().is_some_and(|analysis| begun(analysis.starting_step))
     }
 
     /// Whether it is in a pause whose time goes on.
@@ -237,7 +237,7 @@ impl Progress {
             }
             Step::Pause(None) => return None,
         };
-        let needed = match (&rollout.analysis, step) {
+        let needed = match (&rollout.settings.analysis, step) {
             (Some(analysis), Step::Pause(_)) if self.step >= analysis.starting_step => analysis.count,
             // The weights of the last step are looked at too, before there is no way back.
             (Some(analysis), Step::SetWeight(_)) if last => analysis.count,
@@ -252,7 +252,7 @@ impl Progress {
 
     /// Takes in a measurement made at `now`.
     pub(super) fn measured(&mut self, rollout: &Rollout, verdict: Verdict, now: Millis) -> Vec<Event> {
-        let Some(analysis) = &rollout.analysis else {
+        let Some(analysis) = &rollout.settings.analysis else {
             return Vec::new();
         };
         let (readings, failed) = match verdict {
@@ -302,7 +302,7 @@ impl Progress {
     }
 
     fn fail(&mut self, rollout: &Rollout, reason: String) -> Event {
-        let event = match rollout.on_failure {
+        let event = match rollout.settings.on_failure {
             OnFailure::Rollback => {
                 self.finish(Phase::RolledBack, 0);
                 Event::new("rolled_back", reason.clone())

@@ -58,7 +58,7 @@ impl RolloutSample {
     #[must_use]
     pub fn may_be_cut(&self) -> bool {
         let rollout = self.control.rollout.as_ref();
-        rollout.is_some_and(|rollout| rollout.losing == Losing::Cut)
+        rollout.is_some_and(|rollout| rollout.settings.losing == Losing::Cut)
     }
 }
 

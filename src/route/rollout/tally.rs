@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::context::network;
+
 /// Counters of one version since the start.
 #[derive(Debug)]
 pub struct Tally {
@@ -41,12 +43,7 @@ impl Tally {
 
     /// Counts a request whose client left while it waited.
     pub fn abandon(&self, client: IpAddr) {
-        // A client with one address of an IPv6 network can use all of them.
-        let network = match client.to_canonical() {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
-        };
-        let hash = self.seed.hash_one(network);
+        let hash = self.seed.hash_one(network(client));
         let place = usize::try_from(hash % CLIENTS as u64).unwrap_or_default();
         if let Some(left) = self.left.get(place) {
             let _ = left.fetch_add(1, Relaxed);

@@ -70,7 +70,7 @@ pub(super) fn compare(analysis: &Analysis, canary: &Counts, others: Others<'_>) 
         .enumerate()
         .map(|(index, metric)| match last {
             Some(last) => last.get(index).copied(),
-            None => measure(metric.measure, others.counts),
+            None => measure(metric.measure?, others.counts),
         })
         .collect();
     let readings: Vec<Option<Reading>> =
@@ -90,8 +90,8 @@ pub(super) fn compare(analysis: &Analysis, canary: &Counts, others: Others<'_>) 
 }
 
 fn read(metric: &Metric, canary: &Counts, stable: Option<f64>) -> Option<Reading> {
-    let value = measure(metric.measure, canary)?;
-    let Condition { comparison, threshold } = metric.condition;
+    let (name, Condition { comparison, threshold, .. }) = metric.measure.zip(metric.condition)?;
+    let value = measure(name, canary)?;
     let threshold = match threshold {
         Threshold::Value(value) => value,
         Threshold::StableTimes(factor) => stable? * factor,
@@ -103,7 +103,7 @@ fn read(metric: &Metric, canary: &Counts, stable: Option<f64>) -> Option<Reading
         Comparison::AtMost => ("<=", value <= threshold),
         Comparison::Below => ("<", value < threshold),
     };
-    Some(Reading { metric: metric.measure.name().to_owned(), value, threshold, comparison: sign.to_owned(), passed })
+    Some(Reading { metric: name.word().to_owned(), value, threshold, comparison: sign.to_owned(), passed })
 }
 
 fn measure(measure: Measure, counts: &Counts) -> Option<f64> {
@@ -120,6 +120,7 @@ mod tests {
 
     use super::super::tally::Tally;
     use super::*;
+    use crate::config::model::Unit;
 
     fn counts(good: u32, bad: u32, took: u64) -> Counts {
         let tally = Tally::default();
@@ -134,15 +135,9 @@ mod tests {
     }
 
     fn analysis(measure: Measure, comparison: Comparison, threshold: Threshold) -> Analysis {
-        let condition = Condition { comparison, threshold };
-        Analysis {
-            starting_step: 0,
-            interval: Duration::from_secs(30),
-            count: 1,
-            failure_limit: 0,
-            min_requests: 50,
-            metrics: vec![Metric { measure, condition }],
-        }
+        let condition = Condition { comparison, threshold, unit: Unit::None };
+        let metric = Metric { measure: Some(measure), condition: Some(condition) };
+        Analysis { metrics: vec![metric], ..Analysis::default() }
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn few_regular_expressions_need_no_set() {
 #[test]
 fn conditions_come_third_and_fall_through() {
     let with = |methods: Vec<Method>, headers: Vec<HeaderMatch>, query: Vec<QueryMatch>| {
-        vec![Match { path: prefix("/a"), methods, headers, query }]
+        vec![Match { path: prefix("/a"), methods, headers, query, tenant: None }]
     };
     let routes = [
         route("plain", vec![], with(vec![], vec![], vec![])),

@@ -39,13 +39,14 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         concurrency: None,
         access_log: true,
         a2a: None,
+        card_key: None,
         fault: None,
         mirror: None,
     }
 }
 
 fn on(path: PathMatch) -> Match {
-    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() }
+    Match { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new(), tenant: None }
 }
 
 fn exact(path: &str) -> PathMatch {

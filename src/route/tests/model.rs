@@ -90,7 +90,13 @@ fn any_match() -> impl Strategy<Value = Match> {
     let methods = prop::sample::subsequence(vec![Method::GET, Method::POST], 0..=2);
     let headers = prop::sample::subsequence(vec![header("x-a", "1"), header("x-b", "1")], 0..=2);
     let query = prop::sample::subsequence(vec![query("a", "1"), query("b", "1")], 0..=2);
-    (path, methods, headers, query).prop_map(|(path, methods, headers, query)| Match { path, methods, headers, query })
+    (path, methods, headers, query).prop_map(|(path, methods, headers, query)| Match {
+        path,
+        methods,
+        headers,
+        query,
+        tenant: None,
+    })
 }
 
 fn any_routes() -> impl Strategy<Value = Vec<Route>> {

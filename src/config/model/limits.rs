@@ -4,7 +4,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::Method;
+
+use super::{LimitKey, LimitMode};
 
 /// A rate limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,42 +86,6 @@ impl fmt::Display for RateLimit {
     }
 }
 
-/// One part of who is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LimitKey {
-    /// The client's address.
-    ClientIp,
-    /// Nobody in particular: one bucket for all.
-    Global,
-    /// The method.
-    Method,
-    /// A header field.
-    Header(HeaderName),
-    /// A cookie.
-    Cookie(String),
-    /// Who the client proved to be.
-    Principal,
-    /// On whose behalf it acts.
-    Tenant,
-    /// What the request asks of an agent.
-    Operation,
-}
-
-impl fmt::Display for LimitKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClientIp => f.write_str("client address"),
-            Self::Global => f.write_str("nothing: everybody together"),
-            Self::Method => f.write_str("method"),
-            Self::Principal => f.write_str("principal"),
-            Self::Tenant => f.write_str("tenant"),
-            Self::Operation => f.write_str("operation"),
-            Self::Header(name) => write!(f, "header {name}"),
-            Self::Cookie(name) => write!(f, "cookie {name}"),
-        }
-    }
-}
-
 /// How much a bucket lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -143,15 +109,6 @@ impl Quota {
     pub fn time_for(self, requests: u32) -> Duration {
         self.interval().saturating_mul(requests)
     }
-}
-
-/// What a limit does about a request that is too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitMode {
-    /// Refuse it.
-    Enforce,
-    /// Count it and let it pass.
-    Shadow,
 }
 
 /// How many exchanges a client may have open on a route.

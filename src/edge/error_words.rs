@@ -1,0 +1,149 @@
+//! What a failure is called in each protocol: texts and codes that clients get. They say why in one word and give away
+//! nothing of what is behind.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::config::model::AbortAnswer;
+use crate::context::PLAIN_ON_TLS;
+use crate::error::{CALL_ERROR_DOMAIN, CallRefusal, Error};
+use crate::outcome::GRPC_STATUS;
+
+/// The error object that the REST binding of A2A has (A2A 1.0 section 11.6), and everybody else can read.
+pub(super) fn rest_text(error: &Error) -> String {
+    let (code, status) = (status(error).as_u16(), grpc_code(error).1);
+    format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details"))
+}
+
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is said
+/// in an agent's stead, and what JSON-RPC itself has a code for.
+pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
+    let id = id.unwrap_or("null");
+    let code = match error {
+        Error::FaultAbort(AbortAnswer::Call(error)) => error.code(),
+        Error::CallRefused(CallRefusal::Version) => -32009,
+        Error::CallRefused(CallRefusal::NotOwner) => -32001,
+        Error::CallRefused(CallRefusal::Shape) => -32600,
+        Error::CallRefused(CallRefusal::Params) => -32602,
+        _ => -32603,
+    };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},{}}}}}"#, explained(error, "data"))
+}
+
+/// The reason of a refusal that A2A has an error for (A2A 1.0 section 5.4). Over JSON-RPC it comes with status 200, as
+/// from an agent: clients read no other answer.
+pub(super) fn of_protocol(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::CallRefused(CallRefusal::Version) => Some("VERSION_NOT_SUPPORTED"),
+        Error::CallRefused(CallRefusal::NotOwner) => Some("TASK_NOT_FOUND"),
+        _ => None,
+    }
+}
+
+/// The text and the word for programs (google.rpc.ErrorInfo), under that key.
+fn explained(error: &Error, key: &str) -> String {
+    let (reason, domain) = match error {
+        Error::FaultAbort(AbortAnswer::Call(error)) => (error.reason(), CALL_ERROR_DOMAIN),
+        _ => of_protocol(error).map_or((error.reason(), "attache"), |reason| (reason, CALL_ERROR_DOMAIN)),
+    };
+    let text = public(error);
+    format!(
+        r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"{domain}"}}]"#
+    )
+}
+
+/// The status of gRPC that stands for a failure.
+pub(super) fn grpc_fields(error: &Error, fields: &mut HeaderMap) {
+    fields.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_code(error).0)));
+    fields.insert(GRPC_MESSAGE, HeaderValue::from_static(public(error)));
+}
+
+/// The status that the client gets.
+pub(super) fn status(error: &Error) -> StatusCode {
+    match error {
+        // A client that closed its direction in the middle of a request still gets an answer. 499 is for logs only.
+        Error::ClientGone | Error::ClientStalled => StatusCode::BAD_REQUEST,
+        other => other.status(),
+    }
+}
+
+/// The text for the client: one level, no addresses, no versions.
+fn public(error: &Error) -> &'static str {
+    match error {
+        Error::BadRequest(PLAIN_ON_TLS) => "this port speaks TLS: use https",
+        Error::BadRequest(_) => "the request is not valid HTTP",
+        Error::MethodRefused => "the method is not served",
+        Error::TargetTooLong => "the request target is too long",
+        Error::HeadTooLarge => "the request head is too large",
+        Error::BodyTooLarge => "the request body is too large",
+        Error::BodyTimeout => "the request body did not arrive in time",
+        Error::UnknownExpectation => "the expectation is unknown",
+        Error::UnmetExpectation => "the body is not asked for over HTTP/2",
+        Error::Misdirected => "this connection does not serve that host",
+        Error::NoRoute => "nothing is served here",
+        Error::UpgradeRefused => "upgrades are not served here",
+        Error::CallRefused(refusal) => refused(*refusal),
+        Error::RateLimited(_) => "too many requests",
+        Error::TooManyOpen => "too many requests at a time",
+        Error::NoEndpoint(_) => "no agent is available",
+        Error::CircuitOpen { .. } => "the agent has as much to do as it may",
+        Error::ConnectFailed(_) | Error::ConnectTimeout(_) | Error::UpstreamTls(_) => "the agent cannot be reached",
+        Error::UpstreamReset(_) | Error::StreamRefused(_) | Error::UpstreamAborted(_) => "the agent ended the exchange",
+        Error::UpstreamInvalid(..) => "the agent's answer is not valid HTTP",
+        Error::HeadTimeout | Error::Timeout | Error::StreamIdle | Error::StreamTooLong => {
+            "the agent did not answer in time"
+        }
+        Error::Withdrawn => "this version was withdrawn",
+        Error::SignedCard => "the agent's card is signed for another address",
+        Error::ClientGone | Error::ClientStalled => "the client left",
+        Error::Draining => "the gateway is stopping",
+        Error::FaultAbort(_) | Error::FaultDelay | Error::FaultCut => "a fault was injected on purpose",
+        Error::Internal => "internal error",
+    }
+}
+
+/// What is wrong with a call.
+fn refused(refusal: CallRefusal) -> &'static str {
+    match refusal {
+        CallRefusal::Method => "this operation is not served here",
+        CallRefusal::PushUrl => "events are not posted to this address",
+        CallRefusal::FileUrl => "files are not fetched from this address",
+        CallRefusal::Batch => "a list of calls is not served",
+        CallRefusal::Ambiguous => "the call names something twice",
+        CallRefusal::Incomplete => "an id or address is too long, or there are too many",
+        CallRefusal::NoRoom => "too many calls are being read",
+        CallRefusal::Version => "this version of A2A is not served here",
+        CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
+        CallRefusal::Params => "the parameters of the call are invalid",
+        CallRefusal::NotOwner => "Task not found",
+        CallRefusal::List => "only tasks of a context of one's own are listed",
+        CallRefusal::Duplicate => "this message was sent before",
+        CallRefusal::Unread => "the call cannot be read",
+    }
+}
+
+/// gRPC code and name for a failure (google.rpc.Code).
+pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
+    match error {
+        Error::FaultAbort(AbortAnswer::Grpc(code)) => return (code.code(), code.name()),
+        Error::FaultAbort(AbortAnswer::Call(error)) => return error.grpc(),
+        Error::CallRefused(CallRefusal::Version) => return (9, "FAILED_PRECONDITION"),
+        Error::CallRefused(CallRefusal::NotOwner) => return (5, "NOT_FOUND"),
+        _ => {}
+    }
+    match error.status() {
+        StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
+        StatusCode::NOT_FOUND => (12, "NOT_FOUND"),
+        StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
+        StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
+        StatusCode::CONFLICT => (10, "ABORTED"),
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::TOO_MANY_REQUESTS => (8, "RESOURCE_EXHAUSTED"),
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => (4, "DEADLINE_EXCEEDED"),
+        StatusCode::INTERNAL_SERVER_ERROR => (13, "INTERNAL"),
+        _ => (14, "UNAVAILABLE"),
+    }
+}
+
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

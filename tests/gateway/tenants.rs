@@ -1,0 +1,169 @@
+//! Tenants: who a request is made for, as a header or the call of an agent says, decides limits, routes and series.
+
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::support::{Backend, Body, Gw, Reply, Speak, full, post, request, with_field};
+
+const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
+
+async fn agent() -> Backend {
+    let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}"#;
+    Backend::replying_as(SPEAK, 200).await.header("content-type", "application/json").body(answer)
+}
+
+fn json(path: &str, text: impl Into<String>) -> Request<Body> {
+    with_field("content-type", "application/json", post(path, text.into()))
+}
+
+fn call(method: &str, tenant: Option<&str>) -> Request<Body> {
+    let params = tenant.map_or_else(|| json!({ "id": "t" }), |tenant| json!({ "id": "t", "tenant": tenant }));
+    json("/", format!(r#"{{"method":"{method}","params":{params},"id":7,"jsonrpc":"2.0"}}"#))
+}
+
+/// A `GetTask` of gRPC: tenant 1, id 2.
+fn grpc(tenant: &str) -> Request<Body> {
+    let text = |tag: u8, text: &str| [&[tag, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let message = [text(0x0a, tenant), text(0x12, "t")].concat();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let request = request("POST", "/lf.a2a.v1.A2AService/GetTask", full([&[0][..], &length, &message].concat()));
+    with_field("content-type", "application/grpc", with_field("te", "trailers", request))
+}
+
+fn of(tenant: &str, request: Request<Body>) -> Request<Body> {
+    with_field("x-tenant", tenant, request)
+}
+
+fn says(reply: &Reply) -> Value {
+    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
+}
+
+#[tokio::test]
+async fn a_tenant_is_counted_as_one_in_every_binding() {
+    let agent = agent().await;
+    let gw = Gw::with(
+        "workers: 1\nrateLimits: { tenants: { key: tenant, rate: 1/hour, burst: 3 } }\n\
+         routes: { all: { cluster: agents, rateLimit: tenants } }\nclusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent],
+    )
+    .await;
+    let rest = with_field("a2a-version", "1.0", request("GET", "/acme/tasks/t", crate::support::empty()));
+    assert_eq!(gw.send(call("GetTask", Some("acme"))).await.status, 200);
+    assert_eq!(gw.send(rest).await.status, 200);
+    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "");
+    let last = gw.send(json("/acme/message:send", "{}")).await;
+    assert_eq!((last.status, last.header("ratelimit")), (200, "\"tenants\";r=0;t=3600"));
+    let refused = gw.send(call("GetTask", Some("acme"))).await;
+    assert_eq!((refused.status, refused.reason()), (429, "rate_limited"));
+    assert_eq!((&says(&refused)["id"], &says(&refused)["error"]["code"]), (&json!(7), &json!(-32603)));
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_500);
+    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "8");
+    assert_eq!(gw.send(call("GetTask", Some("globex"))).await.status, 200, "another tenant has a bucket of its own");
+    assert_eq!(gw.send(call("GetTask", None)).await.status, 200, "and so has the address of a client without one");
+    assert_eq!(agent.hits(), 6);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_late_is_counted_by_no_limit() {
+    let agent = agent().await;
+    let gw = Gw::with(
+        "workers: 1\nrateLimits: { clients: { rate: 1/hour, burst: 4 }, calls: { key: operation, rate: 1/hour } }\n\
+         routes: { all: { cluster: agents, rateLimit: [clients, calls] } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent],
+    )
+    .await;
+    let first = gw.send(call("GetTask", None)).await;
+    assert_eq!((first.status, first.header("ratelimit")), (200, "\"calls\";r=0;t=3600"), "the one that leaves less");
+    for _ in 0..10 {
+        assert_eq!(gw.send(call("tasks/get", None)).await.status, 429, "the same in every generation");
+    }
+    for (method, left) in [("SendMessage", 3), ("CancelTask", 2), ("ListTasks", 1)] {
+        assert_eq!(gw.send(call(method, None)).await.status, 200, "{method}, {left} left for the client");
+    }
+    assert_eq!(gw.get("/plain").await.status, 200, "what is no call counts for the address");
+    assert_eq!(gw.get("/plain").await.reason(), "rate_limited", "and five is all of one client");
+}
+
+#[tokio::test]
+async fn a_header_names_the_tenant_before_the_call_does() {
+    let agent = agent().await;
+    let gw = Gw::with(
+        "workers: 1\ntenants: { header: x-tenant }\nrateLimits: { tenants: { key: tenant, rate: 1/hour } }\n\
+         routes: { all: { cluster: agents, rateLimit: tenants, requestHeaders: { tell: { x-for: tenant, x-asks: operation } } } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent],
+    )
+    .await;
+    assert_eq!(gw.send(of("acme", call("GetTask", Some("globex")))).await.status, 200);
+    assert_eq!(gw.send(of("acme", crate::support::get("/plain"))).await.status, 429, "also of what is no call");
+    assert_eq!(gw.send(with_field("x-for", "forged", call("GetTask", Some("globex")))).await.status, 200);
+    assert_eq!(
+        gw.send(with_field("x-for", "forged", with_field("x-asks", "x", crate::support::get("/a")))).await.status,
+        200
+    );
+    let told: Vec<_> = agent
+        .requests()
+        .iter()
+        .map(|seen| [seen.header("x-for").to_owned(), seen.header("x-asks").to_owned()])
+        .collect();
+    assert_eq!(told, [["acme", "GetTask"], ["globex", "GetTask"], ["", ""]]);
+    let tenants: Vec<_> = gw.records(4).await.iter().map(|record| record["tenant"].clone()).collect();
+    assert_eq!(tenants, [json!("acme"), json!("acme"), json!("globex"), Value::Null]);
+}
+
+#[tokio::test]
+async fn routes_are_chosen_by_tenant_where_the_head_names_it() {
+    let gw = Gw::with(
+        "tenants: { header: x-tenant }\n\
+         routes:\n  \
+         acme: { match: { tenant: acme }, respond: { body: acme } }\n  \
+         team: { match: { path: { prefix: /a }, tenant: { prefix: team- } }, respond: { body: team } }\n  \
+         rest: { respond: { body: rest } }",
+        &[],
+    )
+    .await;
+    let to = |path: &str| crate::support::get(path);
+    for (request, expected) in [
+        (of("acme", to("/")), "acme"),
+        (of("globex", to("/acme/tasks/t")), "rest"),
+        (to("/acme/tasks/t"), "acme"),
+        (json("/acme/message:send", "{}"), "acme"),
+        (json("/ac%6De/message:send", "{}"), "acme"),
+        (to("/a/team-7/tasks/t"), "team"),
+        (of("team-8", to("/a/b")), "team"),
+        (to("/team-7/tasks/t"), "rest"),
+        (to("/a/acme/tasks/t"), "rest"),
+        (to("/acme"), "rest"),
+        (with_field("content-type", "application/json", post("/", r#"{"params":{"tenant":"acme"}}"#)), "rest"),
+    ] {
+        let path = request.uri().clone();
+        assert_eq!(gw.send(request).await.text(), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_tenants_that_are_named_have_series() {
+    let agent = agent().await;
+    let routes = "routes: { all: { cluster: agents } }\nclusters: { agents: { endpoints: ['{0}'], protocol: h2c } }";
+    let text = |named: &str| format!("workers: 1\ntenants: {{ header: x-tenant, series: [{named}] }}\n{routes}");
+    let mut gw = Gw::with(&text("acme, globex"), &[&agent]).await;
+    for tenant in ["acme", "globex", "acme", "somebody", "else"] {
+        assert_eq!(gw.send(call("GetTask", Some(tenant))).await.status, 200);
+    }
+    gw.send(of("acme", crate::support::get("/plain"))).await;
+    gw.send(call("GetTask", None)).await;
+    gw.records(7).await;
+    let count = async |gw: &Gw, tenant: &str| {
+        gw.metric("attache_tenant_requests_total", &[("tenant", tenant), ("code_class", "2xx")]).await
+    };
+    for (tenant, expected) in [("acme", 3.0), ("globex", 1.0), ("other", 2.0), ("somebody", 0.0)] {
+        assert_eq!(count(&gw, tenant).await, expected, "{tenant}");
+    }
+    gw.reload(&text("acme"), &[&agent]).await.unwrap();
+    assert_eq!((count(&gw, "acme").await, count(&gw, "globex").await), (3.0, 0.0), "series go with their names");
+    gw.reload(&text(""), &[&agent]).await.unwrap();
+    gw.send(call("GetTask", Some("acme"))).await;
+    gw.records(8).await;
+    assert!(!gw.metrics().await.contains("attache_tenant_requests_total"));
+}

@@ -308,10 +308,10 @@ fn a_time_limit_that_does_not_hold_for_the_work_of_agents_is_warned_about() {
     for (route, expected) in [
         ("timeout: 7s", ""),
         ("timeout: 7s, a2a: off", ""),
-        ("timeout: 7s, a2a: { affinity: off }", "without-effect"),
+        ("timeout: 7s, a2a: { largeBodies: refuse }", "without-effect"),
         ("timeout: 7s, a2a: { methods: { GetTask: { timeout: 8s } } }", "without-effect"),
         ("timeout: 7s, a2a: { methods: { message/send: { timeout: 60s } } }", ""),
-        ("timeout: off, a2a: { affinity: off }", ""),
+        ("timeout: off, a2a: { largeBodies: refuse }", ""),
     ] {
         let report = problems(&with_route(&format!("{{ endpoints: ['b:80'], {route} }}")));
         assert_eq!(codes(&report).join(" "), expected, "{route}\n{report}");

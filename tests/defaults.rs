@@ -121,6 +121,8 @@ fn surroundings() -> (tempfile::TempDir, Environment) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     fs::write(root.path().join("gateway.crt"), made.cert.pem()).expect("written");
     fs::write(root.path().join("gateway.key"), made.signing_key.serialize_pem()).expect("written");
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    fs::write(root.path().join("cards.key"), key.serialize_pem()).expect("written");
     let env = Environment::empty(SystemTime::now()).with_root(root.path());
     (root, env)
 }
@@ -221,7 +223,8 @@ const COMPLETE: &[(&str, &str)] = &[
              stream: { percentage: 7%, cutAfterEvents: 7, delayBetweenEvents: 7s, whenHeader: { x-f: g } },
              byHeader: { clients: 10.0.0.0/8, whenHeader: { x-f: g }, percentage: 7%, maxDelay: 7s },
              maxActive: 7, until: 2030-01-01T00:00:00Z },
-           a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: strip },
+           a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: resign,
+             signing: { keyFile: cards.key, keyId: a, jwks: false } },
              affinity: { ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false }, maxBodyBytes: 7KiB, largeBodies: refuse,
              versions: [1.0, 0.3], singleFlight: 7s, pollDamping: 70ms,
              ownership: { by: 'header:x-user', unknown: allow },

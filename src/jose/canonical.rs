@@ -51,7 +51,7 @@ fn number_text(number: f64) -> String {
     if number == 0.0 {
         return "0".to_owned();
     }
-    let shortest = format!("{:e}", number.abs());
+    let shortest = shortest(number.abs());
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let digits = mantissa.replace('.', "");
     let exponent: i32 = exponent.parse().unwrap_or_default();
@@ -75,6 +75,14 @@ fn number_text(number: f64) -> String {
         }
     };
     format!("{sign}{text}")
+}
+
+/// The fewest digits that stand for a number alone, with an exponent. Of two that are as near the last digit is even.
+fn shortest(number: f64) -> String {
+    let text = format!("{number:e}");
+    let digits = text.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let even = format!("{number:.*e}", digits.saturating_sub(1));
+    if even.parse() == Ok(number) { even } else { text }
 }
 
 #[cfg(test)]

@@ -458,3 +458,36 @@ async fn the_card_for_known_callers_is_mapped_and_theirs_alone() {
     let posted = gw.send(post("/extendedAgentCard", "{}")).await;
     assert_eq!(posted.header("etag"), "\"theirs\"", "nothing that A2A knows");
 }
+
+/// What an agent says of itself in a JSON-RPC answer.
+fn called(at: &str) -> String {
+    json!({ "jsonrpc": "2.0", "id": 7, "result": { "url": format!("http://{at}/rpc"), "name": "x" } }).to_string()
+}
+
+#[tokio::test]
+async fn a_card_in_the_answer_to_a_call_is_mapped_and_no_fault_of_the_agent() {
+    let agents = [agent(called).await, agent(called).await];
+    let gw = Gw::with("routes: { a: { endpoints: ['{0}', '{1}'] } }", &[&agents[0], &agents[1]]).await;
+    for method in ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"] {
+        let call = json!({ "jsonrpc": "2.0", "id": 7, "method": method }).to_string();
+        let asked = with_field("content-type", "application/json", post("/", call));
+        let reply = gw.send(at_host("a.example", asked)).await;
+        assert_eq!(json_of(&reply)["result"]["url"], "http://a.example/rpc", "{method}");
+        assert_eq!(reply.header("content-length"), reply.body.len().to_string());
+    }
+    assert!((counted(&gw, "mapped").await - 2.0).abs() < f64::EPSILON);
+    let head = gw.send(request("HEAD", CARD, crate::support::empty())).await;
+    assert_eq!((gw.get(CARD).await.status, head.status), (200, 200));
+    gw.records(4).await;
+    let ended = async |outcome| gw.metric("a2a_requests_total", &[("outcome", outcome)]).await;
+    assert!((ended("ok").await - 4.0).abs() < f64::EPSILON, "{}", gw.metrics().await);
+    assert!(ended("unreadable").await.abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn a_post_to_the_path_of_a_card_is_nobodys_card() {
+    let agent = agent(both).await;
+    let gw = Gw::with(FOUR_LINES, &[&agent]).await;
+    let posted = gw.send(post("/extendedAgentCard", "{}")).await;
+    assert_eq!(posted.header("etag"), "\"theirs\"", "nothing that A2A knows");
+}

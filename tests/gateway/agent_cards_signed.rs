@@ -1,5 +1,5 @@
-//! Agent cards that the gateway signs anew: the signature can be verified with the key that the gateway shows, and holds
-//! for the card as clients get it.
+//! Agent cards that the gateway signs anew: the signature can be verified with the key that the gateway shows, and
+//! holds for the card as clients get it.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The mapping of a card that is a message of protocol buffers, as gRPC answers with it. Fields are copied as they came,
-//! unknown ones too; only an interface that has another URL is written anew.
+//! The mapping of a card that is a message of protocol buffers, as gRPC answers with it. Fields are copied as they
+//! came, unknown ones too; only an interface that has another URL is written anew.
 
 use super::{Decision, Mapping, NoCard, SignedCards, Transport, Verdict};
 use crate::a2a::operation::Generation;

@@ -254,8 +254,8 @@ fn check_urls<'c>(
     take(&card.main, mapping, edits, main);
 }
 
-/// The verdict on the agent's own URL. The field has to be there, so an address that is not served cannot be left out: it
-/// is mapped all the same, and fails where it would have led past the gateway.
+/// The verdict on the agent's own URL. The field has to be there, so an address that is not served cannot be left out:
+/// it is mapped all the same, and fails where it would have led past the gateway.
 fn of_main(transport: Transport, url: &str, verdict: &mut impl FnMut(Transport, &str) -> Verdict) -> Verdict {
     match verdict(transport, url) {
         Verdict::NotServed => verdict(Transport::Http, url),

@@ -1,6 +1,6 @@
 //! A card with a signature of the gateway (A2A 1.0 section 8.4). What is signed is the card without its signatures, as
-//! protocol buffers would keep it: fields that A2A 1.0 does not know and values that are a field's default are left out.
-//! That is what a verifier that reads the card into its own types has in its hand.
+//! protocol buffers would keep it: fields that A2A 1.0 does not know are left out, and so are values that are a field's
+//! default. That is what a verifier that reads the card into its own types has in its hand.
 
 use serde_json::{Map, Value};
 

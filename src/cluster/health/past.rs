@@ -1,5 +1,5 @@
-//! Whether the agent card that a check fetched leads clients past the gateway. The log says so once for each card, before
-//! a client has asked for it.
+//! Whether the agent card that a check fetched leads clients past the gateway. The log says so once for each card,
+//! before a client has asked for it.
 
 use std::net::IpAddr;
 
@@ -58,8 +58,8 @@ impl Watch {
         match past {
             Past::Elsewhere(url) => tracing::warn!(
                 %cluster, endpoint = %address, url,
-                "an agent card names an address that is neither an endpoint of the cluster nor public, so clients go past \
-                 the gateway"
+                "an agent card names an address that is neither an endpoint of the cluster nor public, so clients go \
+                 past the gateway"
             ),
             Past::Unmapped(url) => tracing::warn!(
                 %cluster, endpoint = %address, url,
@@ -67,15 +67,15 @@ impl Watch {
             ),
             Past::Signed(url) => tracing::warn!(
                 %cluster, endpoint = %address, url,
-                "an agent card leads clients past the gateway and is signed, so it is left alone: sign it with the public \
-                 URL, or set `a2a.agentCard.signedCards`"
+                "an agent card leads clients past the gateway and is signed, so it is left alone: sign it with the \
+                 public URL, or set `a2a.agentCard.signedCards`"
             ),
         }
     }
 }
 
-/// Where a card leads past the gateway, if it does: the first of its URLs that is nobody's, else one of the agent itself
-/// that stays.
+/// Where a card leads past the gateway, if it does: the first of its URLs that is nobody's, else one of the agent
+/// itself that stays.
 fn past<'c>(card: &'c Seen, places: &CardPlaces, is_agent: impl Fn(&str, u16) -> bool) -> Option<Past<'c>> {
     let mut own = None;
     for url in &card.urls {

@@ -138,6 +138,10 @@ async fn take(
             return Ok(passed(exchange, Response::from_parts(head, rest), limits));
         }
     };
+    if let Some(scan) = &mut exchange.scan {
+        // Of what the agent says, not of what is made of it.
+        scan.passes(&document);
+    }
     let place = if asked_by(exchange) == CardBy::JsonRpc { Place::Result } else { Place::Whole };
     let mapped = mapping::map(exchange, entry, route, cluster, (&document, place))?;
     let mut response = Response::from_parts(head, Body::Empty);
@@ -186,6 +190,7 @@ fn passed(exchange: &mut Exchange, response: Response<pool::ResponseBody>, limit
         return Answered::Streamed(response, limits);
     }
     exchange.reply.come = None;
+    exchange.scan = None;
     Answered::Here(Box::new(response.map(|_unread| Body::Empty)))
 }
 

@@ -149,9 +149,9 @@ impl Affinity {
     }
 
     /// An agent has said that it holds this. What is known already keeps its maker, or that it has none, unless another
-    /// endpoint has made something new of that name. `began` is when the call was made that may have begun it. Where this is the
-    /// first that is heard of the end of a task, it is said how long the task went on; not of one that was never heard
-    /// of and that this call did not begin.
+    /// endpoint has made something new of that name. `began` is when the call was made that may have begun it. Where
+    /// this is the first that is heard of the end of a task, it is said how long the task went on; not of one that was
+    /// never heard of and that this call did not begin.
     pub fn learn(
         &self,
         key: HeldKey,

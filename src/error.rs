@@ -56,6 +56,18 @@ pub enum CallRefusal {
     Ambiguous,
     /// Addresses in it are longer, or more, than are looked at.
     Incomplete,
+    /// The route does not take calls of this generation.
+    Version,
+    /// It is no call of JSON-RPC 2.0.
+    Shape,
+    /// Its parameters are none of an operation.
+    Params,
+    /// It is about what another client made.
+    NotOwner,
+    /// It asks for the tasks of others.
+    List,
+    /// It is under way already, and its answer is for its first caller alone.
+    Duplicate,
     /// It cannot be read.
     Unread,
     /// Too many are being read.
@@ -73,6 +85,12 @@ impl CallRefusal {
             Self::Batch => "batch",
             Self::Ambiguous => "ambiguous_call",
             Self::Incomplete => "incomplete_call",
+            Self::Version => "version_refused",
+            Self::Shape => "invalid_call",
+            Self::Params => "invalid_params",
+            Self::NotOwner => "not_owner",
+            Self::List => "list_refused",
+            Self::Duplicate => "duplicate_call",
             Self::Unread => "unread_call",
             Self::NoRoom => "no_room",
         }
@@ -80,7 +98,9 @@ impl CallRefusal {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::Method => StatusCode::FORBIDDEN,
+            Self::Method | Self::List => StatusCode::FORBIDDEN,
+            Self::NotOwner => StatusCode::NOT_FOUND,
+            Self::Duplicate => StatusCode::CONFLICT,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }

@@ -288,6 +288,14 @@ fn operations_are_named_once_and_say_something() {
             "`routes.a.a2a.methods.tasks/get.rateLimit`",
         ),
         ("methods: { GetTask: { timeout: 0s } }", "invalid-value", "0"),
+        ("versions: 1.0", "", ""),
+        ("ownership: { by: ['header:x-user', clientIp] }", "", ""),
+        ("ownership: { by: global }", "invalid-value", "tell clients apart"),
+        ("ownership: { by: [] }", "invalid-value", "tell clients apart"),
+        ("ownership: {}, affinity: off", "conflict", "take `affinity: off` out"),
+        ("versions: [1.0, 0.3, 0.2]", "", ""),
+        ("versions: []", "invalid-value", "leave it out"),
+        ("versions: [2.0]", "invalid-value", "`2.0` is not known here"),
     ] {
         let report = problems(&with_route(&format!("{{ endpoints: ['b:80'], a2a: {{ {a2a} }} }}")));
         assert_eq!(codes(&report).join(" "), code, "{a2a}\n{report}");

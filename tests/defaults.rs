@@ -227,6 +227,8 @@ const COMPLETE: &[(&str, &str)] = &[
              signing: { keyFile: cards.key, keyId: a, jwks: false } },
              affinity: { by: [taskId, { header: x-session }], ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false },
              maxBodyBytes: 7KiB, largeBodies: refuse, keepAlive: 7s, continuity: true,
+             versions: [1.0, 0.3], singleFlight: 7s, pollDamping: 70ms,
+             ownership: { by: 'header:x-user', unknown: allow },
              methods: { allow: [SendMessage], GetTask: { rateLimit: shared, maxConcurrentPerClient: 7, maxConcurrent: 8,
                timeout: 7s, deny: true } }, pushUrls: { allow: b.example, private: true, http: true },
              fileUrls: { allow: b.example, private: true, http: true } },

@@ -22,6 +22,7 @@
 mod answer;
 mod ask;
 pub mod card;
+mod envelope;
 mod events;
 mod grpc;
 mod head;
@@ -35,11 +36,12 @@ mod texts;
 
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
 pub use ask::{Question, Subject, path_segment};
+pub use envelope::id_span;
 pub use events::{Event, EventReader, Lines};
 pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};
 pub use json::Fault;
 pub use operation::{Binding, Generation, Operation, RetryClass};
 pub use path::tenant_of_path;
-pub use request::{Body, BodyReader, Ids};
+pub use request::{Body, BodyReader, Ids, Misshapen};
 pub use task::{Phase, TaskState};

@@ -67,6 +67,18 @@ pub struct Body {
     is_ambiguous: bool,
     is_incomplete: bool,
     is_foreign: bool,
+    /// Whether a member of the envelope, or of the parameters, has a value of another kind than it should.
+    has_odd_envelope: bool,
+    has_odd_params: bool,
+}
+
+/// What keeps a body from being a call as JSON-RPC 2.0 and A2A describe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misshapen {
+    /// The version, the method or the id.
+    Envelope,
+    /// The parameters, or an id in them.
+    Params,
 }
 
 /// Ids of an operation.
@@ -103,6 +115,8 @@ impl Body {
             is_ambiguous: false,
             is_incomplete: false,
             is_foreign: false,
+            has_odd_envelope: false,
+            has_odd_params: false,
         }
     }
 
@@ -110,6 +124,16 @@ impl Body {
     #[must_use]
     pub fn is_json_rpc(&self) -> bool {
         self.text(Spot::Version) == Some("2.0")
+    }
+
+    /// What is wrong with its shape, as far as that was looked at. A body without a method is no call at all.
+    #[must_use]
+    pub fn misshapen(&self) -> Option<Misshapen> {
+        let is_call = self.root == Spot::Envelope && self.method().is_some();
+        if self.has_odd_envelope || is_call && !self.is_json_rpc() {
+            return Some(Misshapen::Envelope);
+        }
+        (self.has_odd_params && (is_call || self.root == Spot::Params)).then_some(Misshapen::Params)
     }
 
     /// Whether it has a member that no call of JSON-RPC has: it is something else, and need not be read to its end.
@@ -323,6 +347,11 @@ impl Reader for Body {
             (Spot::Method, Value::Text(text)) => self.keep_method(text),
             (at, Value::Text(text)) if at.is_text() => self.keep(at, &[text]),
             (at, Value::Long) if at.is_text() => self.miss(at),
+            // A parameter that is null counts as absent, as protocol buffers have it.
+            (Spot::Envelope | Spot::Params | Spot::Message, Value::Object) | (_, Value::Null) => {}
+            (Spot::Method | Spot::CallId, _) => self.has_odd_envelope = true,
+            (Spot::Params | Spot::Message, _) => self.has_odd_params = true,
+            (at, _) if at.is_text() && at != Spot::Version => self.has_odd_params = true,
             _ => {}
         }
     }

@@ -83,6 +83,16 @@ impl RequestBody {
         streaming.into_iter().flat_map(|streaming| streaming.ahead.pieces())
     }
 
+    /// Whether all of it has come.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(streaming) => streaming.is_received(),
+            Self::Whole(_) | Self::Kept(_) => false,
+        }
+    }
+
     /// Waits for the first piece or the end, at most for `limit`, and says whether it came. A failure is noted in the
     /// state of the upload.
     pub async fn arrives(&mut self, limit: Duration) -> bool {

@@ -3,6 +3,7 @@
 //! if it is asked for. Shared by all workers, and lives over reloads.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ impl Default for Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HeldKey(pub(super) u128);
 
+/// Who made something: a number that stands for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Maker(pub NonZeroU64);
+
 /// What an agent said of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -69,6 +74,8 @@ pub struct Held {
     pub owner: EndpointId,
     /// How far it is.
     pub progress: Progress,
+    /// Who made it, where the agent says so to its maker and it is new.
+    pub maker: Option<Maker>,
 }
 
 /// What is known of one id.
@@ -146,9 +153,10 @@ impl Affinity {
         Some(entry.held.owner)
     }
 
-    /// An agent has said that it holds this. `began` is when the call was made that may have begun it. Where this is
-    /// the first news of the end of a task, it is said how long the task went on; not of one that was never heard of
-    /// and that this call did not begin.
+    /// An agent has said that it holds this. What is known already keeps its maker, or that it has none, unless another
+    /// endpoint has made something new of that name. `began` is when the call was made that may have begun it. Where
+    /// this is the first news of the end of a task, it is said how long the task went on; not of one that was never
+    /// heard of and that this call did not begin.
     pub fn learn(
         &self,
         key: HeldKey,
@@ -170,6 +178,9 @@ impl Affinity {
         // Another may have told of the end since.
         let before = if is_over { self.entries.peek(&key.0).filter(|entry| entry.expires > at) } else { known };
         let begun = before.map(|entry| entry.begun).or_else(|| Some(self.millis(began?)));
+        let is_new = before.is_none_or(|entry| held.maker.is_some() && entry.held.owner != held.owner);
+        let maker = if is_new { held.maker } else { before.and_then(|entry| entry.held.maker) };
+        let held = Held { maker, ..held };
         let expires = at.saturating_add(limit);
         self.entries.insert(key.0, Entry { held, expires, begun: begun.unwrap_or(at) });
         let goes_on = before.is_none_or(|entry| entry.held.progress != Progress::Ended);
@@ -177,12 +188,19 @@ impl Affinity {
         took.filter(|_| is_over && goes_on)
     }
 
+    /// Who made it, if that is known.
+    #[must_use]
+    pub fn maker(&self, key: HeldKey, now: Instant) -> Option<Maker> {
+        let entry = self.entries.get(&key.0)?;
+        entry.held.maker.filter(|_| entry.expires > self.millis(now))
+    }
+
     /// As [`Self::learn`], from an agent that does not say how far it is: what is known of that stays.
     pub fn hear_of(&self, key: HeldKey, kind: HeldKind, owner: EndpointId, retention: Retention, now: Instant) {
         let known = self.entries.get(&key.0).filter(|entry| entry.held.owner == owner);
         let known = known.filter(|entry| entry.expires > self.millis(now));
         let progress = known.map_or(Progress::Unknown, |entry| entry.held.progress);
-        self.learn(key, Held { kind, owner, progress }, None, retention, now);
+        self.learn(key, Held { kind, owner, progress, maker: None }, None, retention, now);
     }
 
     /// It is gone.
@@ -282,13 +300,13 @@ mod tests {
         }
 
         fn learn(&self, id: &str, owner: EndpointId, progress: Progress, at: u64) {
-            let held = Held { kind: HeldKind::Task, owner, progress };
+            let held = Held { kind: HeldKind::Task, owner, progress, maker: None };
             self.table.learn(self.key(id), held, None, RETENTION, self.at(at));
         }
 
         /// How long the task went on, if this says that it is over; `began` is when the call was made that began it.
         fn ends(&self, id: &str, owner: EndpointId, began: Option<u64>, at: u64) -> Option<u64> {
-            let held = Held { kind: HeldKind::Task, owner, progress: Progress::Ended };
+            let held = Held { kind: HeldKind::Task, owner, progress: Progress::Ended, maker: None };
             let began = began.map(|began| self.at(began));
             let took = self.table.learn(self.key(id), held, began, RETENTION, self.at(at));
             took.map(|took| took.as_secs())
@@ -399,6 +417,33 @@ mod tests {
         assert_eq!(fixture.owner("a", 0), None);
         let by_header = |name: &str| table.key(fixture.scope.of_header(name), HeldKind::Session, b"1");
         assert_ne!(by_header("x-one"), by_header("x-two"));
+    }
+
+    #[test]
+    fn what_was_made_keeps_its_maker() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        let [ann, bob] = [1, 2].map(|number| Some(Maker(NonZeroU64::new(number).unwrap())));
+        let learn = |id: &str, owner, maker, at| {
+            let held = Held { kind: HeldKind::Task, owner, progress: Progress::Active, maker };
+            fixture.table.learn(fixture.key(id), held, None, RETENTION, fixture.at(at));
+        };
+        let maker = |id: &str, at| fixture.table.maker(fixture.key(id), fixture.at(at));
+        learn("a", one, ann, 0);
+        learn("a", one, None, 1);
+        learn("a", one, bob, 2);
+        assert_eq!(maker("a", 3), ann, "said again, to whomever");
+        learn("a", two, None, 4);
+        assert_eq!(maker("a", 5), ann, "agents may share their tasks");
+        fixture.table.hear_of(fixture.key("a"), HeldKind::Task, two, RETENTION, fixture.at(6));
+        assert_eq!(maker("a", 7), ann);
+        learn("a", one, bob, 8);
+        assert_eq!(maker("a", 9), bob, "another endpoint made another task of that name");
+        learn("b", one, None, 0);
+        learn("b", one, bob, 1);
+        assert_eq!(maker("b", 2), None, "it was there before");
+        assert_eq!(maker("a", 108), None, "forgotten");
+        learn("a", one, ann, 108);
+        assert_eq!(maker("a", 109), ann);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) async fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> R
         exchange.guards.admission = cluster.admit(kind(exchange), started, &mut rng)?;
         if exchange.guards.admission.waits() {
             exchange.guards.waited = true;
-            let deadline = route.settings().timeout.map(|limit| started + limit);
+            let deadline = exchange.deadline(route);
             let admission = &mut exchange.guards.admission;
             Box::pin(cluster.wait(admission, started, deadline, &mut rng)).await?;
         }

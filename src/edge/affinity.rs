@@ -134,7 +134,7 @@ pub(super) fn note_session(
             HeldBy::TaskId | HeldBy::ContextId => continue,
         };
         if let Some(begun) = fields.get(header).filter(|_| status.is_success()) {
-            let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active };
+            let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active, maker: None };
             let key = session_key(table, cluster, header, begun);
             table.learn(key, held, None, retention(settings), Instant::now());
         }
@@ -156,7 +156,7 @@ pub(super) fn keeper(
     let in_flight = exchange.guards.in_flight.as_ref()?;
     let keeper = keeper_for(Rc::clone(in_flight.handle()), table, route, cluster);
     let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
-    Some(Keeper { began, ..keeper })
+    Some(Keeper { began, makes: exchange.destination.makes, ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.
@@ -172,6 +172,7 @@ pub(super) fn keeper_for(
         owner,
         retention: settings(route).map(retention),
         is_agent: Arc::clone(&route.is_agent),
+        makes: None,
         began: None,
         told: None,
         task: None,

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use super::call::Call;
+use super::facts::Makes;
 use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
 use crate::body::Events;
 use crate::cluster::{Affinity, Held, HeldKind, Progress, Retention, Scope};
@@ -56,6 +57,8 @@ pub(super) struct Keeper {
     /// `None` where the route does not follow tasks.
     pub(super) retention: Option<Retention>,
     pub(super) is_agent: Arc<AtomicBool>,
+    /// Who made what the answer tells of, where it is new.
+    pub(super) makes: Option<Makes>,
     /// How far the task was when it was written down last.
     pub(super) told: Option<Phase>,
     /// The task it told of first.
@@ -239,7 +242,9 @@ impl Keeper {
         if kind == HeldKind::Task && progress == Progress::Active {
             endpoint.holds_task(now);
         }
-        self.table.learn(key, Held { kind, owner: endpoint.id, progress }, self.began, retention, now)
+        let makes = self.makes.filter(|makes| kind != HeldKind::Context || makes.context);
+        let held = Held { kind, owner: endpoint.id, progress, maker: makes.map(|makes| makes.maker) };
+        self.table.learn(key, held, self.began, retention, now)
     }
 }
 

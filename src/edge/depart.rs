@@ -35,11 +35,15 @@ pub(super) fn depart(
             exchange.complete();
             whole(exchange, entry, *response)
         }
-        Err(error) => {
-            let response = reply::refusal(&mut exchange, &error);
-            whole(exchange, entry, response)
-        }
+        // Answered before it comes here.
+        Ok(Answered::Shared(_)) => refused(exchange, entry, &Error::Internal),
+        Err(error) => refused(exchange, entry, &error),
     }
+}
+
+fn refused(mut exchange: Box<Exchange>, entry: &Entry, error: &Error) -> Response<ResponseBody> {
+    let response = reply::refusal(&mut exchange, error);
+    whole(exchange, entry, response)
 }
 
 /// An answer that is here as a whole.

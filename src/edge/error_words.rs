@@ -14,19 +14,36 @@ pub(super) fn rest_text(error: &Error) -> String {
     format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details"))
 }
 
-/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is
-/// said in an agent's stead.
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is said
+/// in an agent's stead, and what JSON-RPC itself has a code for.
 pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
     let id = id.unwrap_or("null");
-    let code = if let Error::FaultAbort(AbortAnswer::Call(error)) = error { error.code() } else { -32603 };
+    let code = match error {
+        Error::FaultAbort(AbortAnswer::Call(error)) => error.code(),
+        Error::CallRefused(CallRefusal::Version) => -32009,
+        Error::CallRefused(CallRefusal::NotOwner) => -32001,
+        Error::CallRefused(CallRefusal::Shape) => -32600,
+        Error::CallRefused(CallRefusal::Params) => -32602,
+        _ => -32603,
+    };
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},{}}}}}"#, explained(error, "data"))
+}
+
+/// The reason of a refusal that A2A has an error for (A2A 1.0 section 5.4). Over JSON-RPC it comes with status 200, as
+/// from an agent: clients read no other answer.
+pub(super) fn of_protocol(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::CallRefused(CallRefusal::Version) => Some("VERSION_NOT_SUPPORTED"),
+        Error::CallRefused(CallRefusal::NotOwner) => Some("TASK_NOT_FOUND"),
+        _ => None,
+    }
 }
 
 /// The text and the word for programs (google.rpc.ErrorInfo), under that key.
 fn explained(error: &Error, key: &str) -> String {
     let (reason, domain) = match error {
         Error::FaultAbort(AbortAnswer::Call(error)) => (error.reason(), CALL_ERROR_DOMAIN),
-        _ => (error.reason(), "attache"),
+        _ => of_protocol(error).map_or((error.reason(), "attache"), |reason| (reason, CALL_ERROR_DOMAIN)),
     };
     let text = public(error);
     format!(
@@ -94,6 +111,12 @@ fn refused(refusal: CallRefusal) -> &'static str {
         CallRefusal::Ambiguous => "the call names something twice",
         CallRefusal::Incomplete => "an id or address is too long, or there are too many",
         CallRefusal::NoRoom => "too many calls are being read",
+        CallRefusal::Version => "this version of A2A is not served here",
+        CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
+        CallRefusal::Params => "the parameters of the call are invalid",
+        CallRefusal::NotOwner => "Task not found",
+        CallRefusal::List => "only tasks of a context of one's own are listed",
+        CallRefusal::Duplicate => "this message was sent before",
         CallRefusal::Unread => "the call cannot be read",
     }
 }
@@ -103,6 +126,8 @@ pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
     match error {
         Error::FaultAbort(AbortAnswer::Grpc(code)) => return (code.code(), code.name()),
         Error::FaultAbort(AbortAnswer::Call(error)) => return error.grpc(),
+        Error::CallRefused(CallRefusal::Version) => return (9, "FAILED_PRECONDITION"),
+        Error::CallRefused(CallRefusal::NotOwner) => return (5, "NOT_FOUND"),
         _ => {}
     }
     match error.status() {
@@ -111,6 +136,7 @@ pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
         StatusCode::METHOD_NOT_ALLOWED => (12, "UNIMPLEMENTED"),
         StatusCode::UNAUTHORIZED => (16, "UNAUTHENTICATED"),
         StatusCode::FORBIDDEN => (7, "PERMISSION_DENIED"),
+        StatusCode::CONFLICT => (10, "ABORTED"),
         StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
         | StatusCode::URI_TOO_LONG

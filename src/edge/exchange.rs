@@ -27,7 +27,7 @@ use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{GaugeGuard, RouteHandles, grpc_word};
 use crate::observe::record::{AccessRecord, AgentFacts};
 use crate::outcome::{AgentFault, Application, Outcome, Phase, Transport};
-use crate::policy::{Counted, Open, OpenCall};
+use crate::policy::{Counted, Open, OpenCall, Run};
 use crate::route::rollout::RolloutSample;
 use crate::upstream::{Admission, Attempts, WorkerEndpoint};
 
@@ -102,6 +102,8 @@ pub(super) struct Guards {
     pub(super) counted: Counted,
     /// The same among the calls of its operation.
     pub(super) open_call: Option<Box<OpenCall>>,
+    /// It is the one that is sent of equal calls, and its answer is for it alone.
+    pub(super) run: Option<Box<Run>>,
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
@@ -137,6 +139,7 @@ impl Exchange {
             open: None,
             counted: Counted::default(),
             open_call: None,
+            run: None,
             fault: None,
             sample: None,
             stream: None,
@@ -233,6 +236,9 @@ impl Exchange {
             self.read_to_the_end();
             self.outcome.end = End::Complete;
             self.outcome.transport = Transport::Complete;
+            if let Some(run) = self.guards.run.take() {
+                run.complete(Instant::now());
+            }
         }
     }
 

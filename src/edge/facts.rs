@@ -14,7 +14,7 @@ use super::affinity::Session;
 use super::claimed::Claimed;
 use super::seen::{HeadFields, Seen};
 use crate::body::{Come, UploadState};
-use crate::cluster::Preference;
+use crate::cluster::{Maker, Preference};
 use crate::config::model::{ListenerId, RouteId};
 use crate::context::{Connection, Identity};
 use crate::observe::handles::RouteHandles;
@@ -117,8 +117,18 @@ pub(super) struct Destination {
     pub(super) session: Option<Box<Session>>,
     /// The endpoint it should go to.
     pub(super) preferred: Option<Preference>,
+    /// Who makes what is new.
+    pub(super) makes: Option<Makes>,
     /// The protocol is switched if the endpoint agrees.
     pub(super) upgrade: Option<OnUpgrade>,
+}
+
+/// Who has made what an answer tells of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Makes {
+    pub(super) maker: Maker,
+    /// Whether the context is new as well.
+    pub(super) context: bool,
 }
 
 /// What the answer is given on its way out.

@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::limits;
 use super::stage::{Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use crate::a2a::{Body, Operation};
+use crate::a2a::{Binding, Body, Generation, Misshapen, Operation, Version};
 use crate::config::model::A2a;
 use crate::error::{CallRefusal, Error};
 use crate::policy::{AdmittedCall, Refused, WorkerCallLimits, agent_url, calls};
@@ -16,7 +16,7 @@ pub(super) fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     let (Some(settings), Some(call)) = (&route.settings().a2a, &exchange.call) else {
         return Ok(Passage::On);
     };
-    if let Some(why) = refusal(call, settings) {
+    if let Some(why) = refusal(exchange, call, settings)? {
         return Err(refuse(route, why));
     }
     if let (Some(limits), Some(operation)) = (&route.call_limits, call.operation) {
@@ -52,18 +52,44 @@ pub(super) fn refuse(route: &WorkerRoute, why: CallRefusal) -> Error {
 }
 
 /// Why a call is refused: first for what may be read in two ways, then for what it asks.
-fn refusal(call: &Call, settings: &A2a) -> Option<CallRefusal> {
+fn refusal(exchange: &Exchange, call: &Call, settings: &A2a) -> Result<Option<CallRefusal>, Error> {
     let body = call.body();
     if body.is_some_and(Body::is_batch) {
-        return Some(CallRefusal::Batch);
+        return Ok(Some(CallRefusal::Batch));
     }
     if body.is_some_and(Body::is_ambiguous) {
-        return Some(CallRefusal::Ambiguous);
+        return Ok(Some(CallRefusal::Ambiguous));
+    }
+    let misshapen = body.filter(|_| settings.is_strict()).and_then(Body::misshapen);
+    if let Some(misshapen) = misshapen {
+        return Ok(Some(match misshapen {
+            Misshapen::Envelope => CallRefusal::Shape,
+            Misshapen::Params => CallRefusal::Params,
+        }));
+    }
+    if let Some(taken) = &settings.versions
+        && !speaks(exchange, call, taken)?
+    {
+        return Ok(Some(CallRefusal::Version));
     }
     if settings.methods.as_ref().is_some_and(|methods| !calls::may_ask(methods, call.operation)) {
-        return Some(CallRefusal::Method);
+        return Ok(Some(CallRefusal::Method));
     }
-    let body = body?;
+    Ok(body.and_then(|body| of_urls(body, settings)))
+}
+
+/// Whether the call is of a generation that is taken. The public card tells clients which those are.
+fn speaks(exchange: &Exchange, call: &Call, taken: &[Generation]) -> Result<bool, Error> {
+    let is_unknown = call.operation.is_none() && call.binding == Binding::JsonRpc;
+    if is_unknown || call.operation == Some(Operation::GetAgentCard) {
+        return Ok(true);
+    }
+    let said = Version::read(exchange.message()?.headers(), exchange.request.uri.query());
+    Ok(calls::may_speak(taken, call.generation, said))
+}
+
+/// Why a call is refused for an address that it names.
+fn of_urls(body: &Body, settings: &A2a) -> Option<CallRefusal> {
     if let Some(guard) = &settings.push_urls {
         if !body.push_urls().all(|url| agent_url::may_use(url, guard)) {
             return Some(CallRefusal::PushUrl);

@@ -10,8 +10,10 @@ mod attempts;
 mod call;
 mod certificate;
 pub(crate) mod claimed;
+mod collect;
 mod continuity;
 mod depart;
+mod equal_calls;
 mod error_words;
 mod exchange;
 mod expectation;
@@ -30,6 +32,7 @@ mod locations;
 mod lookup;
 mod mirror;
 mod own_answer;
+mod ownership;
 mod pipeline;
 mod prepare;
 mod public;
@@ -40,6 +43,7 @@ mod resumption;
 mod routing;
 mod running_lookups;
 pub mod seen;
+mod sharing;
 mod stage;
 mod stall_detector;
 mod stream_care;
@@ -60,7 +64,7 @@ use hyper::body::Incoming;
 use crate::body::Body;
 use crate::context::Connection;
 use exchange::Exchange;
-use stage::Entry;
+use stage::{Answered, Entry};
 
 pub use tracked_body::TrackedBody;
 pub use unparsed::unparsed;
@@ -86,7 +90,10 @@ pub fn handle(
     exchange.route.handles = Some(view.unrouted().clone());
     async move {
         let entry = Entry { view, listener };
-        let answered = pipeline::run(&mut exchange, &entry).await;
+        let answered = match pipeline::run(&mut exchange, &entry).await {
+            Ok(Answered::Shared(shared)) => return Ok(Box::pin(equal_calls::answer(exchange, entry, &shared)).await),
+            answered => answered,
+        };
         if answered.is_err() {
             Box::pin(recognition::of_refused(&mut exchange)).await;
         }

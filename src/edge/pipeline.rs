@@ -4,10 +4,11 @@
 //! before an endpoint is chosen. What is rare in one is boxed, so that it adds nothing to the future of every request.
 
 use super::exchange::Exchange;
-use super::stage::{Answered, Entry, Passage};
+use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
     admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, guards, https_redirect,
-    hygiene, identify, limits, lookup, mirror, own_answer, prepare, recognition, resumption, routing, version,
+    hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition, resumption, routing,
+    sharing, version,
 };
 use crate::error::Error;
 
@@ -34,6 +35,15 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(recognition::recognize(exchange, entry, route).await);
     pass!(limits::admit_call(exchange, route));
     pass!(guards::check(exchange, route));
+    pass!(ownership::check(exchange, entry, route));
+    if let Some(shared) = sharing::join(exchange, route) {
+        return Ok(Answered::Shared(shared));
+    }
+    serve(exchange, entry, route).await
+}
+
+/// Takes it through the others, from where it is known which call it is and that it may go on.
+pub(super) async fn serve(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Answered, Error> {
     pass!(affinity::find(exchange, entry, route));
     pass!(lookup::find(exchange, entry, route).await);
     pass!(version::choose(exchange, route));
@@ -54,7 +64,7 @@ mod tests {
     /// The modules whose functions the conductor calls with an exchange, in order.
     fn conducted() -> Vec<String> {
         let source = include_str!("pipeline.rs");
-        let body = source.split("pub(super) async fn run").nth(1).unwrap().split("\n}\n").next().unwrap();
+        let body = source.split("pub(super) async fn run").nth(1).unwrap().split("#[cfg(test)]").next().unwrap();
         let called = |line: &str| {
             let (before, _) = line.split_once("(exchange")?;
             let (module, _) = before.rsplit_once("::")?;

@@ -93,10 +93,15 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
     exchange.call = call.map(Box::new);
 }
 
-/// The call that a body is. Where a route names what it lets through, whatever has a method is one.
+/// The call that a body is. Where a route names what it lets through, whatever has a method is one, and where it has a
+/// guard, what only nearly is one is to be refused.
 fn of_json_rpc(body: Body, settings: &A2a) -> Option<Call> {
     let is_closed = settings.methods.as_ref().is_some_and(|methods| methods.allow.is_some());
-    if is_closed && body.method().is_some() { Some(Call::of_any_body(body)) } else { Call::of_body(body) }
+    let is_misshapen = settings.is_strict() && body.misshapen().is_some();
+    if is_misshapen || is_closed && body.method().is_some() {
+        return Some(Call::of_any_body(body));
+    }
+    Call::of_body(body)
 }
 
 /// The path under which the agents of a route are reached, as far as the route says.

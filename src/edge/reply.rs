@@ -5,13 +5,13 @@ use tokio::time::Instant;
 
 use super::ResponseBody;
 use super::call::Call;
-use super::error_words::{grpc_code, grpc_fields, json_rpc_text, rest_text, status};
+use super::error_words::{grpc_code, grpc_fields, json_rpc_text, of_protocol, rest_text, status};
 use super::exchange::Exchange;
 use super::own_answer::METHODS;
 use crate::a2a::Binding;
 use crate::body::Body;
 use crate::config::model::AbortAnswer;
-use crate::error::Error;
+use crate::error::{CallRefusal, Error};
 use crate::outcome::Application;
 
 /// The answer to a request that failed with `error`, in the form its client understands.
@@ -33,7 +33,10 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         *response.status_mut() = StatusCode::OK;
     }
     let headers = response.headers_mut();
-    headers.insert(REASON, HeaderValue::from_static(error.reason()));
+    // A task of another is to look like one that is not there.
+    if !matches!(error, Error::CallRefused(CallRefusal::NotOwner)) {
+        headers.insert(REASON, HeaderValue::from_static(error.reason()));
+    }
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -49,7 +52,7 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
 /// Whether the answer says what an agent would say in JSON-RPC, which is no failure of HTTP.
 fn answers_as_agent(error: &Error, call: Option<&Call>) -> bool {
     let is_json_rpc = call.is_some_and(|call| call.binding == Binding::JsonRpc);
-    is_json_rpc && matches!(error, Error::FaultAbort(AbortAnswer::Call(_)))
+    is_json_rpc && (of_protocol(error).is_some() || matches!(error, Error::FaultAbort(AbortAnswer::Call(_))))
 }
 
 fn json(error: &Error, text: String) -> Response<ResponseBody> {

@@ -15,6 +15,7 @@ use super::worker::View;
 use super::worker_route::WorkerRoute;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::error::Error;
+use crate::policy::Share;
 use crate::pool;
 
 /// What a stage makes of a request.
@@ -52,6 +53,18 @@ pub(super) enum Answered {
     Streamed(Response<pool::ResponseBody>, BodyLimits),
     /// 101.
     Switched(Box<Switched>),
+    /// By what an equal call comes to; see [`super::equal_calls`].
+    Shared(Box<Shared>),
+}
+
+/// A call that may have equals.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) share: Share,
+    /// A hash of all that makes calls equal.
+    pub(super) key: u128,
+    /// Whether it sends a message: then it is rather refused than sent twice.
+    pub(super) is_send: bool,
 }
 
 /// An endpoint that agreed to switch protocols.

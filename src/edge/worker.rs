@@ -41,6 +41,8 @@ pub struct Worker {
     pub(super) farewells: Farewells,
     pub(super) mirrors: Mirrors,
     pub(super) lookups: RunningLookups,
+    /// Calls that are sent for several clients.
+    pub(super) runs: Mirrors,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -81,6 +83,7 @@ impl Worker {
             farewells: Farewells::default(),
             mirrors: Mirrors::default(),
             lookups: RunningLookups::default(),
+            runs: Mirrors::default(),
         })
     }
 
@@ -149,6 +152,7 @@ impl Worker {
             self.worker_endpoints.sweep(now, view.generation, clusters);
             self.stall_detectors.look(now);
             self.mirrors.tidy();
+            self.runs.tidy();
             self.tunnels.borrow_mut().retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }

@@ -179,6 +179,7 @@ mod tests {
         route.agent().calls_refused.count("batch");
         route.agent().lookups.count("found");
         route.agent().continued.count("continued");
+        route.agent().shared_calls.count("joined");
         let (operation, binding, generation) = (Operation::GetTask, Binding::Rest, Generation::V1_0);
         let call = FinishedCall { operation, binding, generation, end: CallEnd::Ok };
         route.called(call, Duration::from_millis(50));

@@ -1,6 +1,6 @@
 //! Which operations of A2A a route lets through.
 
-use crate::a2a::Operation;
+use crate::a2a::{Generation, Operation, Version};
 use crate::config::model::Methods;
 
 /// Whether a call of `operation` is let through; `None` is one that this gateway does not know. The public card is no
@@ -10,6 +10,17 @@ pub fn may_ask(methods: &Methods, operation: Option<Operation>) -> bool {
     let names = |names: &Vec<Operation>| names.iter().any(|name| Some(*name) == operation);
     let is_let_through = || methods.allow.as_ref().is_none_or(names) && !names(&methods.deny);
     operation == Some(Operation::GetAgentCard) || is_let_through()
+}
+
+/// Whether a call of the generation `shape`, whose client says that it speaks `said`, is let through.
+#[must_use]
+pub fn may_speak(taken: &[Generation], shape: Generation, said: Version) -> bool {
+    let said = match said {
+        Version::Unsaid => true,
+        Version::Known(said) => taken.contains(&said),
+        Version::Other => false,
+    };
+    said && taken.contains(&shape)
 }
 
 #[cfg(test)]
@@ -44,6 +55,23 @@ mod tests {
         assert!(may_ask(&single, Some(Operation::SendMessage)) && !may_ask(&single, Some(Operation::GetTask)));
         let none = methods("{ allow: [] }");
         assert!(Operation::ALL.iter().filter(|operation| may_ask(&none, Some(**operation))).count() == 1);
+    }
+
+    #[test]
+    fn a_call_is_of_a_generation_that_is_taken_by_its_shape_and_by_its_word() {
+        use Generation::{V0_1, V0_3, V1_0};
+        for (taken, shape, said, expected) in [
+            (&[V1_0][..], V1_0, Version::Unsaid, true),
+            (&[V1_0], V1_0, Version::Known(V1_0), true),
+            (&[V1_0], V1_0, Version::Known(V0_3), false),
+            (&[V1_0], V1_0, Version::Other, false),
+            (&[V1_0], V0_3, Version::Unsaid, false),
+            (&[V1_0, V0_3], V0_3, Version::Known(V0_3), true),
+            (&[V1_0, V0_3], V0_1, Version::Unsaid, false),
+            (&[], V1_0, Version::Unsaid, false),
+        ] {
+            assert_eq!(may_speak(taken, shape, said), expected, "{taken:?} {shape:?} {said:?}");
+        }
     }
 
     #[test]

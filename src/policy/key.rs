@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU64;
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -72,6 +73,21 @@ impl Keyring {
                 hasher.finish()
             })),
         }
+    }
+}
+
+/// Makes the numbers that stand for clients: the same for the same client, as long as the gateway runs.
+#[derive(Clone, Debug, Default)]
+pub struct Makers {
+    ring: Keyring,
+}
+
+impl Makers {
+    /// The number of `caller`, told apart by `by` as by a limit.
+    #[must_use]
+    pub fn of(&self, by: &[LimitKey], ipv6_prefix: u8, caller: &Caller<'_>) -> NonZeroU64 {
+        let key = self.ring.key(by, ipv6_prefix, caller);
+        NonZeroU64::new(self.ring.seed.hash_one(key)).unwrap_or(NonZeroU64::MIN)
     }
 }
 
@@ -231,6 +247,20 @@ mod tests {
         for part in [principal, tenant, operation] {
             assert_eq!(key(part.clone(), 1, nobody, None), address("192.0.2.1", 64), "{part:?}");
         }
+    }
+
+    #[test]
+    fn a_client_has_one_number_wherever_it_is_asked_for() {
+        let (makers, user) = (Makers::default(), [LimitKey::Header(HeaderName::from_static("x-user"))]);
+        let of = |makers: &Makers, client: u8, user_name: Option<&'static str>| {
+            let headers = user_name.map(|name| headers(&[("x-user", name)])).unwrap_or_default();
+            makers.of(&user, 64, &Caller::new([192, 0, 2, client].into(), &Method::GET, &headers))
+        };
+        assert_eq!(of(&makers, 1, Some("ann")), of(&makers.clone(), 2, Some("ann")));
+        assert_ne!(of(&makers, 1, Some("ann")), of(&makers, 1, Some("bob")));
+        assert_ne!(of(&makers, 1, Some("ann")), of(&makers, 1, None));
+        assert_ne!(of(&makers, 1, None), of(&makers, 2, None));
+        assert_ne!(of(&makers, 1, Some("ann")), of(&Makers::default(), 1, Some("ann")));
     }
 
     #[test]

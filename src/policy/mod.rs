@@ -3,6 +3,7 @@
 //! this room waits for nothing.
 
 pub mod agent_url;
+mod answer_room;
 mod call_limits;
 pub mod calls;
 mod concurrency;
@@ -11,15 +12,21 @@ mod key;
 mod limiter;
 mod limits;
 pub mod mirror;
+pub mod ownership;
+mod shared_answer;
+mod shared_calls;
 mod table;
 
 use crate::config::model::Percentage;
 
+pub use answer_room::AnswerRoom;
 pub use call_limits::{AdmittedCall, CallLimit, CallLimits, OpenCall, WorkerCallLimits};
 pub use concurrency::{Concurrency, Open};
-pub use key::{Caller, Key};
+pub use key::{Caller, Key, Makers};
 pub use limiter::{LimitDecision, Limiter};
 pub use limits::{Admitted, Counted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
+pub use shared_answer::SharedAnswer;
+pub use shared_calls::{Begun, Ended, RouteShares, Run, Share, ShareTerms, SharedCall, SharedCalls};
 
 /// Draws whether this request is in the share.
 fn falls_on(share: Percentage, rng: &mut fastrand::Rng) -> bool {

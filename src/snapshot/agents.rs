@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::body::Room;
 use crate::bounded::Count;
 use crate::cluster::{Affinity, UnknownIds};
+use crate::policy::Makers;
 
 /// What all workers share about agents.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Agents {
     pub unknown: Arc<UnknownIds>,
     /// Searches for who holds something, under way.
     pub lookups: Arc<Count>,
+    /// Makes the numbers of clients that made a task.
+    pub makers: Makers,
     /// The memory for the bodies that are looked at.
     pub room: Room,
 }
@@ -28,6 +31,7 @@ impl Agents {
             affinity: Affinity::new(MAX_IDS, fastrand::u64(..), Instant::now()),
             unknown: UnknownIds::new(Instant::now()),
             lookups: Count::new(()),
+            makers: Makers::default(),
             room: Room { held: Count::new(()), blocks: MAX_BLOCKS },
         })
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::bounded::Count;
 use crate::config::model::{Action, Config, CookieKey, Route};
 use crate::observe::told::Told;
-use crate::policy::{CallLimits, Limits, RouteLimits};
+use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
 
@@ -23,6 +23,8 @@ pub struct RouteRuntime {
     pub limits: Option<RouteLimits>,
     /// The same for single operations of agents.
     pub calls: Option<Box<CallLimits>>,
+    /// Calls that equal ones share.
+    pub shares: Option<Box<RouteShares>>,
     /// Faults active.
     pub faults: Option<Arc<Count>>,
     /// Mirrored requests under way.
@@ -59,6 +61,7 @@ impl RouteRuntime {
                 build.limits,
                 previous.and_then(|before| before.calls.as_deref()),
             ),
+            shares: RouteShares::adopt(settings.a2a.as_ref(), previous.and_then(|before| before.shares.as_deref())),
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),

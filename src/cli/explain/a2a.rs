@@ -44,6 +44,18 @@ pub(super) fn guards(subject: &Subject<'_>) -> Vec<String> {
     }
 }
 
+/// Which calls share an answer with equal ones.
+pub(super) fn sharing(subject: &Subject<'_>) -> Vec<String> {
+    let Some(settings) = subject.settings().a2a.as_ref().filter(|_| !subject.clusters().is_empty()) else {
+        return Vec::new();
+    };
+    let sends =
+        settings.single_flight.map(|keep| format!("a message sent again within {} gets its answer", time(keep)));
+    let polls = settings.poll_damping.map(|keep| format!("GetTask within {} once for all", time(keep)));
+    let facts: Vec<_> = sends.into_iter().chain(polls).collect();
+    if facts.is_empty() { Vec::new() } else { vec![format!("equal     {}", facts.join(", "))] }
+}
+
 /// What holds for one operation.
 fn limit(limit: &CallLimit) -> String {
     let open = limit.limits().and_then(RouteLimits::concurrency);
@@ -70,7 +82,15 @@ fn facts(settings: &A2a) -> Vec<String> {
         None => format!("{kind} URLs unchecked"),
         Some(guard) => format!("{kind} URLs {}", hosts(guard)),
     });
-    methods.chain(urls).collect()
+    let versions = settings.versions.iter().map(|taken| {
+        let taken: Vec<_> = taken.iter().map(|version| version.name()).collect();
+        format!("A2A {} only", taken.join(" and "))
+    });
+    let owned = settings.ownership.iter().map(|ownership| {
+        let by: Vec<_> = ownership.by.iter().map(ToString::to_string).collect();
+        format!("tasks only for who made them, by {}", by.join(" and "))
+    });
+    versions.chain(methods).chain(owned).chain(urls).collect()
 }
 
 fn hosts(guard: &UrlGuard) -> String {

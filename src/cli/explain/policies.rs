@@ -18,6 +18,7 @@ const POLICIES: &[(&str, Explain)] = &[
     ("fault", fault::lines),
     ("recognition", a2a::recognition),
     ("guards", a2a::guards),
+    ("sharing", a2a::sharing),
     ("version", split::lines),
     ("prepare", prepare::lines),
     ("mirror", fault::mirror),

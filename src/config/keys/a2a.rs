@@ -7,7 +7,9 @@ use http::HeaderName;
 
 use super::calls::{Methods, UrlGuard};
 use super::cluster::field;
-use super::{Boxed, Bytes, Many, OrOff, Seconds, choice, find, one_of, section, text_or, word_values, words};
+use super::limits::LimitKey;
+use super::{Boxed, Bytes, Limit, Many, OrOff, Seconds, choice, find, one_of, section, text_or, word_values, words};
+use crate::a2a::Generation;
 use crate::a2a::card::SignedCards;
 use crate::config::forms::words::Word;
 use crate::config::types::PublicUrl;
@@ -36,6 +38,15 @@ section! {
         /// Which operations are let through: `{ allow: [..] }` or `{ deny: [..] }`, and limits of single ones:
         /// `{ SendMessage: { timeout: 60s } }`. Default: all, without limits.
         methods: Option<Box<Methods>> as Boxed<Methods>; whole,
+        /// Generations of the protocol that are taken: `1.0`, `0.3` (which is 0.2 as well) and `0.1`. Default: all.
+        versions: Option<Vec<Generation>> as Many<Generation>; whole,
+        /// Send a message once that comes again with the same `messageId`, body and caller: it gets the answer of the
+        /// first, while that is under way and for this long after; `off` sends each.
+        single_flight: Option<Duration> as OrOff<Seconds<1, 3600>> = off,
+        /// Equal `GetTask` calls of a caller within this time share one call of the agent; `off` sends each.
+        poll_damping: Option<Duration> as OrOff<Limit> = off,
+        /// Show tasks and contexts only to who made them; `off` shows them to everybody.
+        ownership: Option<Box<Ownership>> as OrOff<Boxed<Ownership>> = off,
         /// Where clients may have agents post events to: by default `https` and no private address; `off` lets
         /// everything through.
         push_urls: Option<UrlGuard> as OrOff<UrlGuard> = {},
@@ -58,6 +69,15 @@ section! {
         on_loss: OnLoss = rebalance,
         /// Ask the endpoints who holds a task or context that this gateway does not know, before the call is sent.
         lookup: bool = true,
+    }
+
+    #[derive(PartialEq, Eq)]
+    /// To whom tasks and contexts belong.
+    pub struct Ownership {
+        /// What tells clients apart: `clientIp`, `header:NAME`, `cookie:NAME`, or a list of these together.
+        by: Vec<LimitKey> as Many<LimitKey> = clientIp,
+        /// What becomes of a call about a task or context whose maker is not known: `refuse` or `allow`.
+        unknown: UnknownMaker = refuse,
     }
 
     #[derive(PartialEq, Eq)]
@@ -124,7 +144,18 @@ impl A2a {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         let chosen = self.push_urls.as_ref().is_some_and(|guard| !guard.allow.is_empty());
+        let chosen = chosen || self.versions.is_some() || self.ownership.is_some();
         chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
+    }
+}
+
+choice! {
+    /// What becomes of a call about something whose maker is not known.
+    pub enum UnknownMaker {
+        /// There is no such thing.
+        Refuse = ["refuse"],
+        /// It passes.
+        Allow = ["allow"],
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::limits::RateLimitUse;
 use super::{Count, Limit, MILLION, Many, OrOff, find, schema_of, section, word_values, words};
-use crate::a2a::Operation;
+use crate::a2a::{Generation, Operation};
 use crate::config::de::invalid;
 use crate::config::forms::reading::exactly_one;
 use crate::config::forms::words::{Words as _, spellings};
@@ -125,13 +125,15 @@ impl<'de> Deserialize<'de> for Methods {
 
 schema_of!(Methods as "Methods", |generator| {
     let names = Operation::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
-    let (list, each) = (generator.subschema_for::<Many<Operation>>(), generator.subschema_for::<MethodPolicy>());
+    let mut list = || generator.subschema_for::<Many<Operation>>();
+    let (list, again) = (list(), list());
+    let each = generator.subschema_for::<MethodPolicy>();
     json_schema!({
         "type": "object",
         "description": "Which operations are let through, and what holds for single ones, by their names.",
         "properties": {
             "allow": { "description": "Only these operations, and no other call of JSON-RPC.", "anyOf": [list] },
-            "deny": { "description": "All but these operations.", "anyOf": [list] },
+            "deny": { "description": "All but these operations.", "anyOf": [again] },
         },
         "propertyNames": { "pattern": format!("^(allow|deny|{})$", spellings(names)) },
         "additionalProperties": each,
@@ -160,4 +162,11 @@ words!(
         => ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "agent/authenticatedExtendedCard"],
 );
 
-word_values!(Operation);
+words!(
+    Generation, "Generation",
+    Self::V1_0 => ["1.0", "1"],
+    Self::V0_3 => ["0.3", "0.2"],
+    Self::V0_1 => ["0.1"],
+);
+
+word_values!(Operation, Generation);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
-pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Signing};
+pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};

@@ -4,8 +4,9 @@ use super::Scope;
 use super::limits::Found;
 use crate::a2a::Operation;
 use crate::config::keys::a2a::A2a;
-use crate::config::model::{CallPolicy, LimitScope};
+use crate::config::model::{CallPolicy, LimitKey, LimitScope};
 use crate::config::node::steps;
+use crate::config::report::Diagnostic;
 
 /// Resolves `a2a.methods` of a route. `has_timeout`: the route limits the time of its exchanges.
 pub(super) fn resolve(
@@ -16,6 +17,11 @@ pub(super) fn resolve(
     scope: &mut Scope<'_>,
 ) -> Vec<CallPolicy> {
     let Some(a2a) = a2a else { return Vec::new() };
+    ownership(route, a2a, scope);
+    if a2a.versions.as_ref().is_some_and(Vec::is_empty) {
+        let at = steps!["routes", route, "a2a", "versions"];
+        scope.missing(&at, Diagnostic::invalid("no generation of A2A is left").hint("leave it out to take all"));
+    }
     let each = a2a.methods.iter().flat_map(|methods| methods.each.clone());
     let mut policies = Vec::new();
     for (key, operation, policy) in each {
@@ -35,6 +41,22 @@ pub(super) fn resolve(
         warn_of_timeout(route, scope);
     }
     policies
+}
+
+/// Judges `a2a.ownership`.
+fn ownership(route: &str, a2a: &A2a, scope: &mut Scope<'_>) {
+    let Some(ownership) = &a2a.ownership else { return };
+    let at = steps!["routes", route, "a2a", "ownership"];
+    let tells = |key: &LimitKey| matches!(key, LimitKey::ClientIp | LimitKey::Header(_) | LimitKey::Cookie(_));
+    if ownership.by.is_empty() || !ownership.by.iter().all(tells) {
+        let hint = "write `clientIp`, `header:NAME` or `cookie:NAME`";
+        let diagnostic = Diagnostic::invalid("this does not tell clients apart").hint(hint);
+        scope.missing(&steps!["routes", route, "a2a", "ownership", "by"], diagnostic);
+    }
+    if a2a.affinity.is_none() {
+        let message = format!("`routes.{route}` does not follow tasks, so it does not know who made them");
+        scope.conflict(&at, message, "take `affinity: off` out");
+    }
 }
 
 /// A route that is known to lead to agents by what its file says, and whose `timeout` means less than it seems.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-use super::{collect, mapping};
+use super::{collect, end_of, mapping};
 use crate::a2a::card::{Framed, MAX_CARD, Place, framed, in_frame};
 use crate::edge::exchange::Exchange;
 use crate::edge::stage::{Answered, Entry, ServedRoute};
@@ -29,7 +29,7 @@ pub(super) async fn take(
         return Ok(Answered::Streamed(response, limits));
     };
     let (mut head, body) = response.into_parts();
-    let (mut come, rest) = collect::message(body, MAX_CARD, limits.end).await?;
+    let (mut come, rest) = collect::message(body, MAX_CARD, end_of(limits)).await?;
     let cards = route.handles.cards();
     let new = match in_frame(&come.data) {
         Framed::Whole(card, _) if card.len() > MAX_CARD => {

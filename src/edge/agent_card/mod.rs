@@ -2,18 +2,20 @@
 //! address leads clients past the gateway. It is collected, within limits, and mapped; what is not a card, or too
 //! large, passes as it is. Only requests for a card come here.
 
-mod collect;
 mod fields;
 mod mapping;
 mod message;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use tokio::time::Instant;
 
+use super::collect::{self, Collected};
 use super::exchange::Exchange;
 use super::facts::{CardBy, CardRequest, RequestFacts};
 use super::stage::{Answered, Entry, ServedRoute};
@@ -25,7 +27,6 @@ use crate::body::{Body, Come, RequestBody};
 use crate::error::Error;
 use crate::pool;
 use crate::upstream::{UpstreamResponse, WorkerCluster, with_head_of};
-use collect::Collected;
 
 /// How this asks for an agent card, if it does.
 pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) -> Option<CardBy> {
@@ -128,7 +129,8 @@ async fn take(
         return Ok(passed(exchange, response, limits));
     }
     let (head, body) = response.into_parts();
-    let document = match collect::collect(body, MAX_CARD, limits.end).await? {
+    let end = end_of(limits);
+    let document = match collect::collect(body, MAX_CARD, end).await? {
         Collected::Whole(document) => document,
         Collected::TooLarge(ahead, rest) => {
             cards.agent_cards.count("too_large");
@@ -155,6 +157,12 @@ async fn take(
         response,
         mapped.card.map_or(document, |changed| Bytes::from(changed.card)),
     ))))
+}
+
+/// When a card must have come.
+fn end_of(limits: BodyLimits) -> Instant {
+    let own = Instant::now() + LIMIT;
+    limits.end.map_or(own, |end| end.min(own))
 }
 
 /// How the card of the exchange is asked for.
@@ -186,6 +194,8 @@ fn passed(exchange: &mut Exchange, response: Response<pool::ResponseBody>, limit
     Answered::Here(Box::new(response.map(|_unread| Body::Empty)))
 }
 
+/// Time for a card.
+const LIMIT: Duration = Duration::from_secs(10);
 /// What REST calls of A2A 1.0 for the card of the caller end in.
 const EXTENDED: &str = "/extendedAgentCard";
 /// Fields that ask for less than the whole.

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -23,17 +22,13 @@ pub(super) enum Collected {
 }
 
 /// Reads up to `most` bytes, until `end` at the latest.
-pub(super) async fn collect(body: ResponseBody, most: usize, end: Option<Instant>) -> Result<Collected, Error> {
-    in_time(read(body, most), end).await
+pub(super) async fn collect(body: ResponseBody, most: usize, end: Instant) -> Result<Collected, Error> {
+    timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))
 }
 
 /// Reads a body up to the end of its first message of gRPC, as far as that has at most `most` bytes, until `end` at the
 /// latest. What has come, and what follows.
-pub(super) async fn message(
-    mut body: ResponseBody,
-    most: usize,
-    end: Option<Instant>,
-) -> Result<(Come, ResponseBody), Error> {
+pub(super) async fn message(mut body: ResponseBody, most: usize, end: Instant) -> Result<(Come, ResponseBody), Error> {
     let read = async {
         let mut come = Come::default();
         while wants_more(&come.data, most)
@@ -50,7 +45,7 @@ pub(super) async fn message(
         }
         Ok(come)
     };
-    let come = in_time(read, end).await?;
+    let come = timeout_at(end, read).await.unwrap_or(Err(Error::Timeout))?;
     Ok((come, body))
 }
 
@@ -59,12 +54,6 @@ fn wants_more(come: &[u8], most: usize) -> bool {
         Framed::Begun { length } => length.is_none_or(|length| length <= most),
         Framed::Whole(..) | Framed::Compressed | Framed::Other => false,
     }
-}
-
-async fn in_time<T>(read: impl Future<Output = Result<T, Error>>, end: Option<Instant>) -> Result<T, Error> {
-    let own = Instant::now() + LIMIT;
-    let end = end.map_or(own, |end| end.min(own));
-    timeout_at(end, read).await.unwrap_or(Err(Error::Timeout))
 }
 
 async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
@@ -81,7 +70,7 @@ async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
     Ok(Collected::Whole(collected))
 }
 
-/// Most cards come in one piece.
+/// Most answers come in one piece.
 fn joined(before: Bytes, more: Bytes) -> Bytes {
     if before.is_empty() {
         return more;
@@ -90,6 +79,3 @@ fn joined(before: Bytes, more: Bytes) -> Bytes {
     both.extend_from_slice(&more);
     both.freeze()
 }
-
-/// Time for a card.
-const LIMIT: Duration = Duration::from_secs(10);

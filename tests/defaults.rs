@@ -292,7 +292,9 @@ fn every_key_of_a_route_or_cluster_can_be_a_default() {
         for path in paths {
             let (mut rest, mut default) = (whole.clone(), Value::Object(serde_json::Map::new()));
             let value = take(&mut rest, &path);
-            let inside = value.as_object().into_iter().flatten();
+            // What a list holds is given with it.
+            let held = value.as_array().map_or_else(|| std::slice::from_ref(&value), Vec::as_slice);
+            let inside = held.iter().filter_map(Value::as_object).flatten();
             honoured.extend(inside.map(|(key, _)| format!("{section}.{}.{key}", path.join("."))));
             put(&mut default, &path, value);
             assert_eq!(meaning(section, &rest, Some(&default), &env), meant, "{section}.{}", path.join("."));

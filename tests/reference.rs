@@ -337,7 +337,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     let fields: Vec<_> = fields.filter(|field| is_snake(field)).map(str::to_owned).collect();
     assert_eq!(first_column(&page, "## Fields"), sorted(fields));
 
-    let (error, exchange) = (source("src/error.rs"), source("src/edge/exchange.rs"));
+    let (error, exchange) = (source("src/error.rs"), source("src/edge/exchange/finish.rs"));
     let is_flag = |word: &str| word == "-" || word.chars().all(|c| c.is_ascii_uppercase()) && !word.is_empty();
     let mut flags = words(body(&error, "flag"), is_flag);
     flags.extend(words(body(&exchange, "flags"), is_flag));

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::answer_scan::Keeper;
 use super::call::Call;
 use super::exchange::Exchange;
+use super::facts::Session;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use crate::a2a::{Ids, Operation};
@@ -38,13 +39,6 @@ pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'
         prefer(exchange, holder, settings);
     }
     Ok(Passage::On)
-}
-
-/// A session that a request names.
-#[derive(Debug)]
-pub(super) struct Session {
-    header: HeaderName,
-    id: HeaderValue,
 }
 
 fn session(exchange: &Exchange, settings: &model::Affinity) -> Option<Box<Session>> {

@@ -14,8 +14,8 @@ pub(super) fn rest_text(error: &Error) -> String {
     format!(r#"{{"error":{{"code":{code},"status":"{status}",{}}}}}"#, explained(error, "details"))
 }
 
-/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is said
-/// in an agent's stead, and what JSON-RPC itself has a code for.
+/// An error of JSON-RPC with the caller's id. The codes of A2A are the agent's, so it is -32603 for all but what is
+/// said in an agent's stead, and what JSON-RPC itself has a code for.
 pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
     let id = id.unwrap_or("null");
     let code = match error {
@@ -43,7 +43,7 @@ pub(super) fn of_protocol(error: &Error) -> Option<&'static str> {
 fn explained(error: &Error, key: &str) -> String {
     let (reason, domain) = match error {
         Error::FaultAbort(AbortAnswer::Call(error)) => (error.reason(), CALL_ERROR_DOMAIN),
-        _ => of_protocol(error).map_or((error.reason(), "attache"), |reason| (reason, CALL_ERROR_DOMAIN)),
+        _ => of_protocol(error).map_or_else(|| (error.reason(), "attache"), |reason| (reason, CALL_ERROR_DOMAIN)),
     };
     let text = public(error);
     format!(

@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::affinity::Session;
 use super::claimed::Claimed;
 use super::seen::{HeadFields, Seen};
 use crate::body::{Come, UploadState};
@@ -121,6 +120,13 @@ pub(super) struct Destination {
     pub(super) makes: Option<Makes>,
     /// The protocol is switched if the endpoint agrees.
     pub(super) upgrade: Option<OnUpgrade>,
+}
+
+/// A session that a request names.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) header: HeaderName,
+    pub(super) id: HeaderValue,
 }
 
 /// Who has made what an answer tells of.

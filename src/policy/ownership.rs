@@ -38,9 +38,8 @@ pub fn may_touch(operation: Option<Operation>, task: Named, context: Named, unkn
     };
     let found = |is_found: bool| if is_found { Touch::Passes } else { Touch::NotFound };
     match operation {
-        None | Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard) => Touch::Passes,
         Some(Operation::ListTasks) if context == Named::Nothing || !allows(context) => Touch::Lists,
-        Some(Operation::ListTasks) => Touch::Passes,
+        None | Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard | Operation::ListTasks) => Touch::Passes,
         Some(operation) if operation.is_send() => found(allows(task) && allows(context)),
         Some(_) => found(task != Named::Nothing && allows(task)),
     }

@@ -593,7 +593,11 @@ async fn a_reload_keeps_the_verdict_of_the_same_check_only() {
         sick.served() > before
     })
     .await;
-    eventually("no series is left", || async { !gw.metrics().await.contains("_health") }).await;
+    eventually("no series is left", || async {
+        let metrics = gw.metrics().await;
+        !metrics.contains("attache_health") && !metrics.contains("a2a_agent_health{")
+    })
+    .await;
 }
 
 #[tokio::test]

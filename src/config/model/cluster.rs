@@ -40,8 +40,8 @@ pub struct Cluster {
     pub circuit_breaker: CircuitBreaker,
     /// How long an endpoint that joins or returns takes to its full weight; `None` means at once. Default 30 s.
     pub slow_start: Option<Duration>,
-    /// How long an endpoint that is removed or drains still gets calls about its tasks; `None` means not at all. Default
-    /// 5 min.
+    /// How long an endpoint that is removed or drains still gets calls about its tasks; `None` means not at all.
+    /// Default 5 min.
     pub drain_tasks: Option<Duration>,
     /// When too few endpoints are usable, and what then.
     pub panic: Panic,

@@ -269,13 +269,13 @@ routes:
     requestHeaders: { set: { x-api-key: \"S 4\", x-any: S5, vary: open } }
   x-api-key:
     deep: [S4, { er: S5 }]
-    unknown: |
+    unheard: |
       S6 S6
       S6
     timeout: \"Bearer
       S8\"
     hosts: [open] # S9
-  by-token: { endpoints: ['open:80', 'user:S10@host:80'], unknown: [S11], timout: 30s }
+  by-token: { endpoints: ['open:80', 'user:S10@host:80'], unheard: [S11], timout: 30s }
 x-common: &common { timeout: &shared S12, password: *shared, hosts: &hosts open }
 clusters:
   c: { healthCheck: { path: /a;t=S13?u=S14 }, labels: { zone: open, \"authorization:S15\": 1, ghp_SSSSSSSS: 2 } }
@@ -291,7 +291,7 @@ clusters:
             "exact: /open",
             "x-api-key: \"* *\", x-any: **, vary: open",
             "hosts: [open]",
-            "endpoints: ['open:80', '****************'], unknown: [***], timout: 30s",
+            "endpoints: ['open:80', '****************'], unheard: [***], timout: 30s",
             "&common { timeout: ******* ***, password: *shared, hosts: &hosts open }",
             "zone: open, \"authorization:***\": *, ************: 2",
             "<<: *common, hash: { cookie: open }, token: '${TOKEN}'",

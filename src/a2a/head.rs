@@ -170,7 +170,7 @@ fn rest(head: Head<'_>, is_agent: bool) -> Option<HeadCall<'_>> {
         version,
         task: path.task,
         config: path.config,
-        context: head.query.filter(|_| is_list).and_then(|query| parameter(query, "contextId")),
+        context: head.query.filter(|_| is_list).and_then(context),
         prefix: if generation == Generation::V1_0 { path.prefix } else { outer },
         is_certain: path.is_unique || is_agent || version != Version::Unsaid || has_signs(head.headers),
         is_coded: is_coded(head.headers),
@@ -190,6 +190,15 @@ impl HeadCall<'_> {
 fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+}
+
+/// The context in a query. `None` where it is empty or said twice, because agents differ in what they take then, and
+/// where it is said in another spelling, which agents pass over.
+fn context(query: &str) -> Option<Cow<'_, str>> {
+    let is_context = |key: &str| key.eq_ignore_ascii_case("contextId") || key.eq_ignore_ascii_case("context_id");
+    let mut said = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| is_context(key));
+    let (key, value) = said.next().filter(|(_, value)| !value.is_empty())?;
+    (said.next().is_none() && matches!(&*key, "contextId" | "context_id")).then_some(value)
 }
 
 /// The media type without its parameters.
@@ -373,9 +382,19 @@ mod tests {
     #[test]
     fn a_list_names_its_context_in_the_query() {
         let (method, headers) = (Method::GET, HeaderMap::new());
-        let head =
-            Head { method: &method, path: "/tasks", query: Some("pageSize=5&contextId=c%2F1"), headers: &headers };
-        let Recognition::Call(call) = Recognition::of(head, true) else { panic!("a list") };
-        assert_eq!(call.context.as_deref(), Some("c/1"));
+        for (query, expected) in [
+            ("pageSize=5&contextId=c%2F1", Some("c/1")),
+            ("context_id=c", Some("c")),
+            ("contextId=", None),
+            ("CONTEXTID=c", None),
+            ("contextId=a&contextId=b", None),
+            ("contextId=a&context_id=b", None),
+            ("contextId=a&ContextId=b", None),
+            ("pageSize=5", None),
+        ] {
+            let head = Head { method: &method, path: "/tasks", query: Some(query), headers: &headers };
+            let Recognition::Call(call) = Recognition::of(head, true) else { panic!("a list") };
+            assert_eq!(call.context.as_deref(), expected, "{query}");
+        }
     }
 }

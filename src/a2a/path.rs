@@ -20,8 +20,9 @@ pub(super) struct RestPath<'a> {
 }
 
 impl<'a> RestPath<'a> {
-    /// Reads a path in canonical form, without its query.
+    /// Reads a path in canonical form, without its query. A slash at the end means nothing, as to many agents.
     pub(super) fn read(method: &Method, path: &'a str) -> Option<Self> {
+        let path = path.strip_suffix('/').unwrap_or(path);
         Self::fixed(method, path).or_else(|| Self::of_tasks(method, path))
     }
 
@@ -197,7 +198,10 @@ mod tests {
             ("GET", "/tasks/a/b", None),
             ("GET", "/tasks/%ff", Some((GetTask, "", Some("%ff"), None))),
             ("GET", "/tasks/a%2", Some((GetTask, "", Some("a%2"), None))),
-            ("GET", "/tasks/", None),
+            ("GET", "/tasks/", Some((ListTasks, "", None, None))),
+            ("GET", "/tasks/x/", Some((GetTask, "", Some("x"), None))),
+            ("GET", "/tasks/x//", None),
+            ("POST", "/v1/message:send/", Some((SendMessage, "/v1", None, None))),
             ("POST", "/tasks/x", None),
             ("GET", "/tasks", Some((ListTasks, "", None, None))),
             ("GET", "/north/v1/tasks", Some((ListTasks, "/north/v1", None, None))),

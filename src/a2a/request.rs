@@ -277,7 +277,8 @@ impl Body {
 
     /// The method of a call. Of several calls the first one counts that is one of A2A.
     fn keep_method(&mut self, text: &str) {
-        if self.is_batch && self.operation().is_none() && Operation::from_json_rpc(text).is_some() {
+        // One that comes after another counts where it is of A2A: some agents take the last.
+        if self.operation().is_none() && Operation::from_json_rpc(text).is_some() {
             self.forget(Spot::Method);
         }
         self.keep(Spot::Method, &[text]);

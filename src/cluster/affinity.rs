@@ -177,6 +177,11 @@ impl Affinity {
         let _turn = if is_over { lock() } else { None };
         // Another may have told of the end since.
         let before = if is_over { self.entries.peek(&key.0).filter(|entry| entry.expires > at) } else { known };
+        // An answer that was on its way for long may be older than the end.
+        let is_old = |entry: Entry| entry.held.progress == Progress::Ended && entry.held.owner == held.owner;
+        if !is_over && began.is_none() && before.is_some_and(is_old) {
+            return None;
+        }
         let begun = before.map(|entry| entry.begun).or_else(|| Some(self.millis(began?)));
         let is_new = before.is_none_or(|entry| held.maker.is_some() && entry.held.owner != held.owner);
         let maker = if is_new { held.maker } else { before.and_then(|entry| entry.held.maker) };
@@ -397,6 +402,20 @@ mod tests {
         hear_of("active", two, 40);
         assert_eq!(fixture.owner("active", 40), Some(two));
         assert!(fixture.table.active_tasks(fixture.at(40)).is_empty(), "nobody knows how far it is there");
+    }
+
+    #[test]
+    fn what_is_over_stays_over_unless_another_call_begins_it_or_another_endpoint_has_it() {
+        let (fixture, [one, two]) = (Fixture::new(100), endpoints());
+        fixture.learn("a", one, Progress::Ended, 0);
+        fixture.learn("a", one, Progress::Active, 1);
+        assert!(fixture.table.active_tasks(fixture.at(1)).is_empty(), "an answer that was older");
+        let held = Held { kind: HeldKind::Task, owner: one, progress: Progress::Active, maker: None };
+        fixture.table.learn(fixture.key("a"), held, Some(fixture.at(2)), RETENTION, fixture.at(2));
+        assert_eq!(fixture.table.active_tasks(fixture.at(2)), HashMap::from([(one, 1)]), "begun anew");
+        fixture.learn("a", one, Progress::Ended, 3);
+        fixture.learn("a", two, Progress::Active, 4);
+        assert_eq!(fixture.table.active_tasks(fixture.at(4)), HashMap::from([(two, 1)]));
     }
 
     #[test]

@@ -14,7 +14,8 @@ impl Endpoint {
     /// does not answer.
     #[must_use]
     pub fn is_gone(&self, now: Instant) -> bool {
-        let answers = || !self.is_ejected(now) && !self.is_failing(now);
+        // One that is ejected for what it answered may still know its tasks.
+        let answers = || !self.is_unhealthy() && !self.is_failing(now);
         self.drains_until.is_some_and(|until| until <= now || self.was_removed && !answers())
     }
 

@@ -169,6 +169,7 @@ pub(super) fn keeper_for(
         makes: None,
         began: None,
         told: None,
+        has_task: false,
         task: None,
         ended: None,
     }

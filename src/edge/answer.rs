@@ -101,6 +101,8 @@ fn scan(
         exchange.scan = scan.map(Box::new);
     }
     affinity::note_session(exchange, table, route, cluster, status, fields);
+    // It would keep the head of the request as long as the answer lasts.
+    exchange.destination.session = None;
 }
 
 /// How an answer that is a stream is divided.

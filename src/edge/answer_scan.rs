@@ -59,8 +59,10 @@ pub(super) struct Keeper {
     pub(super) is_agent: Arc<AtomicBool>,
     /// Who made what the answer tells of, where it is new.
     pub(super) makes: Option<Makes>,
-    /// How far the task was when it was written down last.
-    pub(super) told: Option<Phase>,
+    /// How far the task was when it was written down last, and when that was.
+    pub(super) told: Option<(Phase, Instant)>,
+    /// Whether the answer told of a task itself.
+    pub(super) has_task: bool,
     /// The task it told of first.
     pub(super) task: Option<Box<str>>,
     /// When the call was made, where it may begin a task.
@@ -189,6 +191,11 @@ impl AnswerScan {
         self.keeper.ended
     }
 
+    /// Whether it told of a task itself, and not only of a message about one.
+    pub(super) fn has_task(&self) -> bool {
+        self.keeper.has_task
+    }
+
     /// The task that the answer was about.
     pub(super) fn task(&self) -> Option<&str> {
         self.keeper.task.as_deref()
@@ -206,14 +213,23 @@ impl Keeper {
             return;
         }
         let Some(phase) = told(answer) else { return };
-        if self.told == Some(phase) {
+        let now = Instant::now();
+        // Said again now and then, so that a stream keeps its own task known.
+        let often = self.retention.map_or(Duration::MAX, |retention| retention.active / 16);
+        if self.told.is_some_and(|(told, at)| told == phase && now.saturating_duration_since(at) < often) {
             return;
         }
-        self.told = Some(phase);
-        let progress = if phase == Phase::Terminal { Progress::Ended } else { Progress::Active };
-        let now = Instant::now();
+        self.told = Some((phase, now));
+        // A message names a task, and is none.
+        let is_task = answer.kind() != Kind::Message;
+        let progress = match phase {
+            _ if !is_task => Progress::Unknown,
+            Phase::Terminal => Progress::Ended,
+            Phase::Working | Phase::Interrupted => Progress::Active,
+        };
         if let Some(task) = answer.task() {
             self.task.get_or_insert_with(|| task.into());
+            self.has_task |= is_task;
             let took = self.learn(HeldKind::Task, task, progress, now);
             // Where the route follows no tasks, only what ends with the call that began it is known to end once.
             let took = took.or_else(|| {

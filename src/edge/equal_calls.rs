@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -63,7 +63,13 @@ async fn turn(exchange: &mut Exchange, entry: &Entry, shared: &Shared) -> Result
     loop {
         let Share { calls, terms } = &shared.share;
         let call = match calls.begin(shared.key, *terms, Instant::now()) {
-            Begun::First(run) => return Ok(Turn::First(run)),
+            Begun::First(run) => {
+                if let Some(message) = exchange.message.as_mut() {
+                    // Only in what can be read another id can be put.
+                    message.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                }
+                return Ok(Turn::First(run));
+            }
             Begun::Full => {
                 counters.count("full");
                 return Ok(Turn::Alone);
@@ -181,10 +187,12 @@ async fn take(
     let is_good = head.status.is_success() && exchange.outcome.agent_fault.is_none();
     match SharedAnswer::of(run.room(), head.status, &head.headers, &body, is_json_rpc) {
         Some(answer) => run.answer(answer, is_good, Instant::now()),
-        None => {
+        None if is_good => {
             run.stands_alone();
             run.complete(Instant::now());
         }
+        // What has failed may be tried again.
+        None => drop(run),
     }
     Ok(Answered::Here(Box::new(Response::from_parts(head, Body::full(body)))))
 }

@@ -236,7 +236,9 @@ impl Exchange {
             self.read_to_the_end();
             self.outcome.end = End::Complete;
             self.outcome.transport = Transport::Complete;
-            if let Some(run) = self.guards.run.take() {
+            // Dropped, it may be tried again.
+            let is_good = self.outcome.agent_fault.is_none() && (200..300).contains(&self.outcome.status);
+            if let Some(run) = self.guards.run.take().filter(|_| is_good) {
                 run.complete(Instant::now());
             }
         }

@@ -19,6 +19,10 @@ pub(super) fn join(exchange: &Exchange, route: &ServedRoute<'_>) -> Option<Box<S
     if call.binding == Binding::Grpc || operation.is_send() && call.ids().message.is_none() {
         return None;
     }
+    // The answer of another gets the id of this call, so it must be known as a whole.
+    if call.binding == Binding::JsonRpc && call.id().is_none() {
+        return None;
+    }
     let key = key(exchange, call, operation, share.calls.seed())?;
     Some(Box::new(Shared { share: share.clone(), key, is_send: operation.is_send() }))
 }

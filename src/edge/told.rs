@@ -41,7 +41,7 @@ pub(super) fn count_tasks(call: &Call, scan: &AnswerScan, handles: &RouteHandles
         handles.task_ended(state.word(), took);
     }
     let may_begin = call.operation.is_some_and(Operation::is_send) && call.ids().task.is_none();
-    if may_begin && scan.task().is_some() {
+    if may_begin && scan.has_task() {
         handles.agent().tasks_begun.get().inc();
     }
 }

@@ -133,6 +133,8 @@ impl TrackedBody {
         {
             exchange.failed(&error);
             care.parts(&last, error);
+            // A client that takes nothing must not keep the rest waiting.
+            self.stall_detector.iter().for_each(|detector| detector.handed());
             return Poll::Ready(Some(Ok(last)));
         }
         if let Some(mut exchange) = self.exchange.take() {
@@ -151,7 +153,11 @@ impl TrackedBody {
     fn broke_off(&mut self, error: Error, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let (Some(care), Some(exchange)) = (&mut self.care, &mut self.exchange) else { return self.fail(error) };
         match care.go_on(exchange, error) {
-            Ok(()) => self.poll_going_on(cx),
+            Ok(()) => {
+                // The next move is the agent's, whatever came from it before.
+                self.waits = true;
+                self.poll_going_on(cx)
+            }
             Err(error) => self.fail(error),
         }
     }

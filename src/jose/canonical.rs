@@ -119,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_a_text_are_taken_as_they_are() {
+        for text in ["31.245270191439438", "121.48791951161945"] {
+            let number: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(canonical(&number), text);
+        }
+    }
+
+    #[test]
     fn members_are_in_the_order_of_utf_16() {
         // RFC 8785 section 3.2.3.
         let names = json!({

@@ -138,7 +138,8 @@ impl SharedCalls {
     pub fn begin(self: &Arc<Self>, key: u128, terms: ShareTerms, now: Instant) -> Begun {
         let mut part = self.part(key);
         part.forget(now);
-        if let Some(known) = part.calls.get(&key) {
+        let is_over = |entry: &&Entry| entry.until.is_some_and(|until| until <= now);
+        if let Some(known) = part.calls.get(&key).filter(|entry| !is_over(entry)) {
             return Begun::Known(Arc::clone(&known.call));
         }
         if part.calls.len() >= PART || part.ends.len() >= 2 * PART {

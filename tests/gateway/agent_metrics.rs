@@ -17,6 +17,27 @@ async fn assert_counted(gw: &Gw, expected: &[Expected<'_>]) {
 }
 
 #[tokio::test]
+async fn a_message_that_names_a_task_is_none() {
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"message":{"messageId":"a","role":"ROLE_AGENT","taskId":"t",
+        "contextId":"c","parts":[{"text":"hello"}]}}}"#;
+    let agent = Backend::replying(200).await.header("content-type", "application/json").body(answer);
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&agent]).await;
+    assert_eq!(says(&gw.send(call("SendMessage", &message(&json!({})))).await)["result"]["message"]["taskId"], "t");
+    assert_eq!(gw.records(1).await[0]["task"], "t");
+    // The table is looked through once a second.
+    eventually("the ids are counted", || async { gw.metric("attache_affinity_ids", &[]).await == 2.0 }).await;
+    assert_counted(
+        &gw,
+        &[
+            ("a2a_requests_total", &[("outcome", "ok")], 1.0),
+            ("attache_a2a_tasks_begun_total", &[("route", "all")], 0.0),
+            ("a2a_active_tasks", &[("cluster", "all")], 0.0),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn tasks_are_counted_when_they_begin_and_once_when_they_end() {
     let agent = Agent::new("one").await;
     let gw = Gw::with("workers: 2\nroutes: { all: { endpoints: ['{0}'] } }", &[&agent]).await;

@@ -159,6 +159,18 @@ async fn an_answer_that_is_an_error_is_for_those_who_wait() {
 }
 
 #[tokio::test]
+async fn a_failure_that_is_no_json_is_not_kept_either() {
+    let agent = Backend::replying(503).await.body("busy");
+    let gw = Gw::with("routes: { all: { endpoints: ['{0}'], a2a: { singleFlight: 60s } } }", &[&agent]).await;
+    let stream = r#"{"method":"SendStreamingMessage","params":{"message":{"messageId":"s"}},"id":1,"jsonrpc":"2.0"}"#;
+    for turn in 1..3 {
+        assert_eq!(gw.send(message("1", "m", "hello")).await.status, 503);
+        assert_eq!(gw.send(json("/", stream.to_owned())).await.status, 503);
+        assert_eq!(agent.hits(), 2 * turn);
+    }
+}
+
+#[tokio::test]
 async fn a_message_whose_first_call_fails_is_sent_by_the_next() {
     let gone = crate::support::refusing();
     let gw = Gw::with("routes: { all: { endpoints: ['{0}'], a2a: { singleFlight: 60s } } }", &[&gone]).await;

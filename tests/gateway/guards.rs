@@ -225,6 +225,7 @@ async fn what_can_be_read_in_two_ways_reaches_no_agent() {
         (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"id":2,"method":"message/send"}]"#, Value::Null, "batch"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":"a","id":"b"}}"#, json!(1), "ambiguous_call"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","method":"SendMessage"}"#, json!(1), "ambiguous_call"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","method":"SendMessage"}"#, json!(1), "ambiguous_call"),
     ] {
         let refused = gw.send(json("/", text)).await;
         assert_eq!((refused.status, refused.reason()), (400, reason), "{text}");
@@ -233,7 +234,7 @@ async fn what_can_be_read_in_two_ways_reaches_no_agent() {
     let twice = r#"{"message":{"taskId":"a","task_id":"b"}}"#;
     assert_eq!(gw.send(json("/message:send", twice)).await.reason(), "ambiguous_call");
     assert_eq!(agent.hits(), 0);
-    assert_eq!((refusals(&gw, "batch").await, refusals(&gw, "ambiguous_call").await), (2.0, 3.0));
+    assert_eq!((refusals(&gw, "batch").await, refusals(&gw, "ambiguous_call").await), (2.0, 4.0));
     for text in [r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#, r#"{"id":1,"id":2}"#, "[1]", "no JSON", ""] {
         assert_eq!(gw.send(json("/", text)).await.status, 200, "no call of A2A: {text}");
     }

@@ -35,7 +35,7 @@ impl<P: Place> Tokenizer<P> {
             // Places have letters in their names and nothing else, of which this bit is the case.
             let lower = block.map(|byte| byte | b' ');
             let place = lower.get(..name.len()).and_then(|name| reader.member(at, name));
-            if place.is_some() || !name.contains(&b'_') {
+            if place.is_some() || !name.iter().any(|byte| *byte == b'_' || !byte.is_ascii()) {
                 return place;
             }
         }

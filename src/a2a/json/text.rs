@@ -28,8 +28,29 @@ impl Key {
     }
 
     /// `None` when it is longer than any that is asked for.
-    pub(super) fn text(&self) -> Option<&[u8]> {
-        if self.is_long { None } else { self.bytes.get(..self.length) }
+    pub(super) fn text(&mut self) -> Option<&[u8]> {
+        if self.is_long {
+            return None;
+        }
+        self.fold();
+        self.bytes.get(..self.length)
+    }
+
+    /// Puts letters in the place of two others that are the same to agents that ignore case: the long s (U+017F) and
+    /// the sign of the kelvin (U+212A).
+    fn fold(&mut self) {
+        let old = self.bytes;
+        let Some(mut rest) = old.get(..self.length).filter(|key| !key.is_ascii()) else { return };
+        self.length = 0;
+        while let [first, after @ ..] = rest {
+            let (byte, after) = match rest {
+                [0xC5, 0xBF, after @ ..] => (b's', after),
+                [0xE2, 0x84, 0xAA, after @ ..] => (b'k', after),
+                _ => (*first, after),
+            };
+            self.push(&[byte]);
+            rest = after;
+        }
     }
 
     pub(super) fn clear(&mut self) {

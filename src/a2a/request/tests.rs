@@ -172,6 +172,11 @@ fn what_can_be_read_in_two_ways_says_so() {
         (r#"{"method":"GetTask","method":"SendMessage"}"#, true),
         (r#"{"method":"GetTask","\u006dethod":"SendMessage"}"#, true),
         (r#"{"method":"GetTask","Method":"SendMessage"}"#, true),
+        (r#"{"method":"x","method":"GetTask"}"#, true),
+        (r#"{"params":{"message":{"taskId":"a","taſkId":"b"}}}"#, true),
+        (r#"{"params":{"message":{"taskId":"a","ta\u017fk_id":"b"}}}"#, true),
+        (r#"{"params":{"message":{"taskId":"a","tasKId":"b"}}}"#, true),
+        (r#"{"params":{"message":{"taskId":"a","taßkId":"b"}}}"#, false),
         (r#"{"params":{},"params":{}}"#, true),
         (r#"{"params":{"id":"a","id":"a"}}"#, true),
         (r#"{"params":{"message":{"taskId":"a","task_id":"b"}}}"#, true),
@@ -183,6 +188,8 @@ fn what_can_be_read_in_two_ways_says_so() {
     }
     let first = Body::read(br#"{"method":"GetTask","method":"SendMessage"}"#).unwrap();
     assert_eq!(first.method(), Some("GetTask"));
+    let second = Body::read(br#"{"method":"x","method":"GetTask"}"#).unwrap();
+    assert_eq!(second.method(), Some("GetTask"));
 }
 
 #[test]

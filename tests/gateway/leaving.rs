@@ -99,7 +99,7 @@ impl Uploader {
     /// a line now and then where sockets come and go in between: then it is read again.
     fn unread(&self) -> u64 {
         let (theirs, ours) = (format!(":{:04X}", self.ports.0), format!(":{:04X}", self.ports.1));
-        let queue = (0..100).find_map(|_| {
+        let queue = (0..1_000).find_map(|_| {
             let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
             table.lines().find_map(|line| {
                 let columns: Vec<_> = line.split_whitespace().collect();

@@ -117,7 +117,7 @@ async fn start(path: &Path) -> Gateway {
     let reading = config::read(path, &Environment::process());
     let loaded = reading.outcome.expect("the text is valid");
     let mut gateway = Gateway::start(loaded.config).await.expect("it can be started");
-    gateway.follow(Source::Files { path: path.to_owned(), seen: reading.seen }, false);
+    gateway.follow(Source::Files { path: path.to_owned(), inputs: reading.inputs }, false);
     gateway
 }
 

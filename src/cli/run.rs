@@ -16,7 +16,7 @@ use super::{Ending, Failure, runtime, said};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
-use crate::config::{Environment, Loaded, Reading, Seen, last_good_file, load, log_format, read};
+use crate::config::{Environment, Inputs, Loaded, Reading, last_good_file, load, log_format, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup::{self, Events};
@@ -55,7 +55,7 @@ pub(super) fn stderr() -> Result<Stderr, Failure> {
 }
 
 fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
-    let Beginning { loaded, seen, stands_in } = arguments.read(voice)?;
+    let Beginning { loaded, inputs, stands_in } = arguments.read(voice)?;
     let voice = &*voice;
     let kept = loaded.config.reload.last_good_file.clone();
     let places = loaded.places();
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
-        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), seen }, stands_in);
+        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), inputs }, stands_in);
         gateway.keep_good(kept).await;
         Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });
@@ -129,7 +129,7 @@ fn speak(voice: &mut Voice, format: LogFormat) {
 struct Beginning {
     loaded: Loaded,
     /// What was read of the configuration proper.
-    seen: Seen,
+    inputs: Inputs,
     /// Whether `loaded` is the last good state of a configuration that is broken.
     stands_in: bool,
 }
@@ -139,7 +139,7 @@ impl Arguments {
     /// `logging` can be read, also when other sections are broken.
     fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
         let (path, env) = (&self.source.config, Environment::process());
-        let Reading { outcome, seen } = read(path, &env);
+        let Reading { outcome, inputs } = read(path, &env);
         let stands_in = outcome.is_err();
         let loaded = match outcome {
             Ok(loaded) => loaded,
@@ -180,7 +180,7 @@ impl Arguments {
         if !loaded.warnings.is_empty() {
             said::report(voice, &loaded.warnings);
         }
-        Ok(Beginning { loaded, seen, stands_in })
+        Ok(Beginning { loaded, inputs, stands_in })
     }
 }
 

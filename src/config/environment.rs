@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::files::read_regular;
-use super::inputs::Seen;
+use super::inputs::Inputs;
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -19,7 +19,7 @@ pub struct Environment {
     root: PathBuf,
     now: SystemTime,
     mounts: Option<String>,
-    seen: Arc<Mutex<Seen>>,
+    inputs: Arc<Mutex<Inputs>>,
     lenient: bool,
 }
 
@@ -42,7 +42,7 @@ impl Environment {
             root: PathBuf::new(),
             now,
             mounts: None,
-            seen: Arc::default(),
+            inputs: Arc::default(),
             lenient: false,
         }
     }
@@ -84,17 +84,17 @@ impl Environment {
     /// The same with an empty memory of what was read.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        Self { seen: Arc::default(), ..self.clone() }
+        Self { inputs: Arc::default(), ..self.clone() }
     }
 
     /// Every file and directory read so far through this environment and its clones.
     #[must_use]
-    pub fn seen(&self) -> Seen {
-        self.with_seen(|seen| seen.clone())
+    pub fn inputs(&self) -> Inputs {
+        self.with_inputs(|inputs| inputs.clone())
     }
 
-    pub(super) fn with_seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
-        act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn with_inputs<T>(&self, act: impl FnOnce(&mut Inputs) -> T) -> T {
+        act(&mut self.inputs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The time certificates are judged by.
@@ -117,7 +117,7 @@ impl Environment {
         let path = self.resolve(path);
         let outcome = read_regular(&path, limit);
         let bytes = outcome.as_deref().ok();
-        self.with_seen(|seen| seen.file(&path, bytes, limit));
+        self.with_inputs(|inputs| inputs.file(&path, bytes, limit));
         outcome
     }
 

@@ -11,7 +11,7 @@ use super::files::{Identity, MAX_LINKS, directory_of, read_regular};
 
 /// Files and directories with the content they had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Inputs {
     files: BTreeMap<PathBuf, File>,
     /// Directories whose names were looked through, with the pattern they had to match.
     directories: BTreeMap<(PathBuf, String), u64>,
@@ -29,7 +29,7 @@ struct File {
 /// Hash of what cannot be read.
 const ABSENT: u64 = 0;
 
-impl Seen {
+impl Inputs {
     pub(super) fn file(&mut self, path: &Path, bytes: Option<&[u8]>, limit: usize) {
         let file = File { hash: bytes.map_or(ABSENT, xxh3_64), limit, is_configuration: false };
         self.files.entry(path.to_owned()).or_insert(file);
@@ -180,9 +180,9 @@ mod tests {
         fs::write(root.join("real/gateway.yaml"), "x").unwrap();
         std::os::unix::fs::symlink("real", root.join("etc")).unwrap();
         std::os::unix::fs::symlink("real/gateway.yaml", root.join("link.yaml")).unwrap();
-        let mut seen = Seen::default();
-        seen.file(&root.join("link.yaml"), Some(b"x"), 10);
-        seen.directory(&root.join("etc/parts"), "*.yaml");
+        let mut inputs = Inputs::default();
+        inputs.file(&root.join("link.yaml"), Some(b"x"), 10);
+        inputs.directory(&root.join("etc/parts"), "*.yaml");
         for (path, expected) in [
             ("link.yaml", true),
             ("real/gateway.yaml", true),
@@ -194,17 +194,17 @@ mod tests {
             ("nowhere/new.yaml", false),
         ] {
             let output = Identity::of(&root.join(path));
-            assert_eq!(seen.known().includes(&output), expected, "{path}");
+            assert_eq!(inputs.known().includes(&output), expected, "{path}");
         }
         for (name, target) in [("to-file", "link.yaml"), ("to-new", "etc/parts/new.yaml")] {
             std::os::unix::fs::symlink(target, root.join(name)).unwrap();
             let output = Identity::of(&root.join(name));
-            assert!(seen.known().includes(&output), "a link {name}");
+            assert!(inputs.known().includes(&output), "a link {name}");
         }
         fs::hard_link(root.join("real/gateway.yaml"), root.join("twin")).unwrap();
-        assert!(seen.known().includes(&Identity::of(&root.join("twin"))));
+        assert!(inputs.known().includes(&Identity::of(&root.join("twin"))));
         fs::write(root.join("copy"), "x").unwrap();
-        assert!(!seen.known().includes(&Identity::of(&root.join("copy"))));
+        assert!(!inputs.known().includes(&Identity::of(&root.join("copy"))));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::Environment;
 pub use files::read_regular;
-pub use inputs::Seen;
+pub use inputs::Inputs;
 pub use report::{Diagnostic, Report, Severity};
 pub use restart_required::{OpenedAt, needs_restart};
 pub use schema::schema;
@@ -80,14 +80,14 @@ pub struct Reading {
     /// The configuration, or a report of its errors.
     pub outcome: Result<Loaded, Report>,
     /// Every file and directory that was looked at.
-    pub seen: Seen,
+    pub inputs: Inputs,
 }
 
 /// As [`load`], and remembers what was read.
 #[must_use]
 pub fn read(path: &Path, env: &Environment) -> Reading {
     let env = env.afresh();
-    Reading { outcome: build(Reader::new(&env).read(path), &env), seen: env.seen() }
+    Reading { outcome: build(Reader::new(&env).read(path), &env), inputs: env.inputs() }
 }
 
 /// Loads one text under the given name. Relative paths in it are relative to the name's directory.
@@ -158,7 +158,7 @@ fn build((tree, mut report): (Option<Tree>, Report), env: &Environment) -> Resul
     report.sort();
     match config {
         Some(mut config) if report.errors() == 0 => {
-            let beside = env.with_seen(|seen| seen.beside());
+            let beside = env.with_inputs(|inputs| inputs.beside());
             config.hash = format!("{:016x}", whole(content, &beside));
             let effective = debug_span!("effective");
             let effective = effective.in_scope(|| Effective::new(&root, beside));

@@ -12,7 +12,7 @@ use super::schema;
 /// The keys in which `after` differs from `running` although they need a restart.
 #[must_use]
 pub fn needs_restart(running: &Config, after: &Config) -> Vec<&'static str> {
-    let changed = |key: &&String| running.fixed.get(*key) != after.fixed.get(*key);
+    let changed = |key: &&String| running.restart_required.get(*key) != after.restart_required.get(*key);
     schema::restart_keys().iter().filter(changed).map(String::as_str).collect()
 }
 
@@ -103,6 +103,6 @@ mod tests {
         let config = parse(text, "a.yaml", &Environment::empty(SystemTime::UNIX_EPOCH)).unwrap().config;
         let mut declared = schema::restart_keys().to_vec();
         declared.sort_unstable();
-        assert!(config.fixed.keys().eq(&declared), "{declared:?} are not {:?}", config.fixed);
+        assert!(config.restart_required.keys().eq(&declared), "{declared:?} are not {:?}", config.restart_required);
     }
 }

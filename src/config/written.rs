@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_yaml::Value;
 
 use super::files::{Identity, place, read_regular, target_of};
-use super::inputs::Seen;
+use super::inputs::Inputs;
 
 /// How a last good file begins.
 pub(super) const LAST_GOOD: &str =
@@ -68,14 +68,14 @@ fn is_last_good(text: &[u8]) -> bool {
 /// What must not be opened for writing under another name: what a configuration is read from, and other outputs.
 #[derive(Clone, Debug, Default)]
 pub struct Untouchable {
-    read: Arc<Seen>,
+    read: Arc<Inputs>,
     written: Vec<PathBuf>,
 }
 
 impl Untouchable {
     /// Of what was read and of files that are replaced, each with its lock.
     #[must_use]
-    pub fn new(read: Arc<Seen>, replaced: &[&Path]) -> Self {
+    pub fn new(read: Arc<Inputs>, replaced: &[&Path]) -> Self {
         let written = replaced.iter().flat_map(|path| [(*path).to_owned(), lock_of(path)]);
         Self { read, written: written.collect() }
     }

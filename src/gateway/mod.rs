@@ -339,8 +339,8 @@ impl Gateway {
             let config = self.config();
             let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
             let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
-            let seen = self.source.as_ref().map(Followed::seen).unwrap_or_default();
-            log.reopen(Untouchable::new(seen, &replaced));
+            let inputs = self.source.as_ref().map(Followed::inputs).unwrap_or_default();
+            log.reopen(Untouchable::new(inputs, &replaced));
         }
     }
 

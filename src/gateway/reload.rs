@@ -110,7 +110,7 @@ impl Gateway {
             }
         };
         if let Some(source) = &self.source {
-            source.watch_from(&self.config().reload, read.mark);
+            source.watch_from(&self.config().reload, read.revision);
         }
         if done.entry.verdict != ReloadResult::Refused {
             self.metrics.config_last_good().set(0);

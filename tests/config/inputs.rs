@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use attache::config::{Seen, read};
+use attache::config::{Inputs, read};
 
 use crate::env;
 
-fn seen(path: &Path) -> Seen {
-    read(path, &env()).seen
+fn inputs(path: &Path) -> Inputs {
+    read(path, &env()).inputs
 }
 
 #[test]
@@ -19,32 +19,32 @@ fn a_change_of_content_is_seen_and_a_touch_is_not() {
     let (file, absent) = (root.path().join("a.yaml"), root.path().join("b"));
     let text = "zone: '${file:b}'";
     fs::write(&file, text).unwrap();
-    let seen = seen(&file);
-    assert!(!seen.has_changed());
+    let inputs = inputs(&file);
+    assert!(!inputs.has_changed());
     fs::write(&file, text).unwrap();
-    assert!(!seen.has_changed(), "the same again");
+    assert!(!inputs.has_changed(), "the same again");
     fs::write(&file, "zone: '${file:c}'").unwrap();
-    assert!(seen.has_changed());
+    assert!(inputs.has_changed());
     fs::write(&file, text).unwrap();
-    assert!(!seen.has_changed(), "as it was");
+    assert!(!inputs.has_changed(), "as it was");
     fs::write(&absent, "here now").unwrap();
-    assert!(seen.has_changed(), "what was missing has come");
+    assert!(inputs.has_changed(), "what was missing has come");
 }
 
 #[test]
 fn a_new_name_in_a_listed_directory_is_seen() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("one.yaml"), "").unwrap();
-    let seen = seen(root.path());
-    assert!(!seen.has_changed());
+    let inputs = inputs(root.path());
+    assert!(!inputs.has_changed());
     for nobody_reads in [".one.yaml.swp", "one.yaml~", "4913", ".hidden.yaml"] {
         fs::write(root.path().join(nobody_reads), "").unwrap();
-        assert!(!seen.has_changed(), "{nobody_reads}");
+        assert!(!inputs.has_changed(), "{nobody_reads}");
     }
     fs::write(root.path().join("more.yaml"), "").unwrap();
-    assert!(seen.has_changed());
+    assert!(inputs.has_changed());
     fs::remove_dir_all(root.path()).unwrap();
-    assert!(seen.has_changed(), "gone altogether");
+    assert!(inputs.has_changed(), "gone altogether");
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn a_link_is_watched_where_it_stands_and_where_it_leads() {
     fs::write(root.join("data/real.yaml"), "x").unwrap();
     let link = root.join("etc/gateway.yaml");
     symlink(root.join("data/real.yaml"), &link).unwrap();
-    let seen = seen(&link);
+    let inputs = inputs(&link);
     let expected = [root.join("data"), root.join("etc")];
-    assert_eq!(seen.watched(), BTreeSet::from(expected));
+    assert_eq!(inputs.watched(), BTreeSet::from(expected));
     fs::remove_dir_all(root.join("data")).unwrap();
     let expected = [root.clone(), root.join("etc")];
-    assert_eq!(seen.watched(), BTreeSet::from(expected), "where it may come back");
+    assert_eq!(inputs.watched(), BTreeSet::from(expected), "where it may come back");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_link_above_a_file_is_watched_where_it_stands() {
     fs::write(root.join("releases/one/gateway.yaml"), "x").unwrap();
     symlink("one", root.join("releases/now")).unwrap();
     symlink("../releases/now", root.join("etc/current")).unwrap();
-    let watched = seen(&root.join("etc/current/gateway.yaml")).watched();
+    let watched = inputs(&root.join("etc/current/gateway.yaml")).watched();
     for place in ["etc", "etc/current"] {
         assert!(watched.contains(&root.join(place)), "{place}: {watched:?}");
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::support::{Backend, Client, GUARD, Live, Place, Raw, USUAL, get, refusing, request, soon};
+use crate::support::{Backend, Client, DEFAULTS, GUARD, Live, Place, Raw, get, refusing, request, soon};
 
 const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
 
@@ -89,14 +89,14 @@ async fn a_page_in_a_browser_can_neither_ask_nor_command() {
 
 #[tokio::test]
 async fn a_token_opens_it_and_a_new_one_counts_at_once() {
-    let usual = USUAL.replace(
+    let defaults = DEFAULTS.replace(
         "admin: { address: '127.0.0.1:0' }",
         "admin: { address: '127.0.0.1:0', tokenFile: token, writes: none }",
     );
     let gw = Live::prepared(|directory| {
         fs::write(directory.join("token"), "0123456789abcdef\n").unwrap();
         fs::write(directory.join("other"), "fedcba9876543210").unwrap();
-        fs::write(directory.join("gateway.yaml"), format!("{usual}{ANSWER}")).unwrap();
+        fs::write(directory.join("gateway.yaml"), format!("{defaults}{ANSWER}")).unwrap();
     })
     .await;
     let ask = async |token: Option<&str>, method: Method, path: &str| {
@@ -120,9 +120,10 @@ async fn a_unix_socket_is_its_owners() {
     let socket = directory.path().join("admin.sock");
     // What a process that was killed leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
+    let defaults =
+        DEFAULTS.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
     let path = directory.path().join("gateway.yaml");
-    fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
+    fs::write(&path, format!("{defaults}{ANSWER}")).unwrap();
     let gw = Live::following(directory, &path).await;
     assert_eq!(gw.admin, AdminAddress::Unix(socket.clone()));
     let mode = || fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
@@ -135,10 +136,10 @@ async fn a_unix_socket_is_its_owners() {
     assert_eq!(gw.ask(Method::GET, "/status").await.0, 200, "the first still has it");
     // With a token others may come, and without one no more.
     gw.write("token", "0123456789abcdef");
-    gw.write("gateway.yaml", &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
+    gw.write("gateway.yaml", &format!("{defaults}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
     gw.reloaded().await;
     assert_eq!(mode(), 0o666);
-    gw.write("gateway.yaml", &format!("{usual}{ANSWER}"));
+    gw.write("gateway.yaml", &format!("{defaults}{ANSWER}"));
     gw.reloaded().await;
     assert_eq!(mode(), 0o600);
     gw.stop().await;
@@ -148,8 +149,8 @@ async fn a_unix_socket_is_its_owners() {
 async fn a_file_that_is_no_socket_is_not_deleted_for_one() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("gateway.yaml");
-    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", path.display()));
-    let text = format!("{usual}{ANSWER}");
+    let defaults = DEFAULTS.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", path.display()));
+    let text = format!("{defaults}{ANSWER}");
     fs::write(&path, &text).unwrap();
     let loaded = config::parse(&text, "elsewhere.yaml", &Environment::process()).unwrap();
     let error = attache::gateway::Gateway::start(loaded.config).await.unwrap_err();
@@ -161,15 +162,16 @@ async fn a_file_that_is_no_socket_is_not_deleted_for_one() {
 async fn what_took_the_place_of_the_socket_is_neither_opened_nor_deleted() {
     let directory = tempfile::TempDir::new().unwrap();
     let socket = directory.path().join("admin.sock");
-    let usual = USUAL.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
+    let defaults =
+        DEFAULTS.replace("'127.0.0.1:0' }\naccessLog", &format!("'unix:{}' }}\naccessLog", socket.display()));
     let path = directory.path().join("gateway.yaml");
-    fs::write(&path, format!("{usual}{ANSWER}")).unwrap();
+    fs::write(&path, format!("{defaults}{ANSWER}")).unwrap();
     let gw = Live::following(directory, &path).await;
     fs::remove_file(&socket).unwrap();
     fs::write(&socket, "somebody else's").unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o640)).unwrap();
     gw.write("token", "0123456789abcdef");
-    gw.write("gateway.yaml", &format!("{usual}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
+    gw.write("gateway.yaml", &format!("{defaults}{ANSWER}").replace(".sock' }", ".sock', tokenFile: token }"));
     gw.reloaded().await;
     let mode = fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o640);

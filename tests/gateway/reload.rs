@@ -8,7 +8,7 @@ use attache::admin::journal::ReloadResult;
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Backend, Ca, Client, Gw, Live, Place, Reply, Sse, Tls, USUAL, chunk, eventually, get, soon};
+use crate::support::{Backend, Ca, Client, DEFAULTS, Gw, Live, Place, Reply, Sse, Tls, chunk, eventually, get, soon};
 
 /// A configuration that answers with `body`.
 fn answering(body: &str) -> String {
@@ -35,7 +35,7 @@ async fn a_file_written_in_place_is_taken() {
 async fn a_file_renamed_over_it_is_taken() {
     let gw = Live::with(&answering("one")).await;
     for body in ["two", "three"] {
-        gw.write(".swap", &format!("{USUAL}{}", answering(body)));
+        gw.write(".swap", &format!("{DEFAULTS}{}", answering(body)));
         fs::rename(gw.path(".swap"), gw.path("gateway.yaml")).unwrap();
         gw.serves(body).await;
     }
@@ -54,13 +54,13 @@ fn publish(mount: &Path, version: &str, text: &str) {
 #[tokio::test]
 async fn a_config_map_that_is_swapped_is_taken() {
     let gw = Live::prepared(|mount| {
-        publish(mount, "1", &format!("{USUAL}{}", answering("one")));
+        publish(mount, "1", &format!("{DEFAULTS}{}", answering("one")));
         symlink("..data/gateway.yaml", mount.join("gateway.yaml")).unwrap();
     })
     .await;
     for (version, body) in [("2", "two"), ("3", "three"), ("4", "four")] {
         let before = fs::read_link(gw.path("..data")).unwrap();
-        publish(gw.directory.path(), version, &format!("{USUAL}{}", answering(body)));
+        publish(gw.directory.path(), version, &format!("{DEFAULTS}{}", answering(body)));
         fs::remove_dir_all(gw.path(before.to_str().unwrap())).unwrap();
         gw.serves(body).await;
     }
@@ -120,7 +120,7 @@ async fn what_no_watch_reports_is_found_by_polling() {
     let polling = "reload: { poll: 100ms }\n";
     for (directory, body) in [("a", "one"), ("b", "two")] {
         fs::create_dir(root.path().join(directory)).unwrap();
-        let text = format!("{USUAL}{polling}{}", answering(body));
+        let text = format!("{DEFAULTS}{polling}{}", answering(body));
         fs::write(root.path().join(directory).join("gateway.yaml"), text).unwrap();
     }
     symlink("a", root.path().join("current")).unwrap();
@@ -131,14 +131,14 @@ async fn what_no_watch_reports_is_found_by_polling() {
     symlink("b", gw.path("next")).unwrap();
     fs::rename(gw.path("next"), gw.path("current")).unwrap();
     gw.serves("two").await;
-    gw.write("b/gateway.yaml", &format!("{USUAL}{polling}{}", answering("three")));
+    gw.write("b/gateway.yaml", &format!("{DEFAULTS}{polling}{}", answering("three")));
     gw.serves("three").await;
     gw.stop().await;
 }
 
 #[tokio::test]
 async fn included_files_old_and_new_are_taken() {
-    let head = format!("{USUAL}include: [parts/*.yaml]\nlisteners: {{ http: {{ address: '127.0.0.1:0' }} }}\n");
+    let head = format!("{DEFAULTS}include: [parts/*.yaml]\nlisteners: {{ http: {{ address: '127.0.0.1:0' }} }}\n");
     let part = |name: &str, path: &str, body: &str| {
         format!("routes: {{ {name}: {{ match: {{ path: {{ prefix: {path} }} }}, respond: {{ body: {body} }} }} }}\n")
     };
@@ -169,7 +169,7 @@ routes: {{ all: {{ respond: {{ body: '${{file:secret}}' }} }} }}\n",
     );
     let gw = Live::prepared(|directory| {
         fs::write(directory.join("secret"), "first\n").unwrap();
-        fs::write(directory.join("gateway.yaml"), format!("{USUAL}{text}")).unwrap();
+        fs::write(directory.join("gateway.yaml"), format!("{DEFAULTS}{text}")).unwrap();
     })
     .await;
     let (address, tls) = (gw.address("http").await, Tls::new(&ca, &["http/1.1"]));
@@ -330,7 +330,7 @@ const BREAKAGES: &[Breakage] = &[
 
 #[tokio::test]
 async fn nothing_broken_is_taken_and_all_of_it_is_reported_with_its_place() {
-    let main = format!("{USUAL}{HEAD}listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n");
+    let main = format!("{DEFAULTS}{HEAD}listeners: {{ http: {{ address: '127.0.0.1:0' }} }}\n");
     let part = "routes: { all: { respond: { body: one } } }\n";
     let lay_out = |directory: &Path| {
         fs::remove_dir_all(directory.join("parts")).ok();

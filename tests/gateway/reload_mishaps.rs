@@ -10,7 +10,7 @@ use attache::admin::client::Client as Operator;
 use attache::admin::journal::ReloadResult;
 use http::Method;
 
-use crate::support::{Ca, GUARD, Live, Place, USUAL, eventually};
+use crate::support::{Ca, DEFAULTS, GUARD, Live, Place, eventually};
 
 const FAILED: &str = "attache_config_reloads_total{result=\"failed\"}";
 const LOAD_OK: &str = "attache_config_last_reload_successful";
@@ -51,10 +51,10 @@ async fn a_pipe_in_place_of_a_certificate_is_refused_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
-    let usual = USUAL.replace("'127.0.0.1:0' }\naccess", "'127.0.0.1:0', tokenFile: token }\naccess");
+    let defaults = DEFAULTS.replace("'127.0.0.1:0' }\naccess", "'127.0.0.1:0', tokenFile: token }\naccess");
     let gw = Live::prepared(|directory| {
         fs::write(directory.join("token"), "0123456789abcdef").unwrap();
-        let text = format!("{usual}reload: {{ watch: false }}\n{HTTP}{}", answering("one"));
+        let text = format!("{defaults}reload: {{ watch: false }}\n{HTTP}{}", answering("one"));
         fs::write(directory.join("gateway.yaml"), text).unwrap();
     })
     .await;
@@ -68,7 +68,7 @@ async fn a_pipe_in_place_of_the_token_lets_nobody_in_and_nobody_wait() {
 #[tokio::test]
 async fn an_included_file_that_comes_after_its_directory_is_taken() {
     let gw = Live::prepared(|directory| {
-        let main = format!("{USUAL}include: [teams/*/routes.yaml]\nreload: {{ poll: off }}\n{HTTP}");
+        let main = format!("{DEFAULTS}include: [teams/*/routes.yaml]\nreload: {{ poll: off }}\n{HTTP}");
         fs::write(directory.join("gateway.yaml"), main).unwrap();
         fs::create_dir_all(directory.join("teams/a")).unwrap();
         fs::create_dir_all(directory.join("teams/b")).unwrap();
@@ -85,7 +85,7 @@ async fn an_included_file_that_comes_after_its_directory_is_taken() {
 #[tokio::test]
 async fn a_directory_that_goes_and_comes_back_is_watched_again() {
     let root = tempfile::TempDir::new().unwrap();
-    let text = |body: &str| format!("{USUAL}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
+    let text = |body: &str| format!("{DEFAULTS}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
     let lay_out = |root: &Path, body: &str| {
         fs::create_dir(root.join("etc")).unwrap();
         fs::write(root.join("etc/gateway.yaml"), text(body)).unwrap();
@@ -108,7 +108,7 @@ async fn a_link_to_a_directory_that_is_turned_is_seen() {
     let root = tempfile::TempDir::new().unwrap();
     for (directory, body) in [("1", "one"), ("2", "two")] {
         fs::create_dir_all(root.path().join("releases").join(directory)).unwrap();
-        let text = format!("{USUAL}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
+        let text = format!("{DEFAULTS}reload: {{ poll: off }}\n{HTTP}{}", answering(body));
         fs::write(root.path().join(format!("releases/{directory}/gateway.yaml")), text).unwrap();
     }
     symlink("1", root.path().join("releases/now")).unwrap();
@@ -127,7 +127,7 @@ async fn the_last_good_state_is_not_written_where_configuration_is_read() {
     let gw = Live::prepared(|directory| {
         fs::create_dir(directory.join("parts")).unwrap();
         fs::write(directory.join("parts/a.yaml"), answering("one")).unwrap();
-        let text = format!("{USUAL}include: [parts/*.yaml]\n{HTTP}reload: {{ watch: false }}\n");
+        let text = format!("{DEFAULTS}include: [parts/*.yaml]\n{HTTP}reload: {{ watch: false }}\n");
         fs::write(directory.join("gateway.yaml"), text).unwrap();
     })
     .await;

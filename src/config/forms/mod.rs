@@ -27,7 +27,7 @@ use values::Status;
 use super::types::{HeaderMatch, ValueMatch};
 
 pub(in crate::config) use numbers::{ANY, Bytes, Count, Limit, MILLION, Millis, OUT_OF_RANGE, Seconds};
-pub(in crate::config) use section::{Fixed, camel, field, of_words, section, words_as_json};
+pub(in crate::config) use section::{RestartRequired, camel, field, of_words, section, words_as_json};
 
 /// How a `T` is written in a file, where that is not how it is kept.
 pub(in crate::config) trait Written<T> {

@@ -74,9 +74,9 @@ macro_rules! section {
                 }
             }
 
-            impl $crate::config::forms::Fixed for self::$name {
-                fn fixed(&self, at: &str, out: &mut std::collections::BTreeMap<String, String>) {
-                    $($crate::config::forms::field!(fixed [self.$field] [stringify!($field)] [$($($rule)+)?] at out);)*
+            impl $crate::config::forms::RestartRequired for self::$name {
+                fn restart_required(&self, at: &str, out: &mut std::collections::BTreeMap<String, String>) {
+                    $($crate::config::forms::field!(restart_required [self.$field] [stringify!($field)] [$($($rule)+)?] at out);)*
                 }
             }
 
@@ -128,26 +128,30 @@ macro_rules! field {
     (read [$value:expr] [$usual:expr] [$form:ty] [$default:tt] [$($rule:ident)*]) => {
         $value.map_or_else(|| $usual.clone(), $crate::config::forms::Written::meaning)
     };
-    (fixed [$value:expr] [$name:expr] [restart] $at:ident $out:ident) => {
+    (restart_required [$value:expr] [$name:expr] [restart] $at:ident $out:ident) => {
         $out.insert(format!("{}{}", $at, $crate::config::forms::camel($name)), format!("{:?}", $value))
     };
-    (fixed [$value:expr] [$name:expr] [restart inside] $at:ident $out:ident) => {
-        $crate::config::forms::Fixed::fixed(&$value, &format!("{}{}.", $at, $crate::config::forms::camel($name)), $out)
+    (restart_required [$value:expr] [$name:expr] [restart inside] $at:ident $out:ident) => {
+        $crate::config::forms::RestartRequired::restart_required(
+            &$value,
+            &format!("{}{}.", $at, $crate::config::forms::camel($name)),
+            $out,
+        )
     };
-    (fixed [$value:expr] [$name:expr] [$($rule:ident)*] $at:ident $out:ident) => {};
+    (restart_required [$value:expr] [$name:expr] [$($rule:ident)*] $at:ident $out:ident) => {};
 }
 pub(in crate::config) use field;
 
 /// What cannot change while the gateway runs.
-pub(in crate::config) trait Fixed {
+pub(in crate::config) trait RestartRequired {
     /// Adds each key that needs a restart, with a text that is another where its value is. `at` stands before the keys.
-    fn fixed(&self, at: &str, out: &mut BTreeMap<String, String>);
+    fn restart_required(&self, at: &str, out: &mut BTreeMap<String, String>);
 }
 
-impl<T: Fixed> Fixed for Option<T> {
-    fn fixed(&self, at: &str, out: &mut BTreeMap<String, String>) {
+impl<T: RestartRequired> RestartRequired for Option<T> {
+    fn restart_required(&self, at: &str, out: &mut BTreeMap<String, String>) {
         if let Some(section) = self {
-            section.fixed(at, out);
+            section.restart_required(at, out);
         }
     }
 }

@@ -90,7 +90,7 @@ pub struct Config {
     /// hexadecimal.
     pub hash: String,
     /// Each key that cannot change while running, with its value as text.
-    pub(in crate::config) fixed: BTreeMap<String, String>,
+    pub(in crate::config) restart_required: BTreeMap<String, String>,
     /// What is configured, without secrets, to compare with what comes next.
     pub effective: Arc<Effective>,
 }

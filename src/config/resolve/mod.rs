@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use super::decode::redact;
 use super::environment::Environment;
-use super::forms::Fixed as _;
+use super::forms::RestartRequired as _;
 use super::keys;
 use super::model::{self, ClusterId, Config, HostPattern, ListenerId, Shutdown};
 use super::node::{Blank, Node, Step, Value, steps};
@@ -55,10 +55,10 @@ pub(super) struct Scope<'a> {
 pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
     let mut scope = Scope { tree, named: named(tree), env, report, names: Vec::new() };
     scope.version(raw.version);
-    let mut fixed = BTreeMap::new();
-    raw.fixed("", &mut fixed);
+    let mut restart_required = BTreeMap::new();
+    raw.restart_required("", &mut restart_required);
     // What is off or absent is the same.
-    fixed.retain(|_, value| value != "None");
+    restart_required.retain(|_, value| value != "None");
     // These were followed on the tree, before it was read into types.
     drop((raw.include, raw.defaults));
     let listeners = sorted(raw.listeners);
@@ -109,7 +109,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         routes: routes.into_iter().map(Arc::new).collect(),
         clusters,
         hash: String::new(),
-        fixed,
+        restart_required,
         effective: Arc::default(),
     };
     outputs::check(&config, &mut scope);

@@ -64,7 +64,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     if outputs.is_empty() {
         return;
     }
-    let read = scope.env.with_seen(|seen| seen.known());
+    let read = scope.env.with_inputs(|inputs| inputs.known());
     for (index, output) in outputs.iter().enumerate() {
         let shared = outputs.iter().take(index).find(|other| {
             let is_one_of = |place: &Identity| output.places.iter().any(|own| own.is(place));

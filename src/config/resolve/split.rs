@@ -62,7 +62,7 @@ fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey
 /// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The
 /// files have been read when this is asked.
 pub(super) fn default_key(listeners: &[Listener], scope: &Scope<'_>) -> Option<CookieKey> {
-    let read = scope.env.with_seen(|seen| seen.beside());
+    let read = scope.env.with_inputs(|inputs| inputs.beside());
     let settings = listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let files = settings.flat_map(|tls| &tls.certificates);
     let hashes = files.filter_map(|pair| read.get(&scope.env.resolve(&pair.key_file)));

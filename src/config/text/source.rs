@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         self.files.push(path.to_owned());
         let read = self.env.read(path, MAX_FILE);
         let at_path = self.env.resolve(path);
-        self.env.with_seen(|seen| seen.is_configuration(&at_path));
+        self.env.with_inputs(|inputs| inputs.is_configuration(&at_path));
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -221,9 +221,9 @@ impl<'a> Reader<'a> {
             let is_file = path.is_file();
             if !is_file {
                 // The file may come later, and the names in the directory do not change then.
-                self.env.with_seen(|seen| {
-                    seen.file(&path, None, MAX_FILE);
-                    seen.is_configuration(&path);
+                self.env.with_inputs(|inputs| {
+                    inputs.file(&path, None, MAX_FILE);
+                    inputs.is_configuration(&path);
                 });
             }
             is_file
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
     /// Names in a directory that match a pattern, sorted.
     fn list(&mut self, directory: &Path, pattern: &str) -> Vec<String> {
         let directory = self.env.resolve(directory);
-        let mut names = self.env.with_seen(|seen| seen.directory(&directory, pattern));
+        let mut names = self.env.with_inputs(|inputs| inputs.directory(&directory, pattern));
         names.truncate(MAX_FILES + 1);
         names
     }

@@ -8,11 +8,11 @@ use tokio::sync::watch::{self, Receiver, Sender};
 use tokio::time::sleep;
 
 use super::watch::changed;
-use super::{Held, Mark, Sound, Watching};
+use super::{Held, Revision, Sound, Watching};
 use crate::admin::control::{AdminControl, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::{Config, Reload};
-use crate::config::{self, Environment, Reading, Seen};
+use crate::config::{self, Environment, Inputs, Reading};
 
 /// Where they are, and what the watch looks at.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(in crate::gateway) struct Files {
 #[derive(Clone, Debug)]
 struct Look {
     settings: Reload,
-    seen: Arc<Seen>,
+    inputs: Arc<Inputs>,
 }
 
 impl Files {
@@ -33,11 +33,11 @@ impl Files {
     pub(super) fn new(
         path: PathBuf,
         settings: Reload,
-        seen: Seen,
+        inputs: Inputs,
         control: AdminControl,
     ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
-        let seen = Arc::new(seen);
-        let (looking_at, told) = watch::channel(Look { settings, seen });
+        let inputs = Arc::new(inputs);
+        let (looking_at, told) = watch::channel(Look { settings, inputs });
         let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
         (Self { path, looking_at }, begin)
     }
@@ -49,13 +49,13 @@ impl Files {
     }
 
     /// Watches what was read last, with the settings in force.
-    pub(super) fn look_at(&self, settings: &Reload, seen: Seen) {
-        self.looking_at.send_replace(Look { settings: settings.clone(), seen: Arc::new(seen) });
+    pub(super) fn look_at(&self, settings: &Reload, inputs: Inputs) {
+        self.looking_at.send_replace(Look { settings: settings.clone(), inputs: Arc::new(inputs) });
     }
 
     /// What was read last.
-    pub(super) fn seen(&self) -> Arc<Seen> {
-        Arc::clone(&self.looking_at.borrow().seen)
+    pub(super) fn inputs(&self) -> Arc<Inputs> {
+        Arc::clone(&self.looking_at.borrow().inputs)
     }
 }
 
@@ -65,7 +65,7 @@ async fn watch(mut told: Receiver<Look>, control: AdminControl) {
         let look = told.borrow_and_update().clone();
         let change = async {
             if look.settings.watch {
-                changed(&look.settings, &look.seen).await;
+                changed(&look.settings, &look.inputs).await;
             } else {
                 std::future::pending::<()>().await;
             }
@@ -88,7 +88,7 @@ async fn watch(mut told: Receiver<Look>, control: AdminControl) {
 }
 
 fn read(path: &Path, running: &Config) -> Held {
-    let Reading { outcome, seen } = config::read(path, &Environment::process());
+    let Reading { outcome, inputs } = config::read(path, &Environment::process());
     let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
     let kept = outcome.as_ref().ok().and_then(|loaded| {
         let file = loaded.config.reload.last_good_file.clone()?;
@@ -104,7 +104,7 @@ fn read(path: &Path, running: &Config) -> Held {
         }
         Err(report) => (Err(Arc::new(report)), None),
     };
-    Held { outcome, mark: Mark::Files(seen), kept, tree }
+    Held { outcome, revision: Revision::Files(inputs), kept, tree }
 }
 
 /// Before a look again, when others wait for the gateway already.

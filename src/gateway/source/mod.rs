@@ -12,7 +12,7 @@ use std::sync::Arc;
 use self::files::Files;
 use crate::admin::control::AdminControl;
 use crate::config::model::{Config, Reload};
-use crate::config::{OpenedAt, Remains, Report, Seen};
+use crate::config::{Inputs, OpenedAt, Remains, Report};
 
 /// Where configurations come from.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum Source {
         /// Its path.
         path: PathBuf,
         /// What was found there when it was read last.
-        seen: Seen,
+        inputs: Inputs,
     },
 }
 
@@ -43,8 +43,8 @@ impl Followed {
         control: AdminControl,
     ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
         match source {
-            Source::Files { path, seen } => {
-                let (files, watch) = Files::new(path, settings, seen, control);
+            Source::Files { path, inputs } => {
+                let (files, watch) = Files::new(path, settings, inputs, control);
                 (Self::Files(files), watch)
             }
         }
@@ -58,16 +58,16 @@ impl Followed {
     }
 
     /// Watches for anything else than what was read last, with the settings in force.
-    pub(super) fn watch_from(&self, settings: &Reload, mark: Mark) {
-        match (self, mark) {
-            (Self::Files(files), Mark::Files(seen)) => files.look_at(settings, seen),
+    pub(super) fn watch_from(&self, settings: &Reload, revision: Revision) {
+        match (self, revision) {
+            (Self::Files(files), Revision::Files(inputs)) => files.look_at(settings, inputs),
         }
     }
 
     /// The files that were read last.
-    pub(super) fn seen(&self) -> Arc<Seen> {
+    pub(super) fn inputs(&self) -> Arc<Inputs> {
         match self {
-            Self::Files(files) => files.seen(),
+            Self::Files(files) => files.inputs(),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Followed {
 pub(super) struct Held {
     pub(super) outcome: Result<Sound, Arc<Report>>,
     /// What is not news any more.
-    pub(super) mark: Mark,
+    pub(super) revision: Revision,
     /// Where and what to write down when it is taken.
     pub(super) kept: Option<(PathBuf, String)>,
     /// What the text was parsed into. That of thousands of routes takes as long to free as to build some of what comes
@@ -85,8 +85,8 @@ pub(super) struct Held {
 }
 
 /// How far a source was read.
-pub(super) enum Mark {
-    Files(Seen),
+pub(super) enum Revision {
+    Files(Inputs),
 }
 
 /// A configuration to put in force.

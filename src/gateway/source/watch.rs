@@ -11,20 +11,20 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::config::Seen;
+use crate::config::Inputs;
 use crate::config::model::Reload;
 
 /// A busy directory delays the look at most this many times the debounce.
 const LONGEST_DELAY: u32 = 8;
 
-/// Resolves when anything of `seen` is different, and not before it has been quiet for the debounce. Dropping the
+/// Resolves when anything of `inputs` is different, and not before it has been quiet for the debounce. Dropping the
 /// future ends the watch.
-pub(super) async fn changed(settings: &Reload, seen: &Arc<Seen>) {
+pub(super) async fn changed(settings: &Reload, inputs: &Arc<Inputs>) {
     let mut is_told = false;
     loop {
         // Before the first look: what happens in between is then reported.
-        let watch = Watch::start(seen, &mut is_told);
-        if differs(seen).await {
+        let watch = Watch::start(inputs, &mut is_told);
+        if differs(inputs).await {
             watch.quiet(settings.debounce).await;
             return;
         }
@@ -42,20 +42,20 @@ pub(super) async fn changed(settings: &Reload, seen: &Arc<Seen>) {
                 () = watch.poked.notified() => {}
             }
             watch.quiet(settings.debounce).await;
-            if differs(seen).await {
+            if differs(inputs).await {
                 return;
             }
-            if watch.is_incomplete(seen) {
+            if watch.is_incomplete(inputs) {
                 break;
             }
         }
     }
 }
 
-async fn differs(seen: &Arc<Seen>) -> bool {
-    let seen = Arc::clone(seen);
+async fn differs(inputs: &Arc<Inputs>) -> bool {
+    let inputs = Arc::clone(inputs);
     // A look that panics is as good as a change: the load that follows will tell.
-    tokio::task::spawn_blocking(move || seen.has_changed()).await.unwrap_or(true)
+    tokio::task::spawn_blocking(move || inputs.has_changed()).await.unwrap_or(true)
 }
 
 struct Watch {
@@ -70,7 +70,7 @@ type Identity = (u64, u64);
 
 impl Watch {
     /// What keeps it from watching is warned of unless somebody `is_told`: it is tried again with every poll.
-    fn start(seen: &Seen, is_told: &mut bool) -> Self {
+    fn start(inputs: &Inputs, is_told: &mut bool) -> Self {
         let mut complain = |error: &notify::Error| {
             if std::mem::replace(is_told, true) {
                 tracing::debug!(%error, "files cannot be watched, only polled");
@@ -86,7 +86,7 @@ impl Watch {
             }
         };
         let mut watcher = notify::recommended_watcher(report).inspect_err(&mut complain).ok();
-        let directories = seen.watched().into_iter();
+        let directories = inputs.watched().into_iter();
         let watched = directories.map(|path| {
             let identity = identity(&path);
             if let Some(watcher) = &mut watcher
@@ -106,8 +106,8 @@ impl Watch {
     }
 
     /// Whether a directory is another one than the one that is watched, or a link leads elsewhere.
-    fn is_incomplete(&self, seen: &Seen) -> bool {
-        let now = seen.watched();
+    fn is_incomplete(&self, inputs: &Inputs) -> bool {
+        let now = inputs.watched();
         now.len() != self.watched.len()
             || self.watched.iter().any(|(path, before)| !now.contains(path) || identity(path) != *before)
     }

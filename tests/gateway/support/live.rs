@@ -37,7 +37,7 @@ enum Ask {
 }
 
 /// What every configuration here needs: free ports, and an admin API.
-pub(crate) const USUAL: &str =
+pub(crate) const DEFAULTS: &str =
     "workers: 2\nmetrics: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\naccessLog: { output: off }\n";
 
 impl Live {
@@ -52,7 +52,7 @@ impl Live {
     /// Starts from `text` and what every configuration needs.
     pub(crate) async fn with(text: &str) -> Self {
         Self::prepared(|directory| {
-            std::fs::write(directory.join("gateway.yaml"), format!("{USUAL}{text}")).unwrap();
+            std::fs::write(directory.join("gateway.yaml"), format!("{DEFAULTS}{text}")).unwrap();
         })
         .await
     }
@@ -94,7 +94,7 @@ impl Live {
 
     /// Writes `gateway.yaml` with what every configuration needs.
     pub(crate) fn rewrite(&self, text: &str) {
-        self.write("gateway.yaml", &format!("{USUAL}{text}"));
+        self.write("gateway.yaml", &format!("{DEFAULTS}{text}"));
     }
 
     /// Where a listener is; panics when there is none.
@@ -171,7 +171,7 @@ async fn started_from(path: PathBuf) -> Gateway {
     let reading = config::read(&path, &Environment::process());
     let loaded = reading.outcome.unwrap_or_else(|report| panic!("{report}"));
     let mut gateway = Gateway::start(loaded.config).await.unwrap();
-    gateway.follow(Source::Files { path, seen: reading.seen }, false);
+    gateway.follow(Source::Files { path, inputs: reading.inputs }, false);
     gateway
 }
 

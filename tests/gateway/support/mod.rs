@@ -24,7 +24,7 @@ pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request,
 pub(crate) use grpc_agent::{ask_by_grpc, grpc_call};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use h2_peer::{H2Peer, HEADERS, PING};
-pub(crate) use live::{Live, USUAL};
+pub(crate) use live::{DEFAULTS, Live};
 pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};

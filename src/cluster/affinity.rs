@@ -42,6 +42,10 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scope(u64);
 
+/// What sets the ids of one header apart from those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HeaderScope(u64);
+
 /// How long something is remembered after it was last used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -106,10 +110,18 @@ impl Scope {
         Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
 
-    /// What of these is handed out in the header of that name: another header may have the same values.
+    /// What of these is handed out in that header: another header may have the same values.
     #[must_use]
-    pub fn of_header(self, name: &str) -> Self {
-        Self(self.0 ^ xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+    pub const fn of_header(self, header: HeaderScope) -> Self {
+        Self(self.0 ^ header.0)
+    }
+}
+
+impl HeaderScope {
+    /// What the header of that name hands out.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
 }
 
@@ -434,7 +446,7 @@ mod tests {
         }
         table.forget(fixture.key("a"));
         assert_eq!(fixture.owner("a", 0), None);
-        let by_header = |name: &str| table.key(fixture.scope.of_header(name), HeldKind::Session, b"1");
+        let by_header = |name: &str| table.key(fixture.scope.of_header(HeaderScope::of(name)), HeldKind::Session, b"1");
         assert_ne!(by_header("x-one"), by_header("x-two"));
     }
 

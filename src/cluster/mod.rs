@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use self::affinity::{Affinity, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope};
+pub use self::affinity::{Affinity, HeaderScope, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::{PickRequest, Preference, Strength};
 pub use self::breaker::{Breaker, BreakerState, Probe};

@@ -14,7 +14,9 @@ use super::facts::Session;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
 use crate::a2a::{Ids, Operation};
-use crate::cluster::{Affinity, EndpointId, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength};
+use crate::cluster::{
+    Affinity, EndpointId, HeaderScope, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength,
+};
 use crate::config::model::{self, HeldBy, OnLoss};
 use crate::error::Error;
 use crate::upstream::{WorkerCluster, WorkerEndpoint};
@@ -27,73 +29,97 @@ pub(super) struct Holder {
     pub(super) endpoint: EndpointId,
 }
 
+/// What a route follows and how, resolved once for a worker.
+#[derive(Debug)]
+pub(super) struct Followed {
+    tasks: bool,
+    contexts: bool,
+    headers: Box<[FollowedHeader]>,
+    retention: Retention,
+    strength: Strength,
+    /// Whether endpoints are asked for what is not known.
+    pub(super) lookup: bool,
+}
+
+/// A header that names sessions.
+#[derive(Debug)]
+struct FollowedHeader {
+    name: HeaderName,
+    scope: HeaderScope,
+    /// Whether the sessions are those of MCP.
+    is_mcp: bool,
+}
+
+impl Followed {
+    pub(super) fn of(settings: &model::Affinity) -> Self {
+        let header = |by: &HeldBy| {
+            let name = match by {
+                HeldBy::McpSession => SESSION,
+                HeldBy::Header(name) => name.clone(),
+                HeldBy::TaskId | HeldBy::ContextId => return None,
+            };
+            let scope = HeaderScope::of(name.as_str());
+            Some(FollowedHeader { is_mcp: name == SESSION, scope, name })
+        };
+        Self {
+            tasks: settings.by.contains(&HeldBy::TaskId),
+            contexts: settings.by.contains(&HeldBy::ContextId),
+            headers: settings.by.iter().filter_map(header).collect(),
+            retention: Retention { active: settings.ttl, ended: settings.ended_ttl },
+            strength: match settings.on_loss {
+                OnLoss::Rebalance => Strength::Holds,
+                OnLoss::Fail => Strength::HoldsAlone,
+            },
+            lookup: settings.lookup,
+        }
+    }
+
+    /// The session that a request names.
+    fn session(&self, exchange: &Exchange) -> Option<Session> {
+        let fields = exchange.message.as_ref()?.headers();
+        let is_here = |header: &FollowedHeader| exchange.request.seen.session || !header.is_mcp;
+        let mut headers = self.headers.iter().enumerate().filter(|(_, header)| is_here(header));
+        headers.find_map(|(header, followed)| Some(Session { header, id: fields.get(&followed.name)?.clone() }))
+    }
+
+    /// What a call names, of what the route follows.
+    pub(super) fn ids<'a>(&self, call: &'a Call) -> Ids<'a> {
+        let ids = call.ids();
+        Ids { task: ids.task.filter(|_| self.tasks), context: ids.context.filter(|_| self.contexts), ..ids }
+    }
+}
+
+impl FollowedHeader {
+    fn key(&self, table: &Affinity, cluster: &WorkerCluster, id: &HeaderValue) -> HeldKey {
+        table.key(cluster.scope().of_header(self.scope), HeldKind::Session, id.as_bytes())
+    }
+}
+
 /// Finds the endpoint that holds what the request is about.
 pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    let Some(settings) = settings(route) else { return Ok(Passage::On) };
-    exchange.destination.session = session(exchange, settings);
+    let Some(followed) = &route.followed else { return Ok(Passage::On) };
+    exchange.destination.session = followed.session(exchange);
     if exchange.call.is_none() && exchange.destination.session.is_none() {
         return Ok(Passage::On);
     }
     let table = &entry.view.snapshot.agents.affinity;
-    if let Some(holder) = known(exchange, route, table, settings) {
-        prefer(exchange, holder, settings);
+    if let Some(holder) = known(exchange, route, table, followed) {
+        prefer(exchange, holder, followed);
     }
     Ok(Passage::On)
 }
 
-fn session(exchange: &Exchange, settings: &model::Affinity) -> Option<Box<Session>> {
-    let fields = exchange.message.as_ref()?.headers();
-    let mut headers = settings.by.iter().filter_map(|by| match by {
-        HeldBy::McpSession if exchange.request.seen.session => Some(SESSION),
-        HeldBy::Header(name) => Some(name.clone()),
-        HeldBy::McpSession | HeldBy::TaskId | HeldBy::ContextId => None,
-    });
-    headers.find_map(|header| Some(Box::new(Session { id: fields.get(&header)?.clone(), header })))
-}
-
-/// What a call names, of what the route follows.
-pub(super) fn ids<'a>(call: &'a Call, settings: &model::Affinity) -> Ids<'a> {
-    let ids = call.ids();
-    Ids {
-        task: ids.task.filter(|_| settings.by.contains(&HeldBy::TaskId)),
-        context: ids.context.filter(|_| settings.by.contains(&HeldBy::ContextId)),
-        ..ids
-    }
-}
-
-fn session_key(table: &Affinity, cluster: &WorkerCluster, header: &HeaderName, id: &HeaderValue) -> HeldKey {
-    table.key(cluster.scope().of_header(header.as_str()), HeldKind::Session, id.as_bytes())
-}
-
 /// Sends the request to who holds what it is about.
-pub(super) fn prefer(exchange: &mut Exchange, holder: Holder, settings: &model::Affinity) {
+pub(super) fn prefer(exchange: &mut Exchange, holder: Holder, followed: &Followed) {
     exchange.destination.part = Some(holder.part);
-    let strength = match settings.on_loss {
-        OnLoss::Rebalance => Strength::Holds,
-        OnLoss::Fail => Strength::HoldsAlone,
-    };
-    exchange.destination.preferred = Some(Preference { endpoint: holder.endpoint, strength });
-}
-
-/// How a route follows tasks, if it does.
-pub(super) fn settings(route: &WorkerRoute) -> Option<&model::Affinity> {
-    route.settings().a2a.as_ref()?.affinity.as_ref()
-}
-
-fn retention(settings: &model::Affinity) -> Retention {
-    Retention { active: settings.ttl, ended: settings.ended_ttl }
+    exchange.destination.preferred = Some(Preference { endpoint: holder.endpoint, strength: followed.strength });
 }
 
 /// What the table knows.
-pub(super) fn known(
-    exchange: &Exchange,
-    route: &WorkerRoute,
-    table: &Affinity,
-    settings: &model::Affinity,
-) -> Option<Holder> {
-    let (now, retention) = (exchange.request.started, retention(settings));
+pub(super) fn known(exchange: &Exchange, route: &WorkerRoute, table: &Affinity, followed: &Followed) -> Option<Holder> {
+    let (now, retention) = (exchange.request.started, followed.retention);
     // Where no other endpoint will do, one that is gone is an answer too.
-    let alone = settings.on_loss == OnLoss::Fail;
+    let alone = followed.strength == Strength::HoldsAlone;
     let of = |key: &dyn Fn(&WorkerCluster) -> HeldKey| {
         route.clusters().enumerate().find_map(|(part, cluster)| {
             let owner = table.owner(key(cluster), retention, now)?;
@@ -101,12 +127,13 @@ pub(super) fn known(
         })
     };
     let named = |kind: HeldKind, id: &str| of(&|cluster| table.key(cluster.scope(), kind, id.as_bytes()));
-    let ids = exchange.call.as_ref().map(|call| ids(call, settings)).unwrap_or_default();
+    let ids = exchange.call.as_ref().map(|call| followed.ids(call)).unwrap_or_default();
     let task = ids.task.and_then(|task| named(HeldKind::Task, task));
     let holder = task.or_else(|| ids.context.and_then(|context| named(HeldKind::Context, context)));
     holder.or_else(|| {
-        let Session { header, id } = &**exchange.destination.session.as_ref()?;
-        of(&|cluster| session_key(table, cluster, header, id))
+        let session = exchange.destination.session.as_ref()?;
+        let header = followed.headers.get(session.header)?;
+        of(&|cluster| header.key(table, cluster, &session.id))
     })
 }
 
@@ -120,23 +147,18 @@ pub(super) fn note_session(
     fields: &HeaderMap,
 ) {
     let owner = exchange.guards.in_flight.as_ref().map(|in_flight| in_flight.handle().endpoint().id);
-    let Some((owner, settings)) = owner.zip(settings(route)) else { return };
-    for by in &settings.by {
-        let header = match by {
-            HeldBy::McpSession => &SESSION,
-            HeldBy::Header(name) => name,
-            HeldBy::TaskId | HeldBy::ContextId => continue,
-        };
-        if let Some(begun) = fields.get(header).filter(|_| status.is_success()) {
+    let Some((owner, followed)) = owner.zip(route.followed.as_ref()) else { return };
+    for header in &followed.headers {
+        if let Some(begun) = fields.get(&header.name).filter(|_| status.is_success()) {
             let held = Held { kind: HeldKind::Session, owner, progress: Progress::Active, maker: None };
-            let key = session_key(table, cluster, header, begun);
-            table.learn(key, held, None, retention(settings), Instant::now());
+            table.learn(header.key(table, cluster, begun), held, None, followed.retention, Instant::now());
         }
     }
+    let Some(asked) = &exchange.destination.session else { return };
     // That is how MCP ends one. With another header it is about something in the session.
     let over = exchange.request.method == Method::DELETE && status.is_success() || status == StatusCode::NOT_FOUND;
-    if let Some(asked) = exchange.destination.session.as_ref().filter(|asked| over && asked.header == SESSION) {
-        table.forget(session_key(table, cluster, &asked.header, &asked.id));
+    if let Some(header) = followed.headers.get(asked.header).filter(|header| over && header.is_mcp) {
+        table.forget(header.key(table, cluster, &asked.id));
     }
 }
 
@@ -164,7 +186,7 @@ pub(super) fn keeper_for(
         table: Arc::clone(table),
         scope: cluster.scope(),
         owner,
-        retention: settings(route).map(retention),
+        retention: route.followed.as_ref().map(|followed| followed.retention),
         is_agent: Arc::clone(&route.is_agent),
         makes: None,
         began: None,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -113,7 +113,7 @@ pub(super) struct Destination {
     /// The cluster of the route that holds what it is about, by its position.
     pub(super) part: Option<usize>,
     /// The session it names.
-    pub(super) session: Option<Box<Session>>,
+    pub(super) session: Option<Session>,
     /// The endpoint it should go to.
     pub(super) preferred: Option<Preference>,
     /// Who makes what is new.
@@ -125,7 +125,8 @@ pub(super) struct Destination {
 /// A session that a request names.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) header: HeaderName,
+    /// Which of the headers that its route follows.
+    pub(super) header: usize,
     pub(super) id: HeaderValue,
 }
 

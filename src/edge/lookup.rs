@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::affinity::{self, Holder};
+use super::affinity::{self, Followed, Holder};
 use super::call::Call;
 use super::exchange::Exchange;
 use super::question;
@@ -22,7 +22,6 @@ use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
-use crate::config::model;
 use crate::error::Error;
 use crate::pool::ResponseBody;
 use crate::snapshot::Agents;
@@ -31,20 +30,20 @@ use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask};
 /// Finds the endpoint that holds what the request is about, where the table does not know it.
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     if exchange.call.is_some() && exchange.destination.preferred.is_none() {
-        let settings = affinity::settings(route).filter(|settings| settings.lookup);
-        let asked_for = |settings: &&_| exchange.call.as_deref().and_then(|call| question_of(call, settings)).is_some();
-        if let Some(settings) = settings.filter(asked_for)
-            && let Some(holder) = Box::pin(look(exchange, entry, route)).await
+        let followed = route.followed.as_ref().filter(|followed| followed.lookup);
+        let asked_for = |followed: &&_| exchange.call.as_deref().and_then(|call| question_of(call, followed)).is_some();
+        if let Some(followed) = followed.filter(asked_for)
+            && let Some(holder) = Box::pin(look(exchange, entry, route, followed)).await
         {
-            affinity::prefer(exchange, holder, settings);
+            affinity::prefer(exchange, holder, followed);
         }
     }
     Ok(Passage::On)
 }
 
 /// What endpoints are asked for the sake of a call.
-fn question_of<'a>(call: &'a Call, settings: &model::Affinity) -> Option<Question<'a>> {
-    Question::of(call.operation?, call.binding, call.generation, &affinity::ids(call, settings))
+fn question_of<'a>(call: &'a Call, followed: &Followed) -> Option<Question<'a>> {
+    Question::of(call.operation?, call.binding, call.generation, &followed.ids(call))
 }
 
 /// What came of it.
@@ -56,13 +55,12 @@ enum Found {
     Unsure,
 }
 
-async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Option<Holder> {
+async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>, followed: &Followed) -> Option<Holder> {
     let agents = &entry.view.snapshot.agents;
     if route.clusters().map(|cluster| cluster.size()).sum::<usize>() < 2 {
         return None;
     }
-    let settings = affinity::settings(route)?;
-    let question = question_of(exchange.call.as_deref()?, settings)?;
+    let question = question_of(exchange.call.as_deref()?, followed)?;
     let key = key(exchange, route, &agents.affinity, &question);
     let (worker, end) = (Rc::clone(&exchange.worker), Instant::now() + PATIENCE);
     let _looking = loop {
@@ -75,7 +73,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -
             Turn::Others(ends) => timeout_at(end, ends.notified()).await.ok()?,
         }
         exchange.guards.waited = true;
-        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, settings) {
+        if let Some(holder) = affinity::known(exchange, route, &agents.affinity, followed) {
             return Some(holder);
         }
     };

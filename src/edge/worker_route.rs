@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::affinity::Followed;
 use crate::config::model::{Action, ClusterId, Part, Route};
 use crate::observe::handles::RouteHandles;
 use crate::observe::metrics::Metrics;
@@ -28,6 +29,8 @@ pub(super) struct WorkerRoute {
     pub(super) cluster: Option<Rc<WorkerCluster>>,
     /// Where it forwards to one of several.
     pub(super) split: Option<WorkerSplit>,
+    /// What its requests are followed by, where they are.
+    pub(super) followed: Option<Followed>,
     /// Where copies of its requests go.
     pub(super) mirror: Option<Rc<WorkerCluster>>,
 }
@@ -78,6 +81,7 @@ impl WorkerRoute {
                 control: Arc::clone(control),
                 parts: parts.into(),
             }),
+            followed: settings.a2a.as_ref().and_then(|a2a| a2a.affinity.as_ref()).map(Followed::of),
             mirror: settings.mirror.as_ref().and_then(|mirror| cluster(mirror.cluster)),
             cluster: forwards,
             runtime: Arc::clone(runtime),

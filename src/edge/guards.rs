@@ -16,7 +16,7 @@ pub(super) fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     let (Some(settings), Some(call)) = (&route.settings().a2a, &exchange.call) else {
         return Ok(Passage::On);
     };
-    if let Some(why) = refusal(exchange, call, settings)? {
+    if let Some(why) = refusal(exchange, call, settings, route.is_strict)? {
         return Err(refuse(route, why));
     }
     if let (Some(limits), Some(operation)) = (&route.call_limits, call.operation) {
@@ -52,7 +52,7 @@ pub(super) fn refuse(route: &WorkerRoute, why: CallRefusal) -> Error {
 }
 
 /// Why a call is refused: first for what may be read in two ways, then for what it asks.
-fn refusal(exchange: &Exchange, call: &Call, settings: &A2a) -> Result<Option<CallRefusal>, Error> {
+fn refusal(exchange: &Exchange, call: &Call, settings: &A2a, is_strict: bool) -> Result<Option<CallRefusal>, Error> {
     let body = call.body();
     if body.is_some_and(Body::is_batch) {
         return Ok(Some(CallRefusal::Batch));
@@ -60,7 +60,7 @@ fn refusal(exchange: &Exchange, call: &Call, settings: &A2a) -> Result<Option<Ca
     if body.is_some_and(Body::is_ambiguous) {
         return Ok(Some(CallRefusal::Ambiguous));
     }
-    let misshapen = body.filter(|_| settings.is_strict()).and_then(Body::misshapen);
+    let misshapen = body.filter(|_| is_strict).and_then(Body::misshapen);
     if let Some(misshapen) = misshapen {
         return Ok(Some(match misshapen {
             Misshapen::Envelope => CallRefusal::Shape,

@@ -26,7 +26,7 @@ pub(super) async fn recognize(
         return Ok(Passage::On);
     };
     // A guard that somebody chose says that it is one, before an agent has answered.
-    let is_agent = settings.is_strict() || route.is_agent.load(Relaxed);
+    let is_agent = route.is_strict || route.is_agent.load(Relaxed);
     let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
@@ -36,12 +36,12 @@ pub(super) async fn recognize(
             exchange.operation = call.operation;
             exchange.call = Some(Box::new(call));
             if is_coded && wanted.is_some() {
-                unread(route, settings, "coded", CallRefusal::Unread)?;
+                unread(route, "coded", CallRefusal::Unread)?;
             }
             wanted.filter(|_| !is_coded)
         }
         Recognition::Body(candidate) if candidate.is_coded => {
-            unread(route, settings, "coded", CallRefusal::Unread)?;
+            unread(route, "coded", CallRefusal::Unread)?;
             None
         }
         Recognition::Body(_) => Some(Wanted::JsonRpc { to_the_end: is_agent }),
@@ -51,7 +51,7 @@ pub(super) async fn recognize(
         exchange.call = match (exchange.call.take(), body) {
             (Some(call), None) => Some(call),
             (Some(call), Some(body)) => Some(Box::new(call.with(body))),
-            (None, body) => body.and_then(|body| of_json_rpc(body, settings)).map(Box::new),
+            (None, body) => body.and_then(|body| of_json_rpc(body, settings, route.is_strict)).map(Box::new),
         };
     }
     exchange.operation = exchange.call.as_ref().and_then(|call| call.operation);
@@ -95,9 +95,9 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
 
 /// The call that a body is. Where a route names what it lets through, whatever has a method is one, and where it has a
 /// guard, what only nearly is one is to be refused.
-fn of_json_rpc(body: Body, settings: &A2a) -> Option<Call> {
+fn of_json_rpc(body: Body, settings: &A2a, is_strict: bool) -> Option<Call> {
     let is_closed = settings.methods.as_ref().is_some_and(|methods| methods.allow.is_some());
-    let is_misshapen = settings.is_strict() && body.misshapen().is_some();
+    let is_misshapen = is_strict && body.misshapen().is_some();
     if is_misshapen || is_closed && body.method().is_some() {
         return Some(Call::of_any_body(body));
     }
@@ -197,10 +197,10 @@ async fn read(
     let (word, refusal) = match looked {
         Looked::Whole | Looked::Enough => {
             let body = reader.finish();
-            let is_missed = body.is_none() && settings.is_strict();
+            let is_missed = body.is_none() && route.is_strict;
             return if is_missed { Err(guards::refuse(route, CallRefusal::Unread)) } else { Ok(body) };
         }
-        Looked::TooLong if settings.is_strict() || settings.large_bodies == LargeBodies::Refuse => {
+        Looked::TooLong if route.is_strict || settings.large_bodies == LargeBodies::Refuse => {
             return Err(Error::BodyTooLarge);
         }
         Looked::TooLong => ("too_long", CallRefusal::Unread),
@@ -208,13 +208,13 @@ async fn read(
         Looked::Late => ("late", CallRefusal::Unread),
         Looked::Broken => return Err(Error::ClientGone),
     };
-    unread(route, settings, word, refusal)?;
+    unread(route, word, refusal)?;
     Ok(None)
 }
 
 /// A body that nobody has read passes, unless a guard that somebody chose has to know what is in it.
-fn unread(route: &WorkerRoute, settings: &A2a, word: &'static str, refusal: CallRefusal) -> Result<(), Error> {
-    if settings.is_strict() {
+fn unread(route: &WorkerRoute, word: &'static str, refusal: CallRefusal) -> Result<(), Error> {
+    if route.is_strict {
         return Err(guards::refuse(route, refusal));
     }
     route.handles.agent().unread.count(word);

@@ -113,6 +113,7 @@ impl RouteLimits {
 #[derive(Debug)]
 pub struct WorkerLimits {
     rates: Vec<Rate>,
+    wait_for_calls: bool,
     concurrency: Option<RouteConcurrency>,
 }
 
@@ -238,7 +239,8 @@ impl WorkerLimits {
             handles: ConcurrencyHandles::new(metrics, name),
         });
         let rates = limits.rates.iter().map(|limit| Rate::new(Arc::clone(limit), limits.sees_calls, metrics));
-        Self { rates: rates.collect(), concurrency }
+        let rates: Vec<_> = rates.collect();
+        Self { wait_for_calls: rates.iter().any(|rate| rate.when == When::CallKnown), rates, concurrency }
     }
 
     /// Whether this request may go on. One that may not has not been counted by any limit.
@@ -258,8 +260,8 @@ impl WorkerLimits {
 
     /// Whether any of them waits for the call to be known.
     #[must_use]
-    pub fn wait_for_calls(&self) -> bool {
-        self.rates.iter().any(|rate| rate.when == When::CallKnown)
+    pub const fn wait_for_calls(&self) -> bool {
+        self.wait_for_calls
     }
 
     /// Asks those that had to wait for the call. `counted` are the others that have counted this request, which take

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::bounded::Count;
-use crate::config::model::{Action, Config, CookieKey, Route};
+use crate::config::model::{A2a, Action, Config, CookieKey, Route};
 use crate::observe::told::Told;
 use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
@@ -31,6 +31,8 @@ pub struct RouteRuntime {
     pub mirrors: Option<Arc<Count>>,
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
+    /// Whether guards that somebody chose have to know every call; see [`A2a::is_strict`].
+    pub is_strict: bool,
     /// Whether an agent behind it has answered in A2A. Then a request that may be a call is taken for one.
     pub is_agent: Arc<AtomicBool>,
     /// Agent cards that were warned of.
@@ -65,6 +67,7 @@ impl RouteRuntime {
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
+            is_strict: settings.a2a.as_ref().is_some_and(A2a::is_strict),
             is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
             cards_told: Told::default(),
             settings: Arc::clone(settings),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::operation::{Binding, Generation, Operation};
 use super::path::RestPath;
 use super::request::Ids;
+use super::wire::{framed, put_text};
 
 /// What an agent is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl<'a> Question<'a> {
         match self.binding {
             Binding::Rest => Vec::new(),
             Binding::JsonRpc => self.json().into_bytes(),
-            Binding::Grpc => framed(&self.message()),
+            Binding::Grpc => framed(&self.message(), &[]),
         }
     }
 
@@ -160,19 +161,19 @@ impl<'a> Question<'a> {
         let mut message = Vec::new();
         match (self.generation, self.subject) {
             (Generation::V1_0, Subject::Task(task)) => {
-                text(&mut message, 1, self.tenant.unwrap_or_default());
-                text(&mut message, 2, task);
+                put_text(&mut message, 1, self.tenant.unwrap_or_default());
+                put_text(&mut message, 2, task);
                 // History: none.
                 message.extend([3 << 3, 0]);
             }
             (Generation::V1_0, Subject::Events(task)) => {
-                text(&mut message, 1, self.tenant.unwrap_or_default());
-                text(&mut message, 2, task);
+                put_text(&mut message, 1, self.tenant.unwrap_or_default());
+                put_text(&mut message, 2, task);
             }
-            (_, Subject::Task(task) | Subject::Events(task)) => text(&mut message, 1, &format!("tasks/{task}")),
+            (_, Subject::Task(task) | Subject::Events(task)) => put_text(&mut message, 1, &format!("tasks/{task}")),
             (_, Subject::Context(context)) => {
-                text(&mut message, 1, self.tenant.unwrap_or_default());
-                text(&mut message, 2, context);
+                put_text(&mut message, 1, self.tenant.unwrap_or_default());
+                put_text(&mut message, 2, context);
                 // A page of one, and no history.
                 message.extend([4 << 3, 1, 6 << 3, 0]);
             }
@@ -204,29 +205,6 @@ pub fn path_segment(text: &str) -> String {
 /// The digit of a number below 16.
 fn digit(number: u8) -> char {
     char::from_digit(number.into(), 16).unwrap_or_default().to_ascii_uppercase()
-}
-
-/// A field of a message of protocol buffers that is a text, where there is one.
-fn text(message: &mut Vec<u8>, number: u8, text: &str) {
-    if text.is_empty() {
-        return;
-    }
-    message.push(number << 3 | 2);
-    let mut length = text.len();
-    while length >= 0x80 {
-        message.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
-        length >>= 7;
-    }
-    message.push(u8::try_from(length).unwrap_or_default());
-    message.extend_from_slice(text.as_bytes());
-}
-
-/// A message as gRPC frames it.
-fn framed(message: &[u8]) -> Vec<u8> {
-    let mut framed = vec![0];
-    framed.extend(u32::try_from(message.len()).unwrap_or_default().to_be_bytes());
-    framed.extend_from_slice(message);
-    framed
 }
 
 /// Parameters of lists and of answers.

@@ -17,7 +17,7 @@
 //! What is read is for routing and guarding. It is not validated beyond what that needs, and what could be read in two
 //! ways says so: [`Body::is_ambiguous`].
 //!
-//! A card is read as a whole, and changed: see [`card`].
+//! A card is read as a whole, and changed: see [`card`]. So are frames and small messages: see [`wire`].
 
 mod answer;
 mod ask;
@@ -33,6 +33,7 @@ mod protobuf;
 mod request;
 mod task;
 mod texts;
+pub mod wire;
 
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
 pub use ask::{Question, Subject, path_segment};

@@ -60,14 +60,14 @@ enum State {
 
 /// A number of 1 to 10 bytes, as far as it has come.
 #[derive(Clone, Copy, Debug, Default)]
-struct Varint {
+pub(super) struct Varint {
     value: u64,
     shift: u32,
 }
 
 impl Varint {
     /// Takes the next byte; the number when it is whole.
-    fn push(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
+    pub(super) fn push(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
         let bits = u64::from(byte & 0x7f);
         // The tenth byte has room for one bit.
         if self.shift > 63 || (self.shift == 63 && bits > 1) {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::a2a::card::{self, Framed};
+use crate::a2a::wire::{Framed, in_frame};
 use crate::body::Come;
 use crate::error::Error;
 use crate::pool::ResponseBody;
@@ -50,7 +50,7 @@ pub(super) async fn message(mut body: ResponseBody, most: usize, end: Instant) -
 }
 
 fn wants_more(come: &[u8], most: usize) -> bool {
-    match card::in_frame(come) {
+    match in_frame(come) {
         Framed::Begun { length } => length.is_none_or(|length| length <= most),
         Framed::Whole(..) | Framed::Compressed | Framed::Other => false,
     }

@@ -3,6 +3,7 @@
 
 use super::{Decision, Mapping, NoCard, SignedCards, Transport, Verdict};
 use crate::a2a::operation::Generation;
+use crate::a2a::wire::{self, Field, put};
 
 /// The numbers of the fields that matter.
 #[derive(Clone, Copy, Debug)]
@@ -24,49 +25,6 @@ impl Numbers {
     }
 }
 
-/// What the beginning of a gRPC body holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framed<'b> {
-    /// A message, and what follows it.
-    Whole(&'b [u8], &'b [u8]),
-    /// Less than a message, which will have so many bytes where that is known.
-    Begun {
-        /// Bytes of the message.
-        length: Option<usize>,
-    },
-    /// A compressed message.
-    Compressed,
-    /// No message.
-    Other,
-}
-
-/// Finds the first message of a gRPC body: a flag, four bytes of length, the message.
-#[must_use]
-pub fn in_frame(body: &[u8]) -> Framed<'_> {
-    match body {
-        [1, ..] => Framed::Compressed,
-        [0, length @ ..] => {
-            let Some((length, rest)) = length.split_first_chunk::<4>() else {
-                return Framed::Begun { length: None };
-            };
-            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            match rest.split_at_checked(length) {
-                Some((message, rest)) => Framed::Whole(message, rest),
-                None => Framed::Begun { length: Some(length) },
-            }
-        }
-        [] => Framed::Begun { length: None },
-        _ => Framed::Other,
-    }
-}
-
-/// The body of a message with what follows it.
-#[must_use]
-pub fn framed(message: &[u8], rest: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&[0], &length[..], message, rest].concat()
-}
-
 /// Maps the URLs of the card in a message.
 pub(super) fn map(
     message: &[u8],
@@ -76,7 +34,7 @@ pub(super) fn map(
 ) -> Result<Mapping, NoCard> {
     let numbers = Numbers::of(generation);
     let mut mapping = Mapping::default();
-    let is_signature = |field: &Field<'_>| field.number == numbers.signatures && field.content.is_some();
+    let is_signature = |field: &Field<'_>| field.number == numbers.signatures && field.bytes().is_some();
     let is_signed = fields(message).any(|field| field.is_ok_and(|field| is_signature(&field)));
     let decision = Decision::of(is_signed, signed);
     let main = numbers.main.map(|(_, transport)| last_transport(message, transport)).transpose()?;
@@ -85,7 +43,7 @@ pub(super) fn map(
     let mut has_changed = false;
     for field in fields(message) {
         let field = field?;
-        let new = match (field.content, numbers.main) {
+        let new = match (field.bytes(), numbers.main) {
             _ if is_signature(&field) && decision == Decision::Strip => continue,
             (Some(interface), _) if field.number == numbers.interfaces => {
                 let mut masked = |transport, url: &str| verdict(transport, url).beside(has_other);
@@ -102,7 +60,7 @@ pub(super) fn map(
         match new {
             New::Same => card.extend_from_slice(field.whole),
             New::Gone => mapping.dropped += 1,
-            New::Content(content) => field.with(&content, &mut card),
+            New::Content(content) => put(&mut card, field.tag, &content),
         }
     }
     if has_changed {
@@ -129,7 +87,7 @@ fn last_transport(message: &[u8], number: u32) -> Result<Transport, NoCard> {
     let mut found = Transport::Http;
     for field in fields(message) {
         let field = field?;
-        if let (true, Some(content)) = (field.number == number, field.content) {
+        if let (true, Some(content)) = (field.number == number, field.bytes()) {
             found = Transport::of(text(content)?);
         }
     }
@@ -144,11 +102,11 @@ fn has_leading(
 ) -> Result<bool, NoCard> {
     for field in fields(message) {
         let field = field?;
-        let Some(interface) = field.content.filter(|_| field.number == number) else { continue };
+        let Some(interface) = field.bytes().filter(|_| field.number == number) else { continue };
         let transport = last_transport(interface, BINDING)?;
         for field in fields(interface) {
             let field = field?;
-            if let Some(url) = field.content.filter(|_| field.number == URL)
+            if let Some(url) = field.bytes().filter(|_| field.number == URL)
                 && verdict(transport, text(url)?).leads()
             {
                 return Ok(true);
@@ -169,7 +127,7 @@ fn interface(
     let (mut has_changed, mut last) = (false, None);
     for field in fields(interface) {
         let field = field?;
-        let Some(url) = field.content.filter(|_| field.number == URL) else {
+        let Some(url) = field.bytes().filter(|_| field.number == URL) else {
             new.extend_from_slice(field.whole);
             continue;
         };
@@ -178,7 +136,7 @@ fn interface(
         match mapping.note(url, &found) {
             Some(mapped) => {
                 has_changed = true;
-                field.with(mapped.as_bytes(), &mut new);
+                put(&mut new, field.tag, mapped.as_bytes());
             }
             None => new.extend_from_slice(field.whole),
         }
@@ -195,81 +153,9 @@ fn text(content: &[u8]) -> Result<&str, NoCard> {
     std::str::from_utf8(content).map_err(|_no_text| NoCard::NotAMessage)
 }
 
-/// One field of a message.
-#[derive(Clone, Copy, Debug)]
-struct Field<'m> {
-    number: u32,
-    /// All of it.
-    whole: &'m [u8],
-    /// Its first bytes, which say which field it is.
-    tag: &'m [u8],
-    /// Of a text or a message.
-    content: Option<&'m [u8]>,
-}
-
-impl Field<'_> {
-    /// Writes the field with another content.
-    fn with(&self, content: &[u8], to: &mut Vec<u8>) {
-        to.extend_from_slice(self.tag);
-        let mut left = content.len();
-        while left > 0x7f {
-            to.push(u8::try_from(left & 0x7f).unwrap_or_default() | 0x80);
-            left >>= 7;
-        }
-        to.push(u8::try_from(left).unwrap_or_default());
-        to.extend_from_slice(content);
-    }
-}
-
 /// The fields of a message, up to the first that is none.
 fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, NoCard>> {
-    let mut rest = message;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let field = field(rest);
-        rest = field.and_then(|field| rest.get(field.whole.len()..)).unwrap_or_default();
-        Some(field.ok_or(NoCard::NotAMessage))
-    })
-}
-
-/// The field at the beginning.
-fn field(bytes: &[u8]) -> Option<Field<'_>> {
-    let (tag, after_tag) = varint(bytes)?;
-    let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number))?;
-    let (rest, content) = match tag & 7 {
-        0 => (varint(after_tag)?.1, None),
-        1 => (after_tag.get(8..)?, None),
-        2 => {
-            let (length, after_length) = varint(after_tag)?;
-            let (content, rest) = after_length.split_at_checked(usize::try_from(length).ok()?)?;
-            (rest, Some(content))
-        }
-        5 => (after_tag.get(4..)?, None),
-        // Groups, which A2A does not use.
-        _ => return None,
-    };
-    let (whole, _) = bytes.split_at_checked(bytes.len() - rest.len())?;
-    let (tag, _) = bytes.split_at_checked(bytes.len() - after_tag.len())?;
-    Some(Field { number, whole, tag, content })
-}
-
-/// A number of 1 to 10 bytes, and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0_u64;
-    for (at, byte) in bytes.iter().enumerate().take(10) {
-        let bits = u64::from(byte & 0x7f);
-        // The tenth byte has room for one bit.
-        if at == 9 && bits > 1 {
-            return None;
-        }
-        value |= bits << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, bytes.get(at + 1..)?));
-        }
-    }
-    None
+    wire::fields(message).map(|field| field.ok_or(NoCard::NotAMessage))
 }
 
 /// Fields of an interface, in both generations.
@@ -293,7 +179,7 @@ mod tests {
         let tag = [number << 3 | 2];
         let long = [(number << 3 | 2) & 0x7f | 0x80, number >> 4];
         let tag: &[u8] = if number < 16 { &tag } else { &long };
-        Field { number: 1, whole: &[], tag, content: None }.with(content.as_ref(), &mut field);
+        wire::put(&mut field, tag, content.as_ref());
         field
     }
 
@@ -366,25 +252,6 @@ mod tests {
         assert_eq!(outcome(SignedCards::Strip), Outcome::Changed(stripped));
         let public = [card(&[interface("https://x/", "JSONRPC")]), put(13, put(1, "e30"))].concat();
         assert_eq!(mapped(&public, V1_0, SignedCards::Strip).unwrap().outcome, Outcome::Unchanged);
-    }
-
-    #[test]
-    fn a_message_is_found_in_its_frame() {
-        let body = framed(b"card", b"\0\0\0\0\0");
-        assert_eq!(body, b"\0\0\0\0\x04card\0\0\0\0\0");
-        for (bytes, expected) in [
-            (&body[..], Framed::Whole(b"card", b"\0\0\0\0\0")),
-            (&body[..9], Framed::Whole(b"card", b"")),
-            (&body[..8], Framed::Begun { length: Some(4) }),
-            (&body[..5], Framed::Begun { length: Some(4) }),
-            (&body[..4], Framed::Begun { length: None }),
-            (b"", Framed::Begun { length: None }),
-            (b"\0\xff\xff\xff\xff.", Framed::Begun { length: Some(0xffff_ffff) }),
-            (b"\x01", Framed::Compressed),
-            (b"{", Framed::Other),
-        ] {
-            assert_eq!(in_frame(bytes), expected, "{bytes:?}");
-        }
     }
 
     #[test]

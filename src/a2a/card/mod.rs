@@ -18,7 +18,6 @@ use super::operation::Generation;
 use edit::Edits;
 use scan::{Card, Interface, member};
 
-pub use message::{Framed, framed, in_frame};
 pub use sign::signed;
 pub use tag::{is_known, weak_tag};
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
 use super::{collect, end_of, mapping};
-use crate::a2a::card::{Framed, MAX_CARD, Place, framed, in_frame};
+use crate::a2a::card::{MAX_CARD, Place};
+use crate::a2a::wire::{Framed, framed, in_frame};
 use crate::edge::exchange::Exchange;
 use crate::edge::stage::{Answered, Entry, ServedRoute};
 use crate::edge::tracked_body::BodyLimits;

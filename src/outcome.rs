@@ -261,6 +261,20 @@ impl Outcome {
         }
     }
 
+    /// Whether it is an error by its status of HTTP or gRPC.
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        let by_grpc = self.application.grpc_status().is_some_and(|code| code != 0);
+        by_grpc || self.status.is_some_and(|status| status.as_u16() >= 400)
+    }
+
+    /// Whether the endpoint said no to what was asked of it. Where it could not serve the request, it did not say.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        let by_grpc = self.application.grpc_status().is_some_and(|code| code != 0 && of_grpc(code) == Answer::Fine);
+        by_grpc || self.status.is_some_and(|status| status.is_client_error())
+    }
+
     /// The gRPC status, for the log and metrics.
     #[must_use]
     pub fn grpc_status(self) -> Option<u8> {

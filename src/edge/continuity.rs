@@ -19,7 +19,7 @@ use crate::a2a::{Binding, Question, path_segment};
 use crate::cluster::Kind;
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
-use crate::outcome::GRPC_STATUS;
+use crate::outcome::{Application, Outcome};
 use crate::upstream::{AskPlan, Asked, WorkerEndpoint, ask};
 
 /// What is needed to subscribe again. Taken from the request before an endpoint gets it, which only routes do that want
@@ -180,10 +180,14 @@ impl Subscription {
     fn what_says<B>(&self, response: &Response<B>) -> Said {
         let (status, fields) = (response.status(), response.headers());
         if self.is_grpc {
-            return match fields.get(&GRPC_STATUS).map(HeaderValue::as_bytes) {
-                None if status == StatusCode::OK && is_grpc(fields.get(header::CONTENT_TYPE)) => Said::Yes,
-                None | Some(b"14") => Said::NotNow,
-                Some(_) => Said::No,
+            let said = Application::of_head(fields);
+            return match Outcome::answered(status, said).presence() {
+                _ if said == Application::Silent => {
+                    let is_stream = status == StatusCode::OK && is_grpc(fields.get(header::CONTENT_TYPE));
+                    if is_stream { Said::Yes } else { Said::NotNow }
+                }
+                Some(false) => Said::NotNow,
+                Some(true) | None => Said::No,
             };
         }
         if status.is_server_error() {

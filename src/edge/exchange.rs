@@ -302,12 +302,6 @@ impl Exchange {
 }
 
 impl Ending {
-    /// Whether the agent refused it by a status of HTTP or gRPC.
-    fn is_refused_by_agent(&self) -> bool {
-        let grpc = self.application.grpc_status().is_some_and(|code| code != 0);
-        grpc || self.upstream_status.is_some_and(|status| status >= 400)
-    }
-
     /// What became of it.
     fn outcome(&self) -> Outcome {
         let status = self.upstream_status.and_then(|status| StatusCode::from_u16(status).ok());

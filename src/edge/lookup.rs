@@ -23,6 +23,7 @@ use super::stage::{Entry, Passage, ServedRoute};
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
 use crate::error::Error;
+use crate::outcome::{Application, Outcome};
 use crate::pool::ResponseBody;
 use crate::snapshot::Agents;
 use crate::upstream::{Admission, AskPlan, WorkerCluster, WorkerEndpoint, ask};
@@ -181,8 +182,7 @@ impl Place {
         let holder = Holder { part: self.part, endpoint: self.worker_endpoint.endpoint().id };
         let Ok(asked) = ask(plan, Rc::clone(&self.worker_endpoint)).await else { return (holder, Said::Nothing) };
         let mut said = Said::Nothing;
-        let status = asked.response.status();
-        let is_read = read(asked.response, question, |answer| {
+        let read = read(asked.response, question, |answer| {
             if !is_yes(answer, question) {
                 said = Said::No;
                 return;
@@ -195,8 +195,7 @@ impl Place {
             }
         });
         // A refusal need not have a body that says more, and in gRPC it has none.
-        let is_refusal = status.is_client_error() || question.binding == Binding::Grpc && status.is_success();
-        if !is_read.await && is_refusal {
+        if read.await.is_some_and(Outcome::is_refusal) {
             said = Said::No;
         }
         drop(asked.in_flight);
@@ -212,33 +211,45 @@ fn is_yes(answer: &Answer, question: &Question<'_>) -> bool {
     }
 }
 
-/// Reads an answer and gives it to `seen`, if it can be read.
-async fn read(response: Response<ResponseBody>, question: &Question<'_>, seen: impl FnOnce(&Answer)) -> bool {
-    let mut body = response.into_body();
+/// Reads an answer and gives it to `seen`. Where it cannot be read: what its head and trailers make of it.
+async fn read(
+    response: Response<ResponseBody>,
+    question: &Question<'_>,
+    seen: impl FnOnce(&Answer),
+) -> Option<Outcome> {
+    let is_grpc = question.binding == Binding::Grpc;
+    let (head, mut body) = response.into_parts();
+    let said = if is_grpc { Application::of_head(&head.headers) } else { Application::Silent };
+    let mut outcome = Outcome::answered(head.status, said);
     let mut left = MAX_ANSWER;
     let mut json = match question.binding {
         Binding::JsonRpc => AnswerReader::json_rpc(),
         Binding::Rest | Binding::Grpc => AnswerReader::rest(),
     };
     let mut grpc = GrpcAnswerReader::new(question.operation());
+    let is_seen = |answer: Option<&Answer>| answer.map(seen).is_some();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(frame) = frame else { return false };
+        let Ok(frame) = frame else { return Some(outcome) };
+        if let Some(fields) = frame.trailers_ref().filter(|_| is_grpc) {
+            outcome.application = outcome.application.or_trailers(fields);
+        }
         let Ok(data) = frame.into_data() else { continue };
         left = left.saturating_sub(data.len());
-        if question.binding != Binding::Grpc {
+        if !is_grpc {
             if json.feed(&data).is_err() {
-                return false;
+                return Some(outcome);
             }
         } else if grpc.read(&data).is_some() {
-            return grpc.answer().map(seen).is_some();
+            return (!is_seen(grpc.answer())).then_some(outcome);
         }
         if left == 0 {
             // Which task it is stands before what the task has made.
-            let so_far = if question.binding == Binding::Grpc { grpc.answer() } else { Some(json.so_far()) };
-            return so_far.map(seen).is_some();
+            let so_far = if is_grpc { grpc.answer() } else { Some(json.so_far()) };
+            return (!is_seen(so_far)).then_some(outcome);
         }
     }
-    question.binding != Binding::Grpc && json.finish().map(seen).is_ok()
+    let is_read = !is_grpc && is_seen(json.finish().ok());
+    (!is_read).then_some(outcome)
 }
 
 /// Lookups at the same time, over all workers.

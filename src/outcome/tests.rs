@@ -170,3 +170,24 @@ fn grpc_statuses_are_read() {
     }
     assert_eq!(Application::of_head(&HeaderMap::new()), Application::Silent);
 }
+
+#[test]
+fn an_endpoint_says_no_with_what_is_not_its_own_failure() {
+    let silent = Application::Silent;
+    for (status, application, is_error, is_refusal) in [
+        (200, silent, false, false),
+        (200, grpc(0, false), false, false),
+        (200, grpc(5, true), true, true),
+        (200, grpc(7, false), true, true),
+        (200, grpc(14, true), true, false),
+        (200, grpc(13, false), true, false),
+        (200, grpc(2, false), true, false),
+        (404, silent, true, true),
+        (500, silent, true, false),
+        (501, silent, true, false),
+        (503, silent, true, false),
+    ] {
+        let outcome = Outcome::answered(StatusCode::from_u16(status).unwrap(), application);
+        assert_eq!((outcome.is_error(), outcome.is_refusal()), (is_error, is_refusal), "{status} {application:?}");
+    }
+}

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{card, grpc};
 use crate::cluster::{Binding, Endpoint};
 use crate::config::model::{HealthCheck, ProbeKind};
+use crate::outcome::GRPC_STATUS;
 use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
 /// Why a check failed.
@@ -142,8 +143,8 @@ fn serving(answer: &DialedResponse) -> Result<(), Failure> {
     }
     let code = answer
         .trailers
-        .get(GRPC_STATUS)
-        .or_else(|| answer.headers.get(GRPC_STATUS))
+        .get(&GRPC_STATUS)
+        .or_else(|| answer.headers.get(&GRPC_STATUS))
         .and_then(|value| value.to_str().ok()?.parse().ok());
     if code != Some(0) {
         return Err(Failure::Grpc(code));
@@ -164,7 +165,6 @@ pub const RESULTS: [&str; 8] =
     [PASSED, "timeout", "connect_failed", "tls_failed", "no_answer", "status", "not_serving", "no_card"];
 /// The `user-agent` of checks.
 const USER_AGENT: &str = concat!("attache-health/", env!("CARGO_PKG_VERSION"));
-const GRPC_STATUS: &str = "grpc-status";
 /// Bytes of a page that are read; its status is all that counts.
 const MAX_PAGE: usize = 64 * 1024;
 /// Bytes an agent card may have.
@@ -181,10 +181,7 @@ mod tests {
 
     fn answer(status: u16, head: Option<&'static str>, trailer: Option<&'static str>) -> DialedResponse {
         let fields = |value: Option<&'static str>| {
-            value
-                .map(|value| (header::HeaderName::from_static(GRPC_STATUS), HeaderValue::from_static(value)))
-                .into_iter()
-                .collect()
+            value.map(|value| (GRPC_STATUS, HeaderValue::from_static(value))).into_iter().collect()
         };
         DialedResponse {
             status: StatusCode::from_u16(status).unwrap(),

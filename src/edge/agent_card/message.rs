@@ -12,6 +12,7 @@ use crate::edge::exchange::Exchange;
 use crate::edge::stage::{Answered, Entry, ServedRoute};
 use crate::edge::tracked_body::BodyLimits;
 use crate::error::Error;
+use crate::outcome::Application;
 use crate::pool;
 use crate::upstream::WorkerCluster;
 
@@ -25,7 +26,7 @@ pub(super) async fn take(
     limits: BodyLimits,
 ) -> Result<Answered, Error> {
     let generation = exchange.call.as_ref().map(|call| call.generation);
-    let is_answer = response.status() == StatusCode::OK && !response.headers().contains_key("grpc-status");
+    let is_answer = response.status() == StatusCode::OK && exchange.outcome.application == Application::Silent;
     let Some(generation) = generation.filter(|_| limits.grpc && is_answer) else {
         return Ok(Answered::Streamed(response, limits));
     };

@@ -146,7 +146,7 @@ impl Exchange {
             (None, End::Failed { .. }) if outcome.transport.is_by_endpoint() => CallEnd::Failed,
             (None, End::Failed { .. }) => CallEnd::Refused,
             (None, End::Open | End::Complete) if outcome.outcome().is_failed_answer() => CallEnd::Failed,
-            (None, End::Open | End::Complete) if outcome.is_refused_by_agent() => CallEnd::Error,
+            (None, End::Open | End::Complete) if outcome.outcome().is_error() => CallEnd::Error,
             (None, End::Open | End::Complete) => CallEnd::Ok,
         };
         Some(FinishedCall { operation, binding: call.binding, generation: call.generation, end })

@@ -1,6 +1,9 @@
 //! Whether a call may have equals that share one with it, and what makes them equal. Routes that share nothing pass by
 //! with one look.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use http::{HeaderName, header};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -39,7 +42,10 @@ fn key(exchange: &Exchange, call: &Call, operation: Operation, seed: u64) -> Opt
     for word in [operation.name(), call.binding.name(), call.generation.name(), request.method.as_str()] {
         add(word.as_bytes());
     }
-    add(exchange.client.address.to_string().as_bytes());
+    match exchange.client.address {
+        IpAddr::V4(address) => add(&address.octets()),
+        IpAddr::V6(address) => add(&address.octets()),
+    }
     add(exchange.client.identity.principal.as_deref().unwrap_or_default().as_bytes());
     add(request.asked().as_bytes());
     add(request.path().as_bytes());
@@ -60,9 +66,14 @@ fn key(exchange: &Exchange, call: &Call, operation: Operation, seed: u64) -> Opt
     Some(hash.digest128())
 }
 
-/// The whole body, which was looked at before.
-fn body(body: &RequestBody) -> Option<Vec<u8>> {
-    body.is_here().then(|| body.come().collect::<Vec<_>>().concat())
+/// The whole body, which was looked at before. Nearly every one lies in one piece.
+fn body(body: &RequestBody) -> Option<Cow<'_, [u8]>> {
+    let mut pieces = body.is_here().then(|| body.come())?;
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else { return Some(Cow::Borrowed(first)) };
+    let mut whole = [first, second].concat();
+    pieces.for_each(|piece| whole.extend_from_slice(piece));
+    Some(Cow::Owned(whole))
 }
 
 /// Fields that are other ones each time, and about nothing but the request that carries them; and the host, which is

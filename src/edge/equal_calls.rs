@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -17,7 +17,7 @@ use super::collect::{self, Collected};
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Shared};
 use super::tracked_body::BodyLimits;
-use super::{ResponseBody, depart, pipeline};
+use super::{ResponseBody, depart, headers, pipeline};
 use crate::a2a::{Binding, Operation};
 use crate::body::{Body, Come};
 use crate::error::{CallRefusal, Error};
@@ -66,7 +66,7 @@ async fn turn(exchange: &mut Exchange, entry: &Entry, shared: &Shared) -> Result
             Begun::First(run) => {
                 if let Some(message) = exchange.message.as_mut() {
                     // Only in what can be read another id can be put.
-                    message.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                    headers::ask_uncoded(message.headers_mut(), false);
                 }
                 return Ok(Turn::First(run));
             }

@@ -232,6 +232,12 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Asks an agent for an answer that can be read. Messages of gRPC have codings of their own; its stream has none.
+pub(super) fn ask_uncoded(headers: &mut HeaderMap, is_grpc: bool) {
+    let name = if is_grpc { GRPC_ACCEPT_ENCODING } else { header::ACCEPT_ENCODING };
+    headers.insert(name, HeaderValue::from_static("identity"));
+}
+
 /// Adds ourselves to `Via` (RFC 9110 section 7.6.3).
 pub fn append_via(headers: &mut HeaderMap, version: Version) {
     let ours = HeaderValue::from_static(match version {
@@ -313,6 +319,7 @@ pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, facts: ChangeFact
 }
 
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

@@ -1,11 +1,9 @@
 //! Tasks and contexts belong to the client that made them, where the route says so: for everybody else there are none.
 
-use http::{HeaderName, HeaderValue, header};
-
 use super::exchange::Exchange;
 use super::facts::Makes;
 use super::stage::{Entry, Passage, ServedRoute};
-use super::{guards, limits};
+use super::{guards, headers, limits};
 use crate::a2a::{Body, Generation};
 use crate::cluster::{Affinity, HeldKind, Maker};
 use crate::error::{CallRefusal, Error};
@@ -40,9 +38,7 @@ pub(super) fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<
         exchange.destination.makes = Some(Makes { maker, context: context == Named::Nothing });
         if let Some(message) = &mut exchange.message {
             // What cannot be read belongs to nobody.
-            let fields = message.headers_mut();
-            let name = if exchange.request.grpc { ACCEPTED_BY_GRPC } else { header::ACCEPT_ENCODING };
-            fields.insert(name, HeaderValue::from_static("identity"));
+            headers::ask_uncoded(message.headers_mut(), exchange.request.grpc);
         }
     }
     Ok(Passage::On)
@@ -66,5 +62,3 @@ fn named(
         _ => Named::Others,
     })
 }
-
-const ACCEPTED_BY_GRPC: HeaderName = HeaderName::from_static("grpc-accept-encoding");

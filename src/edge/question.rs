@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Uri, Version, header};
 
 use super::exchange::Exchange;
+use super::headers;
 use super::prepare::{self, Outfit};
 use super::stage::ServedRoute;
 use crate::a2a::{Binding, Question, Subject};
@@ -28,7 +29,7 @@ pub(super) fn request(
         head.headers.remove(name);
     }
     let fields = &mut head.headers;
-    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers::ask_uncoded(fields, false);
     let accepted = match (question.binding, question.subject) {
         (Binding::Grpc, _) => None,
         (_, Subject::Events(_)) => Some("text/event-stream"),
@@ -36,9 +37,9 @@ pub(super) fn request(
         (Binding::Rest, _) => Some("application/a2a+json, application/json"),
     };
     match accepted {
-        Some(accepted) => fields.insert(header::ACCEPT, HeaderValue::from_static(accepted)),
-        None => fields.insert(ACCEPTED_BY_GRPC, HeaderValue::from_static("identity")),
-    };
+        Some(accepted) => drop(fields.insert(header::ACCEPT, HeaderValue::from_static(accepted))),
+        None => headers::ask_uncoded(fields, true),
+    }
     if question.binding == Binding::Rest {
         fields.remove(header::CONTENT_TYPE);
     }
@@ -71,4 +72,3 @@ const OF_THE_CALL: [HeaderName; 15] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
 ];
-const ACCEPTED_BY_GRPC: HeaderName = HeaderName::from_static("grpc-accept-encoding");

@@ -20,7 +20,7 @@ use super::exchange::Exchange;
 use super::facts::{CardBy, CardRequest, RequestFacts};
 use super::stage::{Answered, Entry, ServedRoute};
 use super::tracked_body::BodyLimits;
-use super::{ResponseBody, answer, attempts};
+use super::{ResponseBody, answer, attempts, headers};
 use crate::a2a::Operation;
 use crate::a2a::card::{self, MAX_CARD, NAMES, Place};
 use crate::body::{Body, Come, RequestBody};
@@ -48,12 +48,7 @@ pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) ->
 /// wants, is about the mapped card.
 pub(super) fn ask(by: CardBy, head: &mut Parts) -> Box<CardRequest> {
     let known = head.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect();
-    let identity = HeaderValue::from_static("identity");
-    match by {
-        // What is asked for in gRPC is not JSON: the message may be compressed, and the stream is not.
-        CardBy::Grpc => head.headers.insert(HeaderName::from_static("grpc-accept-encoding"), identity),
-        _ => head.headers.insert(header::ACCEPT_ENCODING, identity),
-    };
+    headers::ask_uncoded(&mut head.headers, by == CardBy::Grpc);
     if matches!(by, CardBy::Name | CardBy::Rest) {
         head.method = Method::GET;
         for name in &CONDITIONS {

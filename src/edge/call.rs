@@ -4,6 +4,7 @@ use http::HeaderMap;
 
 use super::facts::RequestFacts;
 use crate::a2a::{Binding, Body, Generation, Head, HeadCall, Ids, Operation, Recognition};
+use crate::context::Identity;
 
 /// A call of an agent.
 #[derive(Debug)]
@@ -77,11 +78,6 @@ impl Call {
         }
     }
 
-    /// The tenant it names. Only A2A 1.0 has tenants.
-    pub(super) fn tenant(&self) -> Option<&str> {
-        self.ids().tenant.filter(|_| self.generation == Generation::V1_0)
-    }
-
     /// What the body says, where it was looked at.
     pub(super) fn body(&self) -> Option<&Body> {
         self.body.as_ref()
@@ -91,6 +87,11 @@ impl Call {
     pub(super) fn id(&self) -> Option<&str> {
         self.body.as_ref()?.id()
     }
+}
+
+/// On whose behalf a request acts: as its header says, else as its call does, in its path before its body.
+pub(super) fn tenant<'a>(identity: &'a Identity, call: Option<&'a Call>) -> Option<&'a str> {
+    identity.tenant.as_deref().or_else(|| call?.ids().tenant)
 }
 
 /// What the head of a request tells. `is_agent` says whether its route is known to lead to agents.

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::answer_scan::AnswerScan;
-use super::call::Call;
+use super::call::{self, Call};
 use super::continuity::Continuity;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts};
 use super::headers::ChangeFacts;
@@ -177,9 +177,9 @@ impl Exchange {
         ChangeFacts { https, identity: &self.client.identity, operation: self.operation, call }
     }
 
-    /// On whose behalf it acts: as its header says, else as the call does.
+    /// On whose behalf it acts.
     pub(super) fn tenant(&self) -> Option<&str> {
-        self.client.identity.tenant.as_deref().or_else(|| self.call.as_deref()?.tenant())
+        call::tenant(&self.client.identity, self.call.as_deref())
     }
 
     /// The route is known: from now on the request counts as in flight on it.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use super::call::Call;
+use super::call::{self, Call};
 use super::seen::Seen;
 use crate::a2a::Operation;
 use crate::config::model::{HeaderChanges, RequestFact, Scheme};
@@ -288,7 +288,7 @@ impl ChangeFacts<'_> {
     fn value(&self, fact: RequestFact) -> Option<HeaderValue> {
         let text = match fact {
             RequestFact::Principal => self.identity.principal.as_deref()?,
-            RequestFact::Tenant => self.identity.tenant.as_deref().or_else(|| self.call?.tenant())?,
+            RequestFact::Tenant => call::tenant(self.identity, self.call)?,
             RequestFact::Operation => self.operation?.name(),
         };
         HeaderValue::from_str(text).ok()

@@ -126,6 +126,12 @@ impl<'a> Recognition<'a> {
         if let Some(call) = rest(head, is_agent) {
             return Self::Call(call);
         }
+        Self::of_body(head, is_agent)
+    }
+
+    /// The same whatever its path is: of a path that the agent does not get.
+    #[must_use]
+    pub fn of_body(head: Head<'a>, is_agent: bool) -> Self {
         let may_be_call = is_agent || (media_type(head.headers).is_some_and(is_json) && !is_mcp(head.headers));
         if head.method == Method::POST && may_be_call {
             let version = Version::read(head.headers, head.query);

@@ -72,6 +72,12 @@ impl<'a> RestPath<'a> {
     }
 }
 
+/// Whether agents take a request with this path, in canonical form and without its query, for a REST call.
+#[must_use]
+pub fn is_rest_path(method: &Method, path: &str) -> bool {
+    RestPath::read(method, path).is_some()
+}
+
 /// The tenant that a path names: the one segment between the path under which an agent is reached and the operation
 /// (A2A 1.0 section 11).
 #[must_use]

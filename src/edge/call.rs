@@ -1,6 +1,6 @@
 //! An A2A call: what the head and the body of a request say about it.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::facts::RequestFacts;
 use crate::a2a::{Binding, Body, Generation, Head, HeadCall, Ids, Operation, Recognition};
@@ -94,8 +94,22 @@ pub(super) fn tenant<'a>(identity: &'a Identity, call: Option<&'a Call>) -> Opti
     identity.tenant.as_deref().or_else(|| call?.ids().tenant)
 }
 
-/// What the head of a request tells. `is_agent` says whether its route is known to lead to agents.
-pub(super) fn of_head<'a>(request: &'a RequestFacts, headers: &'a HeaderMap, is_agent: bool) -> Recognition<'a> {
+/// What the head of a request tells. `is_agent` says whether its route is known to lead to agents, and `is_elsewhere`
+/// whether a REST path of the client is none any more where the agent sees it.
+pub(super) fn of_head<'a>(
+    request: &'a RequestFacts,
+    headers: &'a HeaderMap,
+    is_agent: bool,
+    is_elsewhere: impl FnOnce() -> bool,
+) -> Recognition<'a> {
     let head = Head { method: &request.method, path: request.path(), query: request.uri.query(), headers };
-    Recognition::of(head, is_agent)
+    match Recognition::of(head, is_agent) {
+        // A GET has no body that could say more.
+        Recognition::Call(call)
+            if call.binding == Binding::Rest && request.method == Method::POST && is_elsewhere() =>
+        {
+            Recognition::of_body(head, is_agent)
+        }
+        known => known,
+    }
 }

@@ -95,7 +95,7 @@ pub fn handle(
             answered => answered,
         };
         if answered.is_err() {
-            Box::pin(recognition::of_refused(&mut exchange)).await;
+            Box::pin(recognition::of_refused(&mut exchange, &entry)).await;
         }
         Ok(depart::depart(exchange, &entry, answered))
     }

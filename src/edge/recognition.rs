@@ -10,10 +10,10 @@ use super::call::{self, Call};
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use super::{expectation, fault, guards, own_answer};
+use super::{expectation, fault, guards, own_answer, prepare};
 use crate::a2a::{self, Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
 use crate::body::{LookLimits, Looked};
-use crate::config::model::{A2a, LargeBodies, PathMatch};
+use crate::config::model::{A2a, LargeBodies, PathMatch, Rewrite};
 use crate::error::{CallRefusal, Error};
 
 /// Notes the call in the exchange.
@@ -27,7 +27,8 @@ pub(super) async fn recognize(
     };
     // A guard that somebody chose says that it is one, before an agent has answered.
     let is_agent = route.is_strict || route.is_agent.load(Relaxed);
-    let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
+    let is_elsewhere = || leads_elsewhere(exchange, route);
+    let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent, is_elsewhere) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
@@ -61,7 +62,7 @@ pub(super) async fn recognize(
 
 /// Which call it is that is refused before that was known, from what has come of it: a refusal waits for nothing.
 /// A body that has come with its head is taken in any case, so that a connection of HTTP/1 can go on after it.
-pub(super) async fn of_refused(exchange: &mut Exchange) {
+pub(super) async fn of_refused(exchange: &mut Exchange, entry: &Entry) {
     let Some(message) = exchange.message.as_mut().filter(|_| exchange.call.is_none()) else {
         return;
     };
@@ -70,7 +71,9 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
     if may_look {
         message.body_mut().prime().await;
     }
-    let call = match call::of_head(&exchange.request, message.headers(), false) {
+    let Some(message) = &exchange.message else { return };
+    let is_elsewhere = || entry.route(exchange).is_ok_and(|route| leads_elsewhere(exchange, &route));
+    let call = match call::of_head(&exchange.request, message.headers(), false, is_elsewhere) {
         Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
         Recognition::Body(candidate) if !candidate.is_coded && may_look => {
             let mut reader = BodyReader::json_rpc();
@@ -102,6 +105,19 @@ fn of_json_rpc(body: Body, settings: &A2a, is_strict: bool) -> Option<Call> {
         return Some(Call::of_any_body(body));
     }
     Call::of_body(body)
+}
+
+/// Whether the route makes another path of this one, which is none of REST. Then a call of JSON-RPC may be posted to it.
+fn leads_elsewhere(exchange: &Exchange, route: &ServedRoute<'_>) -> bool {
+    let (path, method) = (exchange.request.path(), &exchange.request.method);
+    let keeps_end = match (&route.settings().rewrite, own_answer::matched(exchange, route)) {
+        (None, _) => true,
+        // What follows the prefix stays.
+        (Some(Rewrite::Prefix(_)), PathMatch::Prefix(prefix)) => path.len() > prefix.len(),
+        (Some(Rewrite::Prefix(_) | Rewrite::Path(_) | Rewrite::Regex { .. }), _) => false,
+    };
+    let target = || prepare::target(exchange, route, path, None);
+    !keeps_end && target().is_ok_and(|target| !a2a::is_rest_path(method, target.path()))
 }
 
 /// The path under which the agents of a route are reached, as far as the route says.

@@ -242,3 +242,32 @@ async fn what_can_be_read_in_two_ways_reaches_no_agent() {
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"GetTask"}]"#;
     assert_eq!(off.send(json("/", batch)).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_call_of_json_rpc_under_a_path_of_rest_is_one_where_the_agent_gets_another_path() {
+    let agent = agent().await;
+    let guarded = "a2a: { methods: { deny: [CancelTask] } }";
+    for (matched, rewrite, is_json_rpc) in [
+        ("{ exact: '/message:send' }", "{ path: /rpc }", true),
+        ("{ prefix: '/message:send' }", "{ prefix: /rpc }", true),
+        ("{ exact: '/message:send' }", "{ prefix: /rpc }", true),
+        ("{ prefix: /a }", "{ regex: { pattern: '^/a/.*$', replacement: /rpc } }", true),
+        ("{ prefix: /a }", "{ regex: { pattern: '^/a/', replacement: / } }", false),
+        ("{ prefix: /a }", "{ prefix: / }", false),
+        ("{ prefix: /a }", "{ path: '/v1/message:send' }", false),
+    ] {
+        let route = format!("match: {{ path: {matched} }}, rewrite: {rewrite}, endpoints: ['{{0}}'], {guarded}");
+        let gw = Gw::with(&format!("workers: 1\nroutes: {{ all: {{ {route} }} }}"), &[&agent]).await;
+        let path = if matched.contains("/a") { "/a/message:send" } else { "/message:send" };
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "CancelTask", "params": { "id": "t" } });
+        let reply = gw.send(json(path, body.to_string())).await;
+        if is_json_rpc {
+            assert_eq!((reply.status, reply.reason()), (403, "method_denied"), "{matched} {rewrite}");
+            assert_eq!(says(&reply)["id"], 7, "in the caller's protocol");
+        } else {
+            assert_ne!(reply.reason(), "method_denied", "{matched} {rewrite}");
+        }
+        let record = gw.records(1).await.remove(0);
+        assert_eq!(record["operation"], if is_json_rpc { "CancelTask" } else { "SendMessage" }, "{matched} {rewrite}");
+    }
+}

@@ -113,9 +113,11 @@ async fn send(exchange: &mut Exchange, entry: &Entry) -> Result<Answered, Error>
     Box::pin(pipeline::serve(exchange, entry, route)).await
 }
 
-/// Sends the call for all, in a task that ends when nobody is left to wait for it.
-async fn lead(exchange: Box<Exchange>, entry: Entry, run: Run) -> Response<ResponseBody> {
-    let (mut client, answer) = oneshot::channel();
+/// Sends the call for all, in a task that ends when nobody is left to wait for it. The places of its client stay here,
+/// so that they are free when it leaves.
+async fn lead(mut exchange: Box<Exchange>, entry: Entry, run: Run) -> Response<ResponseBody> {
+    let (mut client, answer) = oneshot::channel::<Response<ResponseBody>>();
+    let places = exchange.guards.take_places();
     let (worker, call, keep) = (Rc::clone(&exchange.worker), Arc::clone(run.call()), run.terms().keep);
     worker.runs.own(async move {
         let response = {
@@ -129,12 +131,16 @@ async fn lead(exchange: Box<Exchange>, entry: Entry, run: Run) -> Response<Respo
         // A client that has left wants none.
         client.send(response).ok();
     });
-    // The task ends without an answer only with the worker.
-    answer.await.unwrap_or_else(|_ended| {
+    let Ok(mut response) = answer.await else {
+        // The task ends without an answer only with the worker.
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-    })
+        return response;
+    };
+    if let Body::Stream(body) = response.body_mut() {
+        body.put_back(places);
+    }
+    response
 }
 
 /// Ends when the client has left, and then nobody else waits either for some time: it may come back for its answer.

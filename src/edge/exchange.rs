@@ -115,6 +115,13 @@ pub(super) struct Guards {
     _underway: Underway,
 }
 
+/// The places of an exchange among those its client has open.
+#[derive(Debug)]
+pub(super) struct ClientPlaces {
+    of_route: Option<Open>,
+    of_operation: Option<Open>,
+}
+
 /// How it ended for the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum End {
@@ -125,6 +132,22 @@ enum End {
     Complete,
     /// Ended by an error of this flag and reason.
     Failed { flag: &'static str, reason: &'static str },
+}
+
+impl Guards {
+    /// Takes out the places that the client gives back when it leaves, though the exchange goes on.
+    pub(super) fn take_places(&mut self) -> ClientPlaces {
+        let of_operation = self.open_call.as_mut().and_then(|call| call.of_client.take());
+        ClientPlaces { of_route: self.open.take(), of_operation }
+    }
+
+    /// The client is still there: they end with the exchange again.
+    pub(super) fn put_back(&mut self, places: ClientPlaces) {
+        self.open = places.of_route;
+        if let Some(call) = &mut self.open_call {
+            call.of_client = places.of_operation;
+        }
+    }
 }
 
 impl Exchange {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::exchange::Exchange;
+use super::exchange::{ClientPlaces, Exchange};
 use super::stall_detector::StallDetector;
 use super::stream_care::StreamCare;
 use crate::body::{FaultBody, IdleTimer, Several, clean_trailers};
@@ -118,6 +118,13 @@ impl TrackedBody {
             stall_detector,
             several: limits.grpc.then(Box::default),
             waits: true,
+        }
+    }
+
+    /// Its client has these places until it has the answer.
+    pub(super) fn put_back(&mut self, places: ClientPlaces) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.guards.put_back(places);
         }
     }
 

@@ -107,7 +107,8 @@ pub struct AdmittedCall {
 /// An open call of one operation.
 #[derive(Debug)]
 pub struct OpenCall {
-    _of_client: Option<Open>,
+    /// Its place among those of its client.
+    pub of_client: Option<Open>,
     _of_all: Option<Permit>,
 }
 
@@ -149,7 +150,7 @@ impl WorkerCallLimits {
             None => Admitted::default(),
         };
         let is_open = all.is_some() || open.is_some();
-        let open = is_open.then(|| Box::new(OpenCall { _of_client: open, _of_all: all }));
+        let open = is_open.then(|| Box::new(OpenCall { of_client: open, _of_all: all }));
         Ok(AdmittedCall { open, rate_limit_headers })
     }
 

@@ -140,6 +140,38 @@ async fn the_first_goes_on_for_the_others_when_its_client_leaves() {
 }
 
 #[tokio::test]
+async fn a_client_that_left_has_no_place_of_the_call_that_goes_on() {
+    let agent = Agent::new(200, 0).await;
+    for (limit, a2a) in [
+        ("maxConcurrentPerClient: 1, ", "{ singleFlight: 60s }"),
+        ("", "{ singleFlight: 60s, methods: { SendMessage: { maxConcurrentPerClient: 1 } } }"),
+    ] {
+        let before = agent.backend.hits();
+        let settings = format!("routes: {{ all: {{ endpoints: ['{{0}}'], {limit}a2a: {a2a} }} }}");
+        let gw = Gw::with(&settings, &[&agent.backend]).await;
+        let mut client = gw.h1().await;
+        let waits = tokio::spawn(async move {
+            let _never = client.send_patiently(message("1", "first", "hello")).await;
+        });
+        eventually("it is at the agent", || async { agent.backend.hits() == before + 1 }).await;
+        assert_eq!(gw.send(message("2", "second", "hello")).await.status, 429, "the one place is taken");
+        waits.abort();
+        assert!(waits.await.unwrap_err().is_cancelled());
+        eventually("the gateway has seen it leave", || async {
+            gw.metric("attache_downstream_connections", &[("listener", "http")]).await == 0.0
+        })
+        .await;
+        let second = started(&gw, message("3", "second", "hello")).await;
+        eventually("it is at the agent beside the first", || async { agent.backend.hits() == before + 2 }).await;
+        assert_eq!(gw.send(message("4", "third", "hello")).await.status, 429, "one that is there holds its place");
+        agent.gate.add_permits(2);
+        assert_eq!(second.await.unwrap().status, 200, "{limit}{a2a}");
+        agent.gate.add_permits(1);
+        assert_eq!(gw.send(message("5", "third", "hello")).await.status, 200, "{limit}{a2a}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_is_an_error_is_for_those_who_wait() {
     let agent = Agent::new(503, 0).await;
     let gw = gateway(&agent, "{ singleFlight: 60s }").await;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    Agent, Backend, Body, Gw, Place, RawBackend, Speak, call, full, message, post, promised, refusing, request, says,
-    with_field, with_trailers,
+    Agent, Backend, Body, Gw, Place, RawBackend, Speak, call, channel, full, message, post, promised, refusing,
+    request, says, with_field, with_trailers,
 };
 
 const THREE: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'] } }";
@@ -302,5 +302,49 @@ async fn grpc_agents_are_asked_by_grpc() {
         assert!(methods(&asked_too).iter().all(|method| method == "GetTask"), "{:?}", methods(&asked_too));
         assert!(asked.lock().unwrap()[0].1.windows(field.len()).any(|part| part == field));
         assert_eq!(lookups(&gw, "found").await, 1.0);
+    }
+}
+
+/// An agent of gRPC that has no answer to questions, and what it does instead.
+async fn speechless(how: &'static str) -> Backend {
+    let speak = Speak { http2: true, ..Speak::default() };
+    Backend::handling_as(speak, move |request| async move {
+        let is_question = request.uri().path().ends_with("/GetTask");
+        let body = request.into_body().collect().await;
+        drop(body);
+        let response = Response::builder().header("content-type", "application/grpc");
+        let with_status = |status| {
+            let fields = [(HeaderName::from_static("grpc-status"), HeaderValue::from_static(status))];
+            with_trailers(Bytes::new(), HeaderMap::from_iter(fields))
+        };
+        let body = match how {
+            _ if !is_question => with_status("5"),
+            "breaks off" => {
+                let (sender, body) = channel();
+                tokio::spawn(async move { sender.abort().await });
+                body
+            }
+            status => with_status(status),
+        };
+        response.body(body).unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lookup_by_grpc_that_nobody_answers_has_failed() {
+    for (how, result) in [("breaks off", "failed"), ("14", "failed"), ("13", "failed"), ("5", "unknown")] {
+        let (one, two) = (speechless(how).await, speechless("5").await);
+        let gw = Gw::with(
+            "routes: { all: { cluster: agents } }\nclusters: { agents: { endpoints: ['{0}', '{1}'], protocol: h2c } }",
+            &[&one, &two],
+        )
+        .await;
+        let body = [&[0, 0, 0, 0, 5], &b"\x12\x03t-9"[..]].concat();
+        let cancel = post("/lf.a2a.v1.A2AService/CancelTask", body);
+        let cancel = with_field("te", "trailers", with_field("content-type", "application/grpc", cancel));
+        gw.h2().await.reply(cancel).await;
+        let counted = [lookups(&gw, "failed").await, lookups(&gw, "unknown").await];
+        assert_eq!(counted, if result == "failed" { [1.0, 0.0] } else { [0.0, 1.0] }, "{how}");
     }
 }

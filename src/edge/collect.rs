@@ -4,9 +4,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::response::Parts;
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::exchange::Exchange;
 use crate::a2a::wire::{Framed, in_frame};
 use crate::body::Come;
 use crate::error::Error;
@@ -18,7 +21,7 @@ pub(super) enum Collected {
     /// All of it.
     Whole(Bytes),
     /// Its beginning, and what follows.
-    TooLarge(Bytes, ResponseBody),
+    TooLarge(Come, ResponseBody),
 }
 
 /// Reads up to `most` bytes, until `end` at the latest.
@@ -49,6 +52,17 @@ pub(super) async fn message(mut body: ResponseBody, most: usize, end: Instant) -
     Ok((come, body))
 }
 
+/// An answer of which a part was taken, to be passed on after all.
+pub(super) fn given_back(
+    exchange: &mut Exchange,
+    head: Parts,
+    come: Come,
+    rest: ResponseBody,
+) -> Response<ResponseBody> {
+    exchange.reply.come = Some(Box::new(come));
+    Response::from_parts(head, rest)
+}
+
 fn wants_more(come: &[u8], most: usize) -> bool {
     match in_frame(come) {
         Framed::Begun { length } => length.is_none_or(|length| length <= most),
@@ -64,7 +78,7 @@ async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
         };
         collected = joined(collected, data);
         if collected.len() > most {
-            return Ok(Collected::TooLarge(collected, body));
+            return Ok(Collected::TooLarge(Come { data: collected, trailers: None }, body));
         }
     }
     Ok(Collected::Whole(collected))

@@ -19,7 +19,7 @@ use super::stage::{Answered, Entry, Shared};
 use super::tracked_body::BodyLimits;
 use super::{ResponseBody, depart, headers, pipeline};
 use crate::a2a::{Binding, Operation};
-use crate::body::{Body, Come};
+use crate::body::Body;
 use crate::error::{CallRefusal, Error};
 use crate::policy::{Begun, Ended, Run, Share, SharedAnswer, SharedCall};
 use crate::pool;
@@ -178,11 +178,10 @@ async fn take(
     let end = limits.end.unwrap_or_else(|| Instant::now() + limits.idle.unwrap_or(PATIENCE));
     let body = match collect::collect(body, SharedAnswer::MAX, end).await? {
         Collected::Whole(body) => body,
-        Collected::TooLarge(ahead, rest) => {
+        Collected::TooLarge(come, rest) => {
             run.stands_alone();
             exchange.guards.run = Some(Box::new(run));
-            exchange.reply.come = Some(Box::new(Come { data: ahead, trailers: None }));
-            return Ok(Answered::Streamed(Response::from_parts(head, rest), limits));
+            return Ok(Answered::Streamed(collect::given_back(exchange, head, come, rest), limits));
         }
     };
     if let Some(scan) = &mut exchange.scan {

@@ -29,14 +29,15 @@ pub(super) struct StreamCare {
 }
 
 impl StreamCare {
-    /// For the answer of this exchange; `None` where it is no stream of a recognised call.
-    pub(super) fn of(exchange: &mut Exchange, keep_alive: Option<Duration>) -> Option<Self> {
-        let scan = exchange.scan.as_ref()?;
+    /// For the answer of this exchange; `None` where it is no stream of a recognised call, or one into which nothing can
+    /// be put: `is_open` says that its length is not announced.
+    pub(super) fn of(exchange: &mut Exchange, keep_alive: Option<Duration>, is_open: bool) -> Option<Self> {
+        let continuity = exchange.continuity.take();
+        let scan = exchange.scan.as_ref().filter(|_| is_open)?;
         if !exchange.operation.is_some_and(Operation::is_streaming) || scan.between().is_none() {
             return None;
         }
         let quiet = keep_alive.filter(|_| scan.is_event_stream()).map(IdleTimer::new);
-        let continuity = exchange.continuity.take();
         Some(Self { farewell: exchange.worker.farewells.enter(), quiet, parting: None, continuity })
     }
 

@@ -102,7 +102,7 @@ impl TrackedBody {
         });
         // Where the length is announced, nothing can be put in.
         let is_open = inner.size_hint().exact().is_none();
-        let care = StreamCare::of(&mut exchange, limits.keep_alive).filter(|_| is_open).map(Box::new);
+        let care = StreamCare::of(&mut exchange, limits.keep_alive, is_open).map(Box::new);
         let inner = match (exchange.reply.come.take(), &mut exchange.guards.fault) {
             (Some(come), _) => FaultBody::begun(*come, inner),
             (None, Some(fault)) => fault.disturb(inner),
@@ -141,13 +141,20 @@ impl TrackedBody {
             exchange.failed(&error);
             care.parts(&last, error);
             // A client that takes nothing must not keep the rest waiting.
-            self.stall_detector.iter().for_each(|detector| detector.handed());
+            self.handed();
             return Poll::Ready(Some(Ok(last)));
         }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.failed(&error);
         }
         Poll::Ready(Some(Err(error)))
+    }
+
+    /// A piece was handed to the client.
+    fn handed(&self) {
+        if let Some(stall_detector) = &self.stall_detector {
+            stall_detector.handed();
+        }
     }
 
     /// Whether the stream can go on although the agent ends it here.
@@ -201,9 +208,7 @@ impl TrackedBody {
         }
         let Some(sign) = care.sign_of_life(exchange, cx) else { return Poll::Pending };
         exchange.outcome.sent += sign.len() as u64;
-        if let Some(stall_detector) = &self.stall_detector {
-            stall_detector.handed();
-        }
+        self.handed();
         Poll::Ready(Some(Ok(Frame::data(sign))))
     }
 
@@ -214,9 +219,7 @@ impl TrackedBody {
         if let Some(care) = &mut self.care {
             care.moved();
         }
-        if let Some(stall_detector) = &self.stall_detector {
-            stall_detector.handed();
-        }
+        self.handed();
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.outcome.sent += data.len() as u64;
             if let Some(scan) = &mut exchange.scan {

@@ -22,7 +22,7 @@ pub(super) async fn take(
     entry: &Entry,
     route: &ServedRoute<'_>,
     cluster: &Rc<WorkerCluster>,
-    mut response: Response<pool::ResponseBody>,
+    response: Response<pool::ResponseBody>,
     limits: BodyLimits,
 ) -> Result<Answered, Error> {
     let generation = exchange.call.as_ref().map(|call| call.generation);
@@ -57,7 +57,5 @@ pub(super) async fn take(
         come.data = Bytes::from(new);
         head.headers.remove(header::CONTENT_LENGTH);
     }
-    exchange.reply.come = Some(Box::new(come));
-    response = Response::from_parts(head, rest);
-    Ok(Answered::Streamed(response, limits))
+    Ok(Answered::Streamed(collect::given_back(exchange, head, come, rest), limits))
 }

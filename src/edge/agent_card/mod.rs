@@ -23,7 +23,7 @@ use super::tracked_body::BodyLimits;
 use super::{ResponseBody, answer, attempts, headers};
 use crate::a2a::Operation;
 use crate::a2a::card::{self, MAX_CARD, NAMES, Place};
-use crate::body::{Body, Come, RequestBody};
+use crate::body::{Body, RequestBody};
 use crate::error::Error;
 use crate::pool;
 use crate::upstream::{UpstreamResponse, WorkerCluster, with_head_of};
@@ -127,10 +127,10 @@ async fn take(
     let end = end_of(limits);
     let document = match collect::collect(body, MAX_CARD, end).await? {
         Collected::Whole(document) => document,
-        Collected::TooLarge(ahead, rest) => {
+        Collected::TooLarge(come, rest) => {
             cards.agent_cards.count("too_large");
-            exchange.reply.come = Some(Box::new(Come { data: ahead, trailers: None }));
-            return Ok(passed(exchange, Response::from_parts(head, rest), limits));
+            let response = collect::given_back(exchange, head, come, rest);
+            return Ok(passed(exchange, response, limits));
         }
     };
     if let Some(scan) = &mut exchange.scan {

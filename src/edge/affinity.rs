@@ -190,10 +190,7 @@ pub(super) fn keeper_for(
         is_agent: Arc::clone(&route.is_agent),
         makes: None,
         began: None,
-        told: None,
-        has_task: false,
-        task: None,
-        ended: None,
+        last: None,
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::facts::Makes;
-use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase, TaskState};
+use super::told::Told;
+use crate::a2a::{Answer, AnswerReader, Binding, Event, EventReader, GrpcAnswerReader, Kind, Phase};
 use crate::body::Events;
 use crate::cluster::{Affinity, Held, HeldKind, Progress, Retention, Scope};
 use crate::outcome::AgentFault;
@@ -22,14 +23,20 @@ use crate::upstream::WorkerEndpoint;
 #[derive(Debug)]
 pub(super) struct AnswerScan {
     reader: Reader,
-    keeper: Keeper,
-    fault: Option<AgentFault>,
     /// Whether what came could not be read; nothing more is.
     is_unreadable: bool,
+    notes: Notes,
+}
+
+/// What was understood of an answer.
+#[derive(Debug)]
+struct Notes {
+    keeper: Keeper,
+    told: Told,
     /// How far the task of a stream was when it was last told of; `None` before the first event.
     phase: Option<Phase>,
-    /// When the first event came.
-    first_event: Option<Instant>,
+    /// The failure that the events told of last.
+    fault: Option<AgentFault>,
 }
 
 #[derive(Debug)]
@@ -60,15 +67,9 @@ pub(super) struct Keeper {
     /// Who made what the answer tells of, where it is new.
     pub(super) makes: Option<Makes>,
     /// How far the task was when it was written down last, and when that was.
-    pub(super) told: Option<(Phase, Instant)>,
-    /// Whether the answer told of a task itself.
-    pub(super) has_task: bool,
-    /// The task it told of first.
-    pub(super) task: Option<Box<str>>,
+    pub(super) last: Option<(Phase, Instant)>,
     /// When the call was made, where it may begin a task.
     pub(super) began: Option<Instant>,
-    /// The last state of a task whose end was not known before, and how long it took.
-    pub(super) ended: Option<(TaskState, Duration)>,
 }
 
 impl AnswerScan {
@@ -96,7 +97,8 @@ impl AnswerScan {
             _ => return None,
         };
         let is_read = status.is_success() || call.binding == Binding::JsonRpc;
-        is_read.then_some(Self { reader, keeper, fault: None, is_unreadable: false, phase: None, first_event: None })
+        let notes = Notes { keeper, told: Told::default(), phase: None, fault: None };
+        is_read.then_some(Self { reader, is_unreadable: false, notes })
     }
 
     /// Bytes of the answer pass.
@@ -110,19 +112,14 @@ impl AnswerScan {
             Reader::Events(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
-                    if reader.event().answer.is_some() {
-                        self.first_event.get_or_insert_with(Instant::now);
-                    }
-                    note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
+                    self.notes.event(&reader.event());
                 }
             }
             Reader::Grpc(reader) => {
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
                     if let Some(answer) = reader.answer() {
-                        self.first_event.get_or_insert_with(Instant::now);
-                        self.phase = Some(phase_of(answer, self.phase));
-                        self.keeper.keep(answer);
+                        self.notes.message(answer);
                     }
                 }
             }
@@ -142,7 +139,7 @@ impl AnswerScan {
     /// Whether the stream has more to tell: its task is known not to be over. A stream whose agent ended it politely
     /// may wait for the client.
     pub(super) fn is_unfinished(&self, is_polite: bool) -> bool {
-        let goes_on = match self.phase {
+        let goes_on = match self.notes.phase {
             Some(Phase::Working) => true,
             Some(Phase::Interrupted) => !is_polite,
             Some(Phase::Terminal) | None => false,
@@ -155,56 +152,58 @@ impl AnswerScan {
         matches!(self.reader, Reader::Events(_))
     }
 
-    /// The answer has come to its end. Says what the protocol inside said; `is_stream`: the operation is answered by a
-    /// stream.
-    pub(super) fn end(&mut self, is_stream: bool) -> Option<AgentFault> {
-        match &mut self.reader {
+    /// The answer has come to its end; `is_stream`: the operation is answered by a stream.
+    pub(super) fn end(&mut self, is_stream: bool) -> &Told {
+        let notes = &mut self.notes;
+        notes.told.fault = match &mut self.reader {
             Reader::Unary(_) if self.is_unreadable => Some(AgentFault::Unreadable),
             Reader::Unary(reader) => match reader.finish() {
                 Ok(answer) => {
-                    self.keeper.keep(answer);
+                    notes.keeper.keep(answer, &mut notes.told);
                     fault_of(answer)
                 }
                 Err(_) => Some(AgentFault::Unreadable),
             },
             Reader::Events(reader) => {
                 if reader.finish() {
-                    if reader.event().answer.is_some() {
-                        self.first_event.get_or_insert_with(Instant::now);
-                    }
-                    note(&reader.event(), &mut self.fault, &mut self.phase, &mut self.keeper);
+                    notes.event(&reader.event());
                 }
-                let is_whole = reader.is_between() && self.phase != Some(Phase::Working);
-                self.fault.or(if is_whole { None } else { Some(AgentFault::Truncated) })
+                let is_whole = reader.is_between() && notes.phase != Some(Phase::Working);
+                notes.fault.or(if is_whole { None } else { Some(AgentFault::Truncated) })
             }
-            Reader::Grpc(_) => (is_stream && self.phase == Some(Phase::Working)).then_some(AgentFault::Truncated),
+            Reader::Grpc(_) => (is_stream && notes.phase == Some(Phase::Working)).then_some(AgentFault::Truncated),
+        };
+        &self.notes.told
+    }
+
+    /// What the answer has told so far.
+    pub(super) const fn told(&self) -> &Told {
+        &self.notes.told
+    }
+}
+
+impl Notes {
+    /// Takes in an event.
+    fn event(&mut self, event: &Event<'_>) {
+        if let Some(answer) = event.answer {
+            self.fault = fault_of(answer).or(self.fault);
+            self.message(answer);
+        } else if event.has_data {
+            self.fault = self.fault.or(Some(AgentFault::Unreadable));
         }
     }
 
-    /// When the first event came.
-    pub(super) fn first_event(&self) -> Option<Instant> {
-        self.first_event
-    }
-
-    /// The last state of a task whose end it told of, and how long the task took.
-    pub(super) fn ended(&self) -> Option<(TaskState, Duration)> {
-        self.keeper.ended
-    }
-
-    /// Whether it told of a task itself, and not only of a message about one.
-    pub(super) fn has_task(&self) -> bool {
-        self.keeper.has_task
-    }
-
-    /// The task that the answer was about.
-    pub(super) fn task(&self) -> Option<&str> {
-        self.keeper.task.as_deref()
+    /// Takes in what a stream tells next.
+    fn message(&mut self, answer: &Answer) {
+        self.told.first_event.get_or_insert_with(Instant::now);
+        self.phase = Some(phase_of(answer, self.phase));
+        self.keeper.keep(answer, &mut self.told);
     }
 }
 
 impl Keeper {
     /// Writes down what an answer says, where it is new.
-    pub(super) fn keep(&mut self, answer: &Answer) {
+    pub(super) fn keep(&mut self, answer: &Answer, told: &mut Told) {
         if answer.kind() == Kind::Tasks {
             let now = Instant::now();
             for task in answer.tasks() {
@@ -212,14 +211,14 @@ impl Keeper {
             }
             return;
         }
-        let Some(phase) = told(answer) else { return };
+        let Some(phase) = phase_told(answer) else { return };
         let now = Instant::now();
         // Said again now and then, so that a stream keeps its own task known.
         let often = self.retention.map_or(Duration::MAX, |retention| retention.active / 16);
-        if self.told.is_some_and(|(told, at)| told == phase && now.saturating_duration_since(at) < often) {
+        if self.last.is_some_and(|(last, at)| last == phase && now.saturating_duration_since(at) < often) {
             return;
         }
-        self.told = Some((phase, now));
+        self.last = Some((phase, now));
         // A message names a task, and is none.
         let is_task = answer.kind() != Kind::Message;
         let progress = match phase {
@@ -228,15 +227,15 @@ impl Keeper {
             Phase::Working | Phase::Interrupted => Progress::Active,
         };
         if let Some(task) = answer.task() {
-            self.task.get_or_insert_with(|| task.into());
-            self.has_task |= is_task;
+            told.task.get_or_insert_with(|| task.into());
+            told.has_task |= is_task;
             let took = self.learn(HeldKind::Task, task, progress, now);
             // Where the route follows no tasks, only what ends with the call that began it is known to end once.
             let took = took.or_else(|| {
                 let is_known = self.retention.is_some() || phase != Phase::Terminal;
                 self.began.filter(|_| !is_known).map(|began| began.elapsed())
             });
-            self.ended = self.ended.or_else(|| answer.state().zip(took));
+            told.ended = told.ended.or_else(|| answer.state().zip(took));
         }
         if let Some(context) = answer.context() {
             self.learn(HeldKind::Context, context, Progress::Active, now);
@@ -264,19 +263,8 @@ impl Keeper {
     }
 }
 
-/// Takes in an event.
-fn note(event: &Event<'_>, fault: &mut Option<AgentFault>, phase: &mut Option<Phase>, keeper: &mut Keeper) {
-    if let Some(answer) = event.answer {
-        *fault = fault_of(answer).or(*fault);
-        *phase = Some(phase_of(answer, *phase));
-        keeper.keep(answer);
-    } else if event.has_data {
-        *fault = fault.or(Some(AgentFault::Unreadable));
-    }
-}
-
 /// How far the task is that an answer tells of; `None` when it tells of none.
-fn told(answer: &Answer) -> Option<Phase> {
+fn phase_told(answer: &Answer) -> Option<Phase> {
     match answer.kind() {
         Kind::Task | Kind::StatusUpdate => Some(answer.state().map_or(Phase::Working, |state| state.phase())),
         Kind::Message | Kind::ArtifactUpdate => answer.task().or_else(|| answer.context()).map(|_| Phase::Working),

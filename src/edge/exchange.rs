@@ -17,7 +17,7 @@ use super::continuity::Continuity;
 use super::facts::{Client, Destination, ReplyFields, RequestFacts, RouteFacts};
 use super::headers::ChangeFacts;
 use super::injected::{Injected, blamed};
-use super::told::CallStream;
+use super::told::{CallStream, Told};
 use super::worker::Worker;
 use super::worker_route::WorkerRoute;
 use crate::a2a::Operation;
@@ -270,7 +270,7 @@ impl Exchange {
     /// What the answer of an agent said, now that it is whole.
     fn read_to_the_end(&mut self) {
         let Some(scan) = &mut self.scan else { return };
-        let said = scan.end(self.operation.is_some_and(Operation::is_streaming));
+        let said = scan.end(self.operation.is_some_and(Operation::is_streaming)).fault;
         self.outcome.agent_fault = said;
         if let (Some(fault), Application::Silent) = (said, self.outcome.application) {
             self.outcome.application = Application::Agent(fault);
@@ -283,6 +283,11 @@ impl Exchange {
         let own = own.and_then(|(operation, limits)| limits.timeout(operation));
         let of_route = || route.settings().timeout.filter(|_| !self.operation.is_some_and(Operation::has_time));
         Some(self.request.started + own.or_else(of_route)?)
+    }
+
+    /// What the answer of an agent told.
+    fn told(&self) -> Option<&Told> {
+        self.scan.as_deref().map(AnswerScan::told)
     }
 
     /// Whether it was held back on purpose.

@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::question;
 use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};
+use super::told::Told;
 use crate::a2a::{Answer, AnswerReader, Binding, GrpcAnswerReader, Kind, Question, Subject};
 use crate::cluster::{self, Affinity, HeldKey, HeldKind, Progress, Scope};
 use crate::error::Error;
@@ -189,7 +190,7 @@ impl Place {
             }
             said = Said::Yes;
             let mut keeper = affinity::keeper_for(Rc::clone(&self.worker_endpoint), table, route, &self.cluster);
-            keeper.keep(answer);
+            keeper.keep(answer, &mut Told::default());
             if let Subject::Context(context) = question.subject {
                 keeper.learn(HeldKind::Context, context, Progress::Active, Instant::now());
             }

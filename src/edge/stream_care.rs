@@ -135,7 +135,7 @@ impl StreamCare {
 fn again(exchange: &Exchange) -> Option<Again<'_>> {
     // Events of a call whose id is not known would not be the caller's.
     let call = exchange.call.as_deref().filter(|call| call.binding != Binding::JsonRpc || call.id().is_some())?;
-    let task = exchange.scan.as_ref()?.task().or_else(|| call.ids().task)?;
+    let task = exchange.scan.as_ref()?.told().task.as_deref().or_else(|| call.ids().task)?;
     let worker_endpoint = Rc::clone(exchange.guards.in_flight.as_ref()?.handle());
     Some(Again { call, task, worker_endpoint, rng: exchange.worker.fork_rng() })
 }

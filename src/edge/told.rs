@@ -3,10 +3,27 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::answer_scan::AnswerScan;
+use tokio::time::Instant;
+
 use super::call::Call;
-use crate::a2a::Operation;
+use crate::a2a::{Operation, TaskState};
 use crate::observe::handles::{CallStreams, GaugeGuard, RouteHandles};
+use crate::outcome::AgentFault;
+
+/// What the answer of an agent told, as far as it has passed.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The task that it told of first.
+    pub(super) task: Option<Box<str>>,
+    /// Whether it told of a task itself, and not only of a message about one.
+    pub(super) has_task: bool,
+    /// When the first event of a stream came.
+    pub(super) first_event: Option<Instant>,
+    /// The last state of a task whose end was not known before, and how long it took.
+    pub(super) ended: Option<(TaskState, Duration)>,
+    /// How the call failed for the protocol inside. Known at the end of the answer.
+    pub(super) fault: Option<AgentFault>,
+}
 
 /// An open stream of a call that is answered by one.
 #[derive(Debug)]
@@ -36,12 +53,12 @@ impl CallStream {
 }
 
 /// Counts the tasks that began or ended by what the answer to `call` told.
-pub(super) fn count_tasks(call: &Call, scan: &AnswerScan, handles: &RouteHandles) {
-    if let Some((state, took)) = scan.ended() {
+pub(super) fn count_tasks(call: &Call, told: &Told, handles: &RouteHandles) {
+    if let Some((state, took)) = told.ended {
         handles.task_ended(state.word(), took);
     }
     let may_begin = call.operation.is_some_and(Operation::is_send) && call.ids().task.is_none();
-    if may_begin && scan.has_task() {
+    if may_begin && told.has_task {
         handles.agent().tasks_begun.get().inc();
     }
 }

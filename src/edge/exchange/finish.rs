@@ -118,8 +118,8 @@ impl Exchange {
 
     /// Counts what the answer of an agent told, and how its stream went.
     fn count_answer(&self, handles: &RouteHandles) {
-        if let (Some(call), Some(scan)) = (self.call.as_deref(), self.scan.as_deref()) {
-            told::count_tasks(call, scan, handles);
+        if let (Some(call), Some(told)) = (self.call.as_deref(), self.told()) {
+            told::count_tasks(call, told, handles);
         }
         if let Some(stream) = &self.guards.call_stream {
             let is_cut = self.outcome.agent_fault == Some(AgentFault::Truncated);
@@ -129,7 +129,7 @@ impl Exchange {
 
     /// How long the first event of the answer took.
     fn first_event(&self) -> Option<Duration> {
-        let at = self.scan.as_deref()?.first_event()?;
+        let at = self.told()?.first_event?;
         Some(at.saturating_duration_since(self.request.started))
     }
 
@@ -167,7 +167,6 @@ impl Exchange {
 
     fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> AccessRecord<'_> {
         let (request, outcome, handles) = (&self.request, &self.outcome, self.route.handles.as_ref());
-        let scan = self.scan.as_deref();
         let authority = without_userinfo(request.asked());
         AccessRecord {
             time: request.time,
@@ -180,7 +179,7 @@ impl Exchange {
             agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {
                 transport: call.binding.name(),
                 version: call.generation.name(),
-                task: ids.task.or_else(|| scan?.task()),
+                task: ids.task.or_else(|| self.told()?.task.as_deref()),
                 context: ids.context,
                 fault: outcome.agent_fault.map(AgentFault::word),
                 code: outcome.agent_fault.and_then(AgentFault::code),

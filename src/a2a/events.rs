@@ -82,8 +82,8 @@ impl Name {
     }
 }
 
-/// What an event stream may begin with.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What an event stream may begin with. Anywhere else it is the beginning of a name that nobody knows.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Default for Lines {
     fn default() -> Self {

@@ -38,7 +38,7 @@ pub mod wire;
 pub use answer::{AgentError, Answer, AnswerReader, Kind};
 pub use ask::{Question, Subject, path_segment};
 pub use envelope::id_span;
-pub use events::{Event, EventReader, Lines};
+pub use events::{BYTE_ORDER_MARK, Event, EventReader, Lines};
 pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};
 pub use json::Fault;

@@ -13,7 +13,7 @@ use super::continuity::{Again, Continuity};
 use super::exchange::Exchange;
 use super::farewell::Farewell;
 use super::last_word::{self, Parting};
-use crate::a2a::{Binding, Operation};
+use crate::a2a::{BYTE_ORDER_MARK, Binding, Operation};
 use crate::body::IdleTimer;
 use crate::error::Error;
 use crate::pool;
@@ -26,6 +26,8 @@ pub(super) struct StreamCare {
     quiet: Option<IdleTimer>,
     parting: Option<Parting>,
     continuity: Option<Box<Continuity>>,
+    /// How much of a byte order mark may still come from the agent that must not reach the middle of the stream.
+    mark: &'static [u8],
 }
 
 impl StreamCare {
@@ -37,14 +39,32 @@ impl StreamCare {
         if !exchange.operation.is_some_and(Operation::is_streaming) || scan.between().is_none() {
             return None;
         }
-        let quiet = keep_alive.filter(|_| scan.is_event_stream()).map(IdleTimer::new);
-        Some(Self { farewell: exchange.worker.farewells.enter(), quiet, parting: None, continuity })
+        let (mark, quiet) =
+            if scan.is_event_stream() { (BYTE_ORDER_MARK, keep_alive.map(IdleTimer::new)) } else { (&[][..], None) };
+        Some(Self { farewell: exchange.worker.farewells.enter(), quiet, parting: None, continuity, mark })
     }
 
     /// A piece of the agent passes.
     pub(super) fn moved(&mut self) {
         if let Some(quiet) = &mut self.quiet {
             quiet.touch();
+        }
+    }
+
+    /// A piece of the agent without the byte order mark that it begins with, where the client has got something before:
+    /// a comment of the gateway, or the stream that broke off.
+    pub(super) fn without_mark(&mut self, frame: Frame<Bytes>, has_begun: bool) -> Frame<Bytes> {
+        if self.mark.is_empty() {
+            return frame;
+        }
+        if !has_begun {
+            // Here it is where it belongs.
+            self.mark = &[];
+            return frame;
+        }
+        match frame.into_data() {
+            Ok(data) => Frame::data(cut_mark(&mut self.mark, data)),
+            Err(frame) => frame,
         }
     }
 
@@ -97,6 +117,9 @@ impl StreamCare {
                 let endpoint = asked.in_flight.handle().label();
                 tracing::info!(endpoint, "a stream goes on; its events since it broke off may be missing");
                 exchange.continued(asked.in_flight);
+                if exchange.scan.as_ref().is_some_and(|scan| scan.is_event_stream()) {
+                    self.mark = BYTE_ORDER_MARK;
+                }
                 Ok(asked.response.into_body())
             }
             Err((_, broke)) => Err(broke),
@@ -140,6 +163,19 @@ fn again(exchange: &Exchange) -> Option<Again<'_>> {
     Some(Again { call, task, worker_endpoint, rng: exchange.worker.fork_rng() })
 }
 
+/// Takes what may still come of a mark off the beginning of a body. What only began as one is given back.
+fn cut_mark(mark: &mut &'static [u8], data: Bytes) -> Bytes {
+    let common = mark.iter().zip(&data).take_while(|(expected, byte)| expected == byte).count();
+    let came = BYTE_ORDER_MARK.len() - mark.len();
+    if common < mark.len() && common < data.len() {
+        *mark = &[];
+        let held = BYTE_ORDER_MARK.get(..came).unwrap_or_default();
+        return if held.is_empty() { data } else { Bytes::from([held, &data].concat()) };
+    }
+    *mark = mark.get(common..).unwrap_or_default();
+    data.slice(common..)
+}
+
 /// Whether a sign of life is due. The time to the next one begins when the client has taken it and asks for more, so
 /// there is never more than one on its way.
 fn is_due(quiet: &mut IdleTimer, is_between: bool, cx: &mut Context<'_>) -> bool {
@@ -161,6 +197,26 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn a_mark_is_taken_off_however_it_is_cut_and_nothing_else_is() {
+        for (pieces, expected) in [
+            (&["\u{feff}data".as_bytes()][..], "data".as_bytes()),
+            (&[b"\xef", b"\xbb", b"\xbfdata"], b"data"),
+            (&[b"", b"\xef\xbb", b"", b"\xbf", b"data"], b"data"),
+            (&["\u{feff}\u{feff}".as_bytes()], "\u{feff}".as_bytes()),
+            (&[b"data", "\u{feff}".as_bytes()], "data\u{feff}".as_bytes()),
+            (&[b"\xef", b"\xbbdata"], b"\xef\xbbdata"),
+            (&[b"\xef\xbb", b"\xef\xbb\xbf"], b"\xef\xbb\xef\xbb\xbf"),
+        ] {
+            let mut mark = BYTE_ORDER_MARK;
+            let passed = |piece: &&'static [u8]| {
+                let piece = Bytes::from_static(piece);
+                if mark.is_empty() { piece } else { cut_mark(&mut mark, piece) }
+            };
+            assert_eq!(pieces.iter().map(passed).collect::<Vec<_>>().concat(), expected, "{pieces:?}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_agent_is_covered_for_every_fifteen_seconds() {

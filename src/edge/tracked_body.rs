@@ -212,12 +212,13 @@ impl TrackedBody {
         Poll::Ready(Some(Ok(Frame::data(sign))))
     }
 
-    fn passed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+    fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(idle) = &mut self.idle {
             idle.touch();
         }
-        if let Some(care) = &mut self.care {
+        if let (Some(care), Some(exchange)) = (&mut self.care, &self.exchange) {
             care.moved();
+            frame = care.without_mark(frame, exchange.outcome.sent > 0);
         }
         self.handed();
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {

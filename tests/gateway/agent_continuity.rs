@@ -155,6 +155,24 @@ async fn a_broken_stream_goes_on_with_the_callers_id_and_credentials() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_of_the_stream_that_goes_on_does_not_hide_its_first_event() {
+    let agent = Scripted::new(Speak::default()).await;
+    let gw = Gw::with(KEPT, &[&agent]).await;
+    for mut client in [gw.h1().await, gw.h2().await] {
+        let asked = json_rpc("SendStreamingMessage");
+        let (mut body, stream) = begun(&mut client, &agent, asked, &format!("\u{feff}{}", event(WORKING))).await;
+        stream.abort().await;
+        let stream = agent.call().await.events();
+        stream.send(format!("\u{feff}{}", event(COMPLETED))).await;
+        assert_eq!(next(&mut body).await, event(COMPLETED));
+        drop(stream);
+        let end = chunk(&mut body).await;
+        assert!(end.is_none(), "the gateway knows that the task is over: {end:?}");
+    }
+    assert_eq!(continued(&gw, "continued").await, 2.0);
+}
+
+#[tokio::test]
 async fn it_goes_on_over_rest() {
     let agent = Scripted::new(Speak::default()).await;
     let rewritten = KEPT.replace("endpoints:", "match: { path: { prefix: /x } }, rewrite: { prefix: /y }, endpoints:");

@@ -283,3 +283,31 @@ async fn no_comment_is_put_into_an_event_or_into_what_is_no_call() {
     let mut plain = plain.unwrap().into_body();
     assert_eq!(chunk(&mut plain).await.unwrap().unwrap(), "data: first\n\n");
 }
+
+#[tokio::test]
+async fn a_byte_order_mark_reaches_the_beginning_of_a_stream_and_nothing_else() {
+    let sse = Sse::new().await;
+    for (settings, has_comment) in [(TO_ONE, false), (&*KEPT_ALIVE.replace("3500ms", "10s"), true)] {
+        let gw = Gw::with(settings, &[&sse]).await;
+        for mut client in [gw.h1().await, gw.h2().await] {
+            let (answer, stream) = tokio::join!(client.send(json_rpc()), sse.stream());
+            let mut body = answer.unwrap().into_body();
+            if has_comment {
+                assert_eq!(chunk(&mut body).await.unwrap().unwrap(), ": keep-alive\n\n");
+            }
+            stream.body().send(format!("\u{feff}data: {WORKING}\n\n")).await;
+            let mut came = Vec::new();
+            while !came.ends_with(b"}\n\n") {
+                let piece = chunk(&mut body).await.unwrap().unwrap();
+                came.extend_from_slice(if piece == ": keep-alive\n\n" { b"" } else { &piece });
+            }
+            let mark = if has_comment { "" } else { "\u{feff}" };
+            assert_eq!(String::from_utf8(came).unwrap(), format!("{mark}data: {WORKING}\n\n"));
+            stream.abort().await;
+            assert_eq!(reason(&last(&mut body, "event: error\n").await), "upstream_aborted");
+        }
+        for record in gw.records(2).await {
+            assert_eq!(record["task"], "t", "the gateway has read the event: {record}");
+        }
+    }
+}

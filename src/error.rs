@@ -2,6 +2,7 @@
 //! sees, the flag the access log carries and the reason word of `x-attache-reason`.
 
 mod call_error;
+mod call_refusal;
 
 use std::io;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use http::StatusCode;
 use crate::config::model::AbortAnswer;
 
 pub use call_error::{CALL_ERROR_DOMAIN, CallError};
+pub use call_refusal::CallRefusal;
 
 /// The limit that keeps a request from being sent although there are endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,72 +39,6 @@ impl LimitHit {
             Self::Streams => "streams",
             Self::Retries => "retries",
             Self::Breaker => "breaker",
-        }
-    }
-}
-
-/// Why a guard of a route refuses a call of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallRefusal {
-    /// The route does not let the operation through.
-    Method,
-    /// An address for events.
-    PushUrl,
-    /// An address of a file.
-    FileUrl,
-    /// A list of calls.
-    Batch,
-    /// It can be read in two ways.
-    Ambiguous,
-    /// Addresses in it are longer, or more, than are looked at.
-    Incomplete,
-    /// The route does not take calls of this generation.
-    Version,
-    /// It is no call of JSON-RPC 2.0.
-    Shape,
-    /// Its parameters are none of an operation.
-    Params,
-    /// It is about what another client made.
-    NotOwner,
-    /// It asks for the tasks of others.
-    List,
-    /// It is under way already, and its answer is for its first caller alone.
-    Duplicate,
-    /// It cannot be read.
-    Unread,
-    /// Too many are being read.
-    NoRoom,
-}
-
-impl CallRefusal {
-    /// Word for logs and metric labels.
-    #[must_use]
-    pub const fn reason_word(self) -> &'static str {
-        match self {
-            Self::Method => "method_denied",
-            Self::PushUrl => "push_url_refused",
-            Self::FileUrl => "file_url_refused",
-            Self::Batch => "batch",
-            Self::Ambiguous => "ambiguous_call",
-            Self::Incomplete => "incomplete_call",
-            Self::Version => "version_refused",
-            Self::Shape => "invalid_call",
-            Self::Params => "invalid_params",
-            Self::NotOwner => "not_owner",
-            Self::List => "list_refused",
-            Self::Duplicate => "duplicate_call",
-            Self::Unread => "unread_call",
-            Self::NoRoom => "no_room",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::Method | Self::List => StatusCode::FORBIDDEN,
-            Self::NotOwner => StatusCode::NOT_FOUND,
-            Self::Duplicate => StatusCode::CONFLICT,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::BAD_REQUEST,
         }
     }
 }

@@ -344,7 +344,7 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     assert_eq!(first_column(&page, "## Flags"), sorted(flags));
 
     let mut reasons = words(body(&error, "reason"), is_snake);
-    reasons.extend(words(body(&error, "reason_word"), is_snake));
+    reasons.extend(words(body(&source("src/error/call_refusal.rs"), "row"), is_snake));
     let named = [attache::error::FAULT_INJECTED, attache::context::PLAIN_ON_TLS, attache::context::TLS_ON_CLEARTEXT];
     reasons.extend(named.map(str::to_owned));
     reasons.extend(words(body(&source("src/listener/fault.rs"), "reason"), is_snake));

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::AbortAnswer;
 use crate::context::PLAIN_ON_TLS;
-use crate::error::{CALL_ERROR_DOMAIN, CallRefusal, Error};
+use crate::error::{CALL_ERROR_DOMAIN, CallError, Error};
 use crate::outcome::GRPC_STATUS;
 
 /// The error object that the REST binding of A2A has (A2A 1.0 section 11.6), and everybody else can read.
@@ -18,33 +18,32 @@ pub(super) fn rest_text(error: &Error) -> String {
 /// said in an agent's stead, and what JSON-RPC itself has a code for.
 pub(super) fn json_rpc_text(error: &Error, id: Option<&str>) -> String {
     let id = id.unwrap_or("null");
-    let code = match error {
-        Error::FaultAbort(AbortAnswer::Call(error)) => error.code(),
-        Error::CallRefused(CallRefusal::Version) => -32009,
-        Error::CallRefused(CallRefusal::NotOwner) => -32001,
-        Error::CallRefused(CallRefusal::Shape) => -32600,
-        Error::CallRefused(CallRefusal::Params) => -32602,
-        _ => -32603,
-    };
+    let code = coded_as(error).map_or(INTERNAL, CallError::code);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},{}}}}}"#, explained(error, "data"))
 }
 
-/// The reason of a refusal that A2A has an error for (A2A 1.0 section 5.4). Over JSON-RPC it comes with status 200, as
-/// from an agent: clients read no other answer.
-pub(super) fn of_protocol(error: &Error) -> Option<&'static str> {
+/// The error of A2A that the gateway answers with in the agent's stead (A2A 1.0 section 5.4). Over JSON-RPC it comes
+/// with status 200, as from an agent: clients read no other answer.
+pub(super) fn in_agents_stead(error: &Error) -> Option<CallError> {
     match error {
-        Error::CallRefused(CallRefusal::Version) => Some("VERSION_NOT_SUPPORTED"),
-        Error::CallRefused(CallRefusal::NotOwner) => Some("TASK_NOT_FOUND"),
+        Error::FaultAbort(AbortAnswer::Call(error)) => Some(*error),
+        Error::CallRefused(refusal) => refusal.in_agents_stead(),
         _ => None,
+    }
+}
+
+/// The error of A2A or JSON-RPC whose codes a failure has.
+fn coded_as(error: &Error) -> Option<CallError> {
+    match error {
+        Error::CallRefused(refusal) => refusal.coded_as(),
+        other => in_agents_stead(other),
     }
 }
 
 /// The text and the word for programs (google.rpc.ErrorInfo), under that key.
 fn explained(error: &Error, key: &str) -> String {
-    let (reason, domain) = match error {
-        Error::FaultAbort(AbortAnswer::Call(error)) => (error.reason(), CALL_ERROR_DOMAIN),
-        _ => of_protocol(error).map_or_else(|| (error.reason(), "attache"), |reason| (reason, CALL_ERROR_DOMAIN)),
-    };
+    let own = || (error.reason(), "attache");
+    let (reason, domain) = in_agents_stead(error).map_or_else(own, |error| (error.reason(), CALL_ERROR_DOMAIN));
     let text = public(error);
     format!(
         r#""message":"{text}","{key}":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"{domain}"}}]"#
@@ -81,7 +80,7 @@ fn public(error: &Error) -> &'static str {
         Error::Misdirected => "this connection does not serve that host",
         Error::NoRoute => "nothing is served here",
         Error::UpgradeRefused => "upgrades are not served here",
-        Error::CallRefused(refusal) => refused(*refusal),
+        Error::CallRefused(refusal) => refusal.text(),
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",
         Error::NoEndpoint(_) => "no agent is available",
@@ -101,34 +100,13 @@ fn public(error: &Error) -> &'static str {
     }
 }
 
-/// What is wrong with a call.
-fn refused(refusal: CallRefusal) -> &'static str {
-    match refusal {
-        CallRefusal::Method => "this operation is not served here",
-        CallRefusal::PushUrl => "events are not posted to this address",
-        CallRefusal::FileUrl => "files are not fetched from this address",
-        CallRefusal::Batch => "a list of calls is not served",
-        CallRefusal::Ambiguous => "the call names something twice",
-        CallRefusal::Incomplete => "an id or address is too long, or there are too many",
-        CallRefusal::NoRoom => "too many calls are being read",
-        CallRefusal::Version => "this version of A2A is not served here",
-        CallRefusal::Shape => "the request is no call of JSON-RPC 2.0",
-        CallRefusal::Params => "the parameters of the call are invalid",
-        CallRefusal::NotOwner => "Task not found",
-        CallRefusal::List => "only tasks of a context of one's own are listed",
-        CallRefusal::Duplicate => "this message was sent before",
-        CallRefusal::Unread => "the call cannot be read",
-    }
-}
-
 /// gRPC code and name for a failure (google.rpc.Code).
 pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
-    match error {
-        Error::FaultAbort(AbortAnswer::Grpc(code)) => return (code.code(), code.name()),
-        Error::FaultAbort(AbortAnswer::Call(error)) => return error.grpc(),
-        Error::CallRefused(CallRefusal::Version) => return (9, "FAILED_PRECONDITION"),
-        Error::CallRefused(CallRefusal::NotOwner) => return (5, "NOT_FOUND"),
-        _ => {}
+    if let Error::FaultAbort(AbortAnswer::Grpc(code)) = error {
+        return (code.code(), code.name());
+    }
+    if let Some(error) = coded_as(error) {
+        return error.grpc();
     }
     match error.status() {
         StatusCode::BAD_REQUEST | StatusCode::EXPECTATION_FAILED => (3, "INVALID_ARGUMENT"),
@@ -147,4 +125,6 @@ pub(super) fn grpc_code(error: &Error) -> (u8, &'static str) {
     }
 }
 
+/// JSON-RPC has one code for all other failures.
+const INTERNAL: i32 = -32603;
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

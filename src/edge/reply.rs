@@ -5,12 +5,11 @@ use tokio::time::Instant;
 
 use super::ResponseBody;
 use super::call::Call;
-use super::error_words::{grpc_code, grpc_fields, json_rpc_text, of_protocol, rest_text, status};
+use super::error_words::{grpc_code, grpc_fields, in_agents_stead, json_rpc_text, rest_text, status};
 use super::exchange::Exchange;
 use super::own_answer::METHODS;
 use crate::a2a::Binding;
 use crate::body::Body;
-use crate::config::model::AbortAnswer;
 use crate::error::{CallRefusal, Error};
 use crate::outcome::Application;
 
@@ -51,8 +50,7 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
 
 /// Whether the answer says what an agent would say in JSON-RPC, which is no failure of HTTP.
 fn answers_as_agent(error: &Error, call: Option<&Call>) -> bool {
-    let is_json_rpc = call.is_some_and(|call| call.binding == Binding::JsonRpc);
-    is_json_rpc && (of_protocol(error).is_some() || matches!(error, Error::FaultAbort(AbortAnswer::Call(_))))
+    call.is_some_and(|call| call.binding == Binding::JsonRpc) && in_agents_stead(error).is_some()
 }
 
 fn json(error: &Error, text: String) -> Response<ResponseBody> {

@@ -10,6 +10,15 @@ pub struct CallError(&'static Row);
 type Row = (i32, &'static str, &'static str, u16, u8, &'static str);
 
 impl CallError {
+    /// There is no such task.
+    pub const TASK_NOT_FOUND: Self = Self(&ROWS[0]);
+    /// The generation is not served.
+    pub const VERSION_NOT_SUPPORTED: Self = Self(&ROWS[8]);
+    /// It is no call.
+    pub const INVALID_REQUEST: Self = Self(&ROWS[9]);
+    /// Its parameters are none.
+    pub const INVALID_PARAMS: Self = Self(&ROWS[11]);
+
     /// By its name, in any case, with or without `Error` at the end, or by its code.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
@@ -91,6 +100,14 @@ mod tests {
             ("parseerror", -32700),
         ] {
             assert_eq!(CallError::from_text(text).map(CallError::code), Some(code), "{text}");
+        }
+        for (name, error) in [
+            ("TaskNotFound", CallError::TASK_NOT_FOUND),
+            ("VersionNotSupported", CallError::VERSION_NOT_SUPPORTED),
+            ("InvalidRequest", CallError::INVALID_REQUEST),
+            ("InvalidParams", CallError::INVALID_PARAMS),
+        ] {
+            assert_eq!(error.name(), name);
         }
         for text in ["", "Error", "404", "-32000", "TaskNotFoundErrorError"] {
             assert_eq!(CallError::from_text(text), None, "{text}");

@@ -4,20 +4,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::answer_scan::Keeper;
-use super::call::Call;
 use super::exchange::Exchange;
-use super::facts::Session;
+use super::followed::Followed;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use crate::a2a::{Ids, Operation};
-use crate::cluster::{
-    Affinity, EndpointId, HeaderScope, Held, HeldKey, HeldKind, Preference, Progress, Retention, Strength,
-};
-use crate::config::model::{self, HeldBy, OnLoss};
+use crate::a2a::Operation;
+use crate::cluster::{Affinity, EndpointId, Held, HeldKey, HeldKind, Preference, Progress, Strength};
 use crate::error::Error;
 use crate::upstream::{WorkerCluster, WorkerEndpoint};
 
@@ -29,76 +25,10 @@ pub(super) struct Holder {
     pub(super) endpoint: EndpointId,
 }
 
-/// What a route follows and how, resolved once for a worker.
-#[derive(Debug)]
-pub(super) struct Followed {
-    tasks: bool,
-    contexts: bool,
-    headers: Box<[FollowedHeader]>,
-    retention: Retention,
-    strength: Strength,
-    /// Whether endpoints are asked for what is not known.
-    pub(super) lookup: bool,
-}
-
-/// A header that names sessions.
-#[derive(Debug)]
-struct FollowedHeader {
-    name: HeaderName,
-    scope: HeaderScope,
-    /// Whether the sessions are those of MCP.
-    is_mcp: bool,
-}
-
-impl Followed {
-    pub(super) fn of(settings: &model::Affinity) -> Self {
-        let header = |by: &HeldBy| {
-            let name = match by {
-                HeldBy::McpSession => SESSION,
-                HeldBy::Header(name) => name.clone(),
-                HeldBy::TaskId | HeldBy::ContextId => return None,
-            };
-            let scope = HeaderScope::of(name.as_str());
-            Some(FollowedHeader { is_mcp: name == SESSION, scope, name })
-        };
-        Self {
-            tasks: settings.by.contains(&HeldBy::TaskId),
-            contexts: settings.by.contains(&HeldBy::ContextId),
-            headers: settings.by.iter().filter_map(header).collect(),
-            retention: Retention { active: settings.ttl, ended: settings.ended_ttl },
-            strength: match settings.on_loss {
-                OnLoss::Rebalance => Strength::Holds,
-                OnLoss::Fail => Strength::HoldsAlone,
-            },
-            lookup: settings.lookup,
-        }
-    }
-
-    /// The session that a request names.
-    fn session(&self, exchange: &Exchange) -> Option<Session> {
-        let fields = exchange.message.as_ref()?.headers();
-        let is_here = |header: &FollowedHeader| exchange.request.seen.session || !header.is_mcp;
-        let mut headers = self.headers.iter().enumerate().filter(|(_, header)| is_here(header));
-        headers.find_map(|(header, followed)| Some(Session { header, id: fields.get(&followed.name)?.clone() }))
-    }
-
-    /// What a call names, of what the route follows.
-    pub(super) fn ids<'a>(&self, call: &'a Call) -> Ids<'a> {
-        let ids = call.ids();
-        Ids { task: ids.task.filter(|_| self.tasks), context: ids.context.filter(|_| self.contexts), ..ids }
-    }
-}
-
-impl FollowedHeader {
-    fn key(&self, table: &Affinity, cluster: &WorkerCluster, id: &HeaderValue) -> HeldKey {
-        table.key(cluster.scope().of_header(self.scope), HeldKind::Session, id.as_bytes())
-    }
-}
-
 /// Finds the endpoint that holds what the request is about.
 pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(followed) = &route.followed else { return Ok(Passage::On) };
-    exchange.destination.session = followed.session(exchange);
+    exchange.destination.session = followed.session(exchange.message()?.headers(), exchange.request.seen);
     if exchange.call.is_none() && exchange.destination.session.is_none() {
         return Ok(Passage::On);
     }
@@ -193,6 +123,3 @@ pub(super) fn keeper_for(
         last: None,
     }
 }
-
-/// Names a session of MCP (streamable HTTP).
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");

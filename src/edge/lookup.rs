@@ -14,9 +14,10 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::affinity::{self, Followed, Holder};
+use super::affinity::{self, Holder};
 use super::call::Call;
 use super::exchange::Exchange;
+use super::followed::Followed;
 use super::question;
 use super::running_lookups::Turn;
 use super::stage::{Entry, Passage, ServedRoute};

@@ -20,6 +20,7 @@ mod expectation;
 mod facts;
 mod farewell;
 mod fault;
+mod followed;
 mod guards;
 pub mod headers;
 mod https_redirect;

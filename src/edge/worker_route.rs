@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::affinity::Followed;
+use super::followed::Followed;
 use crate::config::model::{Action, ClusterId, Part, Route};
 use crate::observe::handles::RouteHandles;
 use crate::observe::metrics::Metrics;

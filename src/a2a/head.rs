@@ -185,11 +185,10 @@ fn rest(head: Head<'_>, is_agent: bool) -> Option<HeadCall<'_>> {
 
 impl HeadCall<'_> {
     /// The tenant of a REST call: the one segment between the path under which the agent is reached and the operation
-    /// (A2A 1.0 section 11). Older generations have no tenants.
+    /// (A2A 1.0 section 11).
     #[must_use]
     pub fn tenant(&self, base: &str) -> Option<Cow<'_, str>> {
-        let may_have = self.binding == Binding::Rest && self.generation == Generation::V1_0;
-        if may_have { tenant_in(self.prefix, base) } else { None }
+        tenant_in(self.prefix, base).filter(|_| self.binding == Binding::Rest)
     }
 }
 

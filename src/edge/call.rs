@@ -35,7 +35,8 @@ impl Call {
             task: text(head.task.as_deref()),
             context: text(head.context.as_deref()),
             config: text(head.config.as_deref()),
-            tenant: text(head.tenant(base).as_deref()),
+            // Older generations have no tenants.
+            tenant: text(head.tenant(base).filter(|_| head.generation == Generation::V1_0).as_deref()),
             body: None,
         }
     }

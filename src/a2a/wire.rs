@@ -201,8 +201,8 @@ mod tests {
         fn texts_are_read_as_they_are_written(text in ".{0,300}", number in 1_u8..16) {
             let mut message = Vec::new();
             put_text(&mut message, number, &text);
-            let found: Vec<_> = fields(&message).map(|field| field.map(|field| (field.number, field.content))).collect();
-            let expected = (!text.is_empty()).then(|| Some((number.into(), Content::Bytes(text.as_bytes()))));
+            let found: Vec<_> = fields(&message).flatten().map(|field| (field.number, field.content)).collect();
+            let expected = (!text.is_empty()).then(|| (number.into(), Content::Bytes(text.as_bytes())));
             prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         }
     }

@@ -107,7 +107,8 @@ fn of_json_rpc(body: Body, settings: &A2a, is_strict: bool) -> Option<Call> {
     Call::of_body(body)
 }
 
-/// Whether the route makes another path of this one, which is none of REST. Then a call of JSON-RPC may be posted to it.
+/// Whether the route makes another path of this one, which is none of REST. Then a call of JSON-RPC may be posted to
+/// it.
 fn leads_elsewhere(exchange: &Exchange, route: &ServedRoute<'_>) -> bool {
     let (path, method) = (exchange.request.path(), &exchange.request.method);
     let keeps_end = match (&route.settings().rewrite, own_answer::matched(exchange, route)) {

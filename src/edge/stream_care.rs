@@ -31,8 +31,8 @@ pub(super) struct StreamCare {
 }
 
 impl StreamCare {
-    /// For the answer of this exchange; `None` where it is no stream of a recognised call, or one into which nothing can
-    /// be put: `is_open` says that its length is not announced.
+    /// For the answer of this exchange; `None` where it is no stream of a recognised call, or one into which nothing
+    /// can be put: `is_open` says that its length is not announced.
     pub(super) fn of(exchange: &mut Exchange, keep_alive: Option<Duration>, is_open: bool) -> Option<Self> {
         let continuity = exchange.continuity.take();
         let scan = exchange.scan.as_ref().filter(|_| is_open)?;

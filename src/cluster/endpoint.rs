@@ -17,6 +17,7 @@ use super::outlier::EndpointRecord;
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
+use crate::host;
 use crate::observe::endpoints::{EndpointSeries, ListedEndpoint, Work};
 use crate::observe::metrics::Metrics;
 use crate::pool::Quota;
@@ -52,7 +53,7 @@ impl Binding {
     /// Host part of its name, as [`Endpoint::host`].
     #[must_use]
     pub fn host(&self) -> &str {
-        host_of(&self.name)
+        host::of_place(&self.name)
     }
 }
 
@@ -247,18 +248,20 @@ impl Endpoint {
     /// Host part of the configured name without the brackets of an IPv6 address, for SNI and certificate checks.
     #[must_use]
     pub fn host(&self) -> &str {
-        host_of(&self.name)
+        host::of_place(&self.name)
+    }
+
+    /// Where it takes gRPC calls, or other ones: the address, and host and port as configured.
+    #[must_use]
+    pub fn place(&self, grpc: bool) -> (SocketAddr, &Arc<str>) {
+        let binding = self.grpc.as_ref().filter(|_| grpc);
+        binding.map_or((self.address, &self.name), |binding| (binding.address, &binding.name))
     }
 
     /// Its address and those of its other bindings.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         std::iter::once(self.address).chain(self.grpc.as_ref().map(|binding| binding.address))
     }
-}
-
-fn host_of(name: &str) -> &str {
-    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
@@ -449,12 +452,5 @@ mod tests {
         endpoint.pardon(now);
         assert!(!endpoint.is_ejected(now) && endpoint.is_warming(window, now));
         assert_eq!(record.times(), 1);
-    }
-
-    #[test]
-    fn host_is_the_name_without_port_and_brackets() {
-        for (name, host) in [("agent.local:8080", "agent.local"), ("10.0.0.1:80", "10.0.0.1"), ("[::1]:80", "::1")] {
-            assert_eq!(endpoint(name).host(), host);
-        }
     }
 }

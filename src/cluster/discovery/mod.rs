@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::endpoint::Binding;
 use crate::config::model::{BindingPlace, Member, MemberAddress};
+use crate::host::without_port;
 
 /// An endpoint as its source describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +60,7 @@ impl Discovered {
 fn binding(place: BindingPlace, address: SocketAddr, name: &str) -> Binding {
     let own = place.of(address);
     let name = match place {
-        BindingPlace::Port(port) => {
-            let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-            format!("{host}:{port}")
-        }
+        BindingPlace::Port(port) => format!("{}:{port}", without_port(name)),
         BindingPlace::Address(own) => own.to_string(),
     };
     Binding { address: own, name: name.into() }

@@ -25,8 +25,8 @@ impl Member {
     /// Whether one of its bindings is configured under this host, in its canonical form, and port.
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
-        let is = |address: SocketAddr| address.port() == port && ip == Ok(address.ip());
+        let ip = crate::host::address(host);
+        let is = |address: SocketAddr| address.port() == port && ip == Some(address.ip());
         match (&self.address, self.grpc) {
             (MemberAddress::Socket(own), grpc) => is(*own) || grpc.is_some_and(|place| is(place.of(*own))),
             (MemberAddress::Name { host: name, port: own }, Some(BindingPlace::Port(grpc))) => {

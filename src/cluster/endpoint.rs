@@ -262,6 +262,21 @@ impl Endpoint {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         std::iter::once(self.address).chain(self.grpc.as_ref().map(|binding| binding.address))
     }
+
+    /// Whether one of its bindings is at this host, if that is an address, and port.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        let ip = host::address(host);
+        self.addresses().any(|address| address.port() == port && ip == Some(address.ip()))
+    }
+
+    /// Whether it means itself by this host and port: one of its bindings, perhaps by a name of the machine itself, for
+    /// an agent need not know its address.
+    #[must_use]
+    pub fn means_itself(&self, host: &str, port: u16) -> bool {
+        let has_port = || self.addresses().any(|address| address.port() == port);
+        self.is_at(host, port) || host::is_itself(host) && has_port()
+    }
 }
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
@@ -416,6 +431,25 @@ mod tests {
         assert_eq!(endpoint.in_flight(), 1);
         drop(second);
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn an_agent_means_itself_by_several_names() {
+        let mut endpoint = endpoint("a:80");
+        endpoint.grpc = Some(Binding { address: ([10, 0, 0, 2], 81).into(), name: "a:81".into() });
+        for (host, port, is_at, means_itself) in [
+            ("10.0.0.1", 80, true, true),
+            ("10.0.0.2", 81, true, true),
+            ("10.0.0.2", 80, false, false),
+            ("10.0.0.1", 82, false, false),
+            ("localhost", 80, false, true),
+            ("[::1]", 81, false, true),
+            ("0.0.0.0", 82, false, false),
+            ("a", 80, false, false),
+        ] {
+            let found = (endpoint.is_at(host, port), endpoint.means_itself(host, port));
+            assert_eq!(found, (is_at, means_itself), "{host}:{port}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use prometheus::Registry;
+use prometheus::proto::MetricFamily;
 
 use super::family::{Family, Kind, Object};
 use super::handle::{Classes, Handle, Late, Names, Words};
@@ -118,9 +119,10 @@ macro_rules! families {
                 })
             }
 
-            /// Drops the series that carry the name of something that does not live any more.
-            pub(super) fn retain(&self, lives: &dyn Fn(Object, &str) -> bool) {
-                $($(self.$field.retain_living(lives);)*)*
+            /// Drops the series that carry the name of something that does not live any more, and gives what they
+            /// showed.
+            pub(super) fn retain(&self, lives: &dyn Fn(Object, &str) -> bool) -> Vec<MetricFamily> {
+                vec![$($(self.$field.retain_living(lives)),*),*]
             }
         }
 
@@ -202,11 +204,6 @@ families! {
             "Tasks that calls began: an answer named a task to a call that sent a message and named none.";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
             "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
-    }
-    /// Errors by reason word, for one worker.
-    struct ErrorHandles() {
-        errors_alias: Counters "errors_total" [reason]
-            "The same as attache_errors_total without route and cluster, under the name existing dashboards use.";
     }
     /// Series of one cluster, for one worker.
     struct ClusterHandles(cluster) {

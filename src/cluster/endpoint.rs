@@ -57,8 +57,9 @@ impl Binding {
     }
 }
 
-/// A replica requests can be sent to: at its address, or at another one for some kinds of calls.
-#[derive(Debug)]
+/// A replica requests can be sent to: at its address, or at another one for some kinds of calls. A clone is the same
+/// replica, with the same counters, and may get other settings.
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Identity for the life of the process.
     pub id: EndpointId,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::terminal::count;
 use crate::a2a::card::SignedCards;
 use crate::config::model::{
-    A2a, Action, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
+    A2a, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
     MemberAddress, ProbeKind, RateLimitId, Route, TlsVersion,
 };
 
@@ -67,12 +67,11 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if !anonymous.is_empty() {
         found.push(format!("callers of {} are not authenticated", names(anonymous)));
     }
-    let forwards = |route: &&Arc<Route>| matches!(route.action, Action::Forward(_) | Action::Split(_));
     let enforced = |id: &RateLimitId| {
         let limit = config.rate_limits.get(id.0);
         limit.is_some_and(|limit| limit.mode == LimitMode::Enforce)
     };
-    let unlimited = config.routes.iter().filter(forwards);
+    let unlimited = config.routes.iter().filter(|route| route.action.forwards());
     let unlimited = unlimited.filter(|route| !route.rate_limits.iter().any(enforced));
     let unlimited: Vec<_> = unlimited.map(|route| route.name.clone()).collect();
     if !unlimited.is_empty() {
@@ -114,11 +113,9 @@ fn unprotected_agents(config: &Config) -> Vec<String> {
 
 /// Whether the configuration says that a route leads to agents: it has a word about A2A, or their cards are checked.
 fn leads_to_agents(route: &Route, config: &Config) -> bool {
-    let clusters = route.action.clusters();
-    let mut clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
     let checks =
         |cluster: &Cluster| cluster.health_check.as_ref().is_some_and(|check| check.kind == ProbeKind::AgentCard);
-    route.a2a.as_ref().is_some_and(|settings| *settings != A2a::default()) || clusters.any(checks)
+    route.a2a.as_ref().is_some_and(|settings| *settings != A2a::default()) || config.clusters_of(route).any(checks)
 }
 
 fn about(listener: &Listener, bound: &Bound) -> String {

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::config::model::{Action, Cluster, ClusterId, Config, Listener, PathMatch, Route};
+use crate::config::model::{Cluster, ClusterId, Config, Listener, PathMatch, Route};
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
 
@@ -38,10 +38,6 @@ impl<'a> Subject<'a> {
 
     /// The clusters it may go to; none where the gateway answers by itself.
     pub(super) fn clusters(&self) -> Vec<&'a Cluster> {
-        match &self.settings().action {
-            Action::Forward(id) => self.cluster(*id).into_iter().collect(),
-            Action::Split(split) => split.parts.iter().filter_map(|part| self.cluster(part.cluster)).collect(),
-            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
-        }
+        self.config.clusters_of(self.settings()).collect()
     }
 }

@@ -35,7 +35,10 @@ impl Gateway {
                 if check.kind == ProbeKind::Grpc && cluster.settings.has_grpc() {
                     dialer = Dialer { version: Version::Http2, tls: tls.as_ref().map(ClientTls::only_http2), limits };
                 }
-                let places = card_places(config, &cluster.name);
+                let places = match check.kind {
+                    ProbeKind::AgentCard => card_places(config, &cluster.name),
+                    ProbeKind::Http | ProbeKind::Tcp | ProbeKind::Grpc => CardPlaces::default(),
+                };
                 generation.start(Task::Health, move || {
                     let dialer = dialer.clone();
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);

@@ -1,6 +1,8 @@
 //! Whether the agent card that a check fetched leads clients past the gateway. The log says so once for each card,
 //! before a client has asked for it.
 
+use std::collections::BTreeSet;
+
 use http::Uri;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,7 +14,7 @@ use crate::observe::told::Told;
 #[derive(Clone, Debug, Default)]
 pub struct CardPlaces {
     /// Hosts under which clients see the gateway, in lower case, as far as the configuration says.
-    pub public: Vec<String>,
+    pub public: BTreeSet<String>,
     /// Whether a route passes cards on as they are.
     pub unmapped: bool,
     /// Whether a route leaves signed cards alone.
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_leads_past_the_gateway() {
-        let public = vec!["agents.example".to_owned()];
+        let public = BTreeSet::from(["agents.example".to_owned()]);
         let mapped = CardPlaces { public: public.clone(), unmapped: false, keeps_signed: true };
         let unmapped = CardPlaces { public: public.clone(), unmapped: true, keeps_signed: true };
         let strips = CardPlaces { public, unmapped: false, keeps_signed: false };

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::config::model::{Cluster, ClusterId, Config, Listener, PathMatch, Route};
+use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
 
@@ -34,6 +34,11 @@ impl<'a> Subject<'a> {
 
     pub(super) fn cluster(&self, id: ClusterId) -> Option<&'a Cluster> {
         self.config.clusters.get(id.0)
+    }
+
+    /// What is done for agents, where the route leads to some.
+    pub(super) fn agents(&self) -> Option<&'a A2a> {
+        self.settings().a2a.as_ref().filter(|_| self.settings().action.forwards())
     }
 
     /// The clusters it may go to; none where the gateway answers by itself.

@@ -84,10 +84,11 @@ impl Source {
 
 impl From<&Member> for Source {
     fn from(member: &Member) -> Self {
-        match &member.address {
-            MemberAddress::Socket(address) => Self::new("fixed", address.to_string()),
-            MemberAddress::Name { host, port } => Self::new("dns", format!("{host}:{port}")),
-        }
+        let kind = match &member.address {
+            MemberAddress::Socket(_) => "fixed",
+            MemberAddress::Name { .. } => "dns",
+        };
+        Self::new(kind, member.address.to_string())
     }
 }
 

@@ -37,6 +37,25 @@ impl Member {
     }
 }
 
+/// Its address, and how it differs from others.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grpc = self.grpc.map(|place| match place {
+            BindingPlace::Port(port) => format!("gRPC at port {port}"),
+            BindingPlace::Address(address) => format!("gRPC at {address}"),
+        });
+        let weight = match self.weight {
+            0 => Some("draining".to_owned()),
+            1 => None,
+            weight => Some(format!("weight {weight}")),
+        };
+        let priority = (self.priority > 0).then(|| format!("priority {}", self.priority));
+        let notes: Vec<_> = grpc.into_iter().chain(weight).chain(priority).collect();
+        write!(f, "{}", self.address)?;
+        if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join(", ")) }
+    }
+}
+
 /// Where another binding of an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingPlace {
@@ -69,6 +88,15 @@ pub enum MemberAddress {
         /// The port.
         port: u16,
     },
+}
+
+impl fmt::Display for MemberAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 /// Load-balancing policy.

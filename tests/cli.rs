@@ -436,6 +436,7 @@ fn explain_says_what_the_committed_text_says() {
         &["POST", "/retried"],
         &["GET", "/split"],
         &["GET", "/nothing"],
+        &["GET", "/.well-known/agents.json"],
     ] {
         let url = format!("http://agents.test:8080{}", arguments[1]);
         let file = file.to_str().expect("a plain path");

@@ -8,6 +8,7 @@ mod answer;
 mod answer_scan;
 mod attempts;
 mod call;
+mod catalog;
 mod certificate;
 pub(crate) mod claimed;
 mod collect;

@@ -6,9 +6,9 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
-    admission, affinity, agent_card, answer, attempts, certificate, expectation, fault, guards, https_redirect,
-    hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition, resumption, routing,
-    sharing, version,
+    admission, affinity, agent_card, answer, attempts, catalog, certificate, expectation, fault, guards,
+    https_redirect, hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition, resumption,
+    routing, sharing, version,
 };
 use crate::error::Error;
 
@@ -27,6 +27,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(hygiene::admit(exchange, entry));
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
+    pass!(catalog::answer(exchange, entry).await);
     pass!(routing::find(exchange, entry));
     let route = &entry.route(exchange)?;
     pass!(limits::admit(exchange, route));

@@ -43,6 +43,8 @@ pub struct Worker {
     pub(super) lookups: RunningLookups,
     /// Calls that are sent for several clients.
     pub(super) runs: Mirrors,
+    /// Questions for cards, for catalogs.
+    pub(super) card_questions: Mirrors,
 }
 
 /// A snapshot with this worker's handles into it.
@@ -84,6 +86,7 @@ impl Worker {
             mirrors: Mirrors::default(),
             lookups: RunningLookups::default(),
             runs: Mirrors::default(),
+            card_questions: Mirrors::default(),
         })
     }
 
@@ -153,6 +156,7 @@ impl Worker {
             self.stall_detectors.look(now);
             self.mirrors.tidy();
             self.runs.tidy();
+            self.card_questions.tidy();
             self.tunnels.borrow_mut().retain(|(tunnel, _)| !tunnel.is_finished());
         }
     }

@@ -274,6 +274,8 @@ families! {
     struct CardHandles(route) {
         agent_cards: Counters "attache_agent_cards_total" [route, result]
             "Agent cards that were asked for, by what became of them: mapped, unchanged, unknown_host or unknown_path (a URL leads past the gateway), signed, too_large or invalid.";
+        catalog_cards: Counters "attache_catalog_cards_total" [route, result]
+            "Agent cards that the gateway asked for by itself, for a catalog, by what came of it: read, no_card, unreachable, timed_out, refused, invalid or too_large.";
     }
     /// Series of one rate limit.
     struct RateLimitHandles(limit, mode) {

@@ -203,6 +203,7 @@ mod tests {
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
+        route.cards().catalog_cards.count("read");
         calls_of_agents(&route);
         ErrorHandles::new(metrics).count("no_route", &route);
         let cluster = ClusterHandles::new(metrics, "v1");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::body::Room;
@@ -18,6 +19,8 @@ pub struct Agents {
     pub unknown: Arc<UnknownIds>,
     /// Searches for who holds something, under way.
     pub lookups: Arc<Count>,
+    /// Places for questions for cards, for catalogs.
+    pub card_questions: Arc<Semaphore>,
     /// Makes the numbers of clients that made a task.
     pub makers: Makers,
     /// The memory for the bodies that are looked at.
@@ -31,6 +34,7 @@ impl Agents {
             affinity: Affinity::new(MAX_IDS, fastrand::u64(..), Instant::now()),
             unknown: UnknownIds::new(Instant::now()),
             lookups: Count::new(()),
+            card_questions: Arc::new(Semaphore::new(MAX_CARD_QUESTIONS)),
             makers: Makers::default(),
             room: Room { held: Count::new(()), blocks: MAX_BLOCKS },
         })
@@ -39,5 +43,7 @@ impl Agents {
 
 /// Ids that are remembered: a task and a context for each of 100,000 tasks, about 20 MB.
 const MAX_IDS: usize = 200_000;
+/// Cards that are asked for at the same time; others wait, at most one for each route.
+const MAX_CARD_QUESTIONS: usize = 16;
 /// Blocks of 64 KiB that bodies may hold beyond their first pieces while they are looked at: 64 MiB.
 const MAX_BLOCKS: usize = 1024;

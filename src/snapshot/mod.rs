@@ -2,6 +2,7 @@
 //! at all.
 
 mod agents;
+mod remembered_card;
 mod route_runtime;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::route::rollout::{Millis, Now, RolloutControl};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 pub use agents::Agents;
+pub use remembered_card::{Asking, CardFault, KnownCard, RememberedCard};
 use route_runtime::Build;
 pub use route_runtime::RouteRuntime;
 

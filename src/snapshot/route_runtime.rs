@@ -10,6 +10,7 @@ use crate::observe::told::Told;
 use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
+use crate::snapshot::RememberedCard;
 
 /// A route in force. What is configured is in `settings`; all else is counted or worked out, and absent where nothing
 /// of it is configured.
@@ -35,6 +36,8 @@ pub struct RouteRuntime {
     pub is_agent: Arc<AtomicBool>,
     /// Agent cards that were warned of.
     pub cards_told: Told,
+    /// The card of its agents, where a catalog lists them.
+    pub remembered_card: Option<Arc<RememberedCard>>,
 }
 
 /// What the routes of one configuration are built with.
@@ -67,6 +70,8 @@ impl RouteRuntime {
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
             is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
             cards_told: Told::default(),
+            remembered_card: is_listed(settings, build.config)
+                .then(|| RememberedCard::adopt(previous.and_then(|before| before.remembered_card.as_deref()))),
             settings: Arc::clone(settings),
         }
     }
@@ -76,6 +81,12 @@ impl RouteRuntime {
     pub fn name(&self) -> &str {
         &self.settings.name
     }
+}
+
+/// Whether a catalog may list its agents.
+fn is_listed(settings: &Route, config: &Config) -> bool {
+    let mut listeners = settings.listeners.iter().filter_map(|id| config.listeners.get(id.0));
+    settings.leads_to_agents() && listeners.any(|listener| listener.catalog.is_some())
 }
 
 fn go_on(wanted: bool, before: Option<&Arc<Count>>) -> Option<Arc<Count>> {

@@ -34,6 +34,7 @@ mod bindings;
 mod blame;
 mod bodies;
 mod call_limits;
+mod catalog;
 mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;

@@ -16,10 +16,11 @@ from python_client.affinity_checks import (
     without_affinity_most_are_lost,
 )
 from python_client.caller import Caller, flavours
+from python_client.card_checks import signature_is_verified
 from python_client.checks import CHECKS
 from python_client.difference_checks import no_difference, public_places
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
-from python_client.refusal_checks import refusals_are_understood
+from python_client.refusal_checks import refusals_are_understood, what_a_guard_refuses_is_understood
 from schema_checks import problems
 from world import GUARD_SECONDS, World, past_the_gateway, world
 
@@ -78,6 +79,7 @@ async def python_checks(tally: Tally, here: World) -> None:
             for title, compare in (
                 ('no answer differs from what it is past the gateway', no_difference),
                 ('refusals of the gateway are errors of the SDK', refusals_are_understood),
+                ('what a guard refuses is an error of the SDK', what_a_guard_refuses_is_understood),
             ):
                 await tally.run(f'{flavour} {title}', lambda compare=compare, flavour=flavour: compare(here, flavour))
 
@@ -95,6 +97,7 @@ async def javascript_checks(tally: Tally, here: World, only: str) -> None:
     if here.gateway:
         past = past_the_gateway(here)
         plan['past'] = {'steady': vars(past.steady), 'places': public_places(here)}
+        plan['signing'] = vars(here.signing)
     environment = {**os.environ, **({'NODE_EXTRA_CA_CERTS': here.ca_file} if here.ca_file else {})}
     process = await asyncio.create_subprocess_exec(
         'node', 'main.mjs', json.dumps(plan),
@@ -120,6 +123,7 @@ async def gateway_checks(tally: Tally, here: World) -> None:
         ('affinity/the same without affinity', without_affinity_most_are_lost),
     ):
         await tally.run(name, lambda check=check: check(here), LOAD_GUARD_SECONDS)
+    await tally.run('python/card/the signature of the gateway is verified by the SDK', lambda: signature_is_verified(here))
     await tally.run('gateway/every call came through it', lambda: everything_came_through(here))
     await tally.run('agent/refuses a call past the gateway', lambda: unguarded_call_is_refused(here))
     code = await here.gateway.stop()

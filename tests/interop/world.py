@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 HERE = Path(__file__).parent
 GUARD_SECONDS = 10.0  # a hang ends a check; nothing else depends on time
@@ -51,9 +53,10 @@ class World:
     agents: dict[str, Agent]
     ca_file: str | None = None
     tls: ssl.SSLContext | None = None
-    # Not in direct mode: the replicas without affinity, the gateway, and another one in front of the same replicas,
-    # which shares nothing with it.
+    # Not in direct mode: the replicas without affinity, the steady agent with its card signed anew, the gateway, and
+    # another one in front of the same replicas, which shares nothing with it.
     forgetful: Entrance | None = None
+    signing: Entrance | None = None
     beside: Entrance | None = None
     gateway: 'Gateway | None' = None
     second_gateway: 'Gateway | None' = None
@@ -64,11 +67,18 @@ class World:
         return self.tls is None
 
 
+GIVEN: set[int] = set()  # the kernel may hand out a port twice while nobody listens on it
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
+    """A port that nobody listens on, another one each time."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(('127.0.0.1', 0))
+            port = sock.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 @asynccontextmanager
@@ -106,9 +116,14 @@ def certificates(directory: Path) -> None:
     leaf.private_key_pem.write_to_path(directory / 'localhost.key')
     for pem in leaf.cert_chain_pems:
         pem.write_to_path(directory / 'localhost.crt', append=True)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    (directory / 'cards.key').write_bytes(key)
 
 
 FORGETFUL = 'forgetful'  # the listener that leads to the replicas without affinity
+SIGNING = 'signing'  # the listener that leads to the steady agent and signs its card anew
+LEADS_TO = {FORGETFUL: 'replicas', SIGNING: 'steady'}  # the others have clusters of their own
 
 
 def configuration(directory: Path, metrics_port: int, listeners: dict[str, int], clusters: dict, secret: str) -> str:
@@ -123,7 +138,10 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
             mark['fault'] = {'byHeader': {'clients': '127.0.0.0/8'}}
         if name == FORGETFUL:
             mark['a2a'] = {'affinity': 'off'}
-        routes[name] = {**mark, 'cluster': 'replicas' if name == FORGETFUL else name}
+        if name == SIGNING:
+            signing = {'keyFile': str(directory / 'cards.key'), 'keyId': 'gateway'}
+            mark['a2a'] = {'agentCard': {'signedCards': 'resign', 'signing': signing}}
+        routes[name] = {**mark, 'cluster': LEADS_TO.get(name, name)}
     return json.dumps(
         {
             'version': 1,
@@ -221,7 +239,7 @@ async def world(binary: str | None, directory: Path):
         log = directory / 'agents.log'
         if binary:
             binary = os.path.abspath(binary)
-            gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL))
+            gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL, SIGNING))
             second = Gateway(binary, 'second-gateway', directory, ('replicas',))
         starting = [
             # Its card names the gateway, since its links are no endpoints of its own; the others name themselves.
@@ -249,6 +267,7 @@ async def world(binary: str | None, directory: Path):
                 ca_file=ca_file,
                 tls=ssl.create_default_context(cafile=ca_file),
                 forgetful=gateway.entrance(FORGETFUL, agents[REPLICAS[0]]),
+                signing=gateway.entrance(SIGNING, agents['steady']),
                 beside=second.entrance('replicas', agents[REPLICAS[0]]),
                 gateway=gateway,
                 second_gateway=second,

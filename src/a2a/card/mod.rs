@@ -6,6 +6,7 @@
 
 mod edit;
 pub mod inspect;
+mod listed;
 mod message;
 mod scan;
 mod sign;
@@ -18,6 +19,7 @@ use super::operation::Generation;
 use edit::Edits;
 use scan::{Card, Interface, member};
 
+pub use listed::Listed;
 pub use message::{Framed, framed, in_frame};
 pub use sign::signed;
 pub use tag::{is_known, weak_tag};

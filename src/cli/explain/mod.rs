@@ -99,6 +99,10 @@ fn explain_route(
         headers: &request.headers,
     };
     lines.push(format!("matched   host {host}, path {path}"));
+    if let Some(catalog) = config.listeners.get(id.0).and_then(|listener| answer::catalog(listener, request, &path)) {
+        lines.push(catalog);
+        return Ok(true);
+    }
     let considered = Table::build(&config.routes).explain(id, &facts);
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {

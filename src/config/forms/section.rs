@@ -76,7 +76,9 @@ macro_rules! section {
 
             impl $crate::config::forms::RestartRequired for self::$name {
                 fn restart_required(&self, at: &str, out: &mut std::collections::BTreeMap<String, String>) {
-                    $($crate::config::forms::field!(restart_required [self.$field] [stringify!($field)] [$($($rule)+)?] at out);)*
+                    $($crate::config::forms::field!(
+                        restart_required [self.$field] [stringify!($field)] [$($($rule)+)?] at out
+                    );)*
                 }
             }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use ipnet::IpNet;
 use schemars::json_schema;
 use serde::de::value::MapAccessDeserializer;
@@ -13,7 +13,9 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::wire::{Http2, TcpKeepalive};
-use super::{Bind, Bytes, Count, Limit, List, Network, OrOff, Size, Status, Written, choice, schema_of, section};
+use super::{
+    Bind, Bytes, Count, Limit, List, Network, OrOff, PathText, Size, Status, Written, choice, schema_of, section,
+};
 use crate::config::types::{HostPattern, PublicUrl};
 
 section! {
@@ -42,6 +44,20 @@ section! {
         proxy_protocol: Option<ProxyProtocol>,
         /// Path normalisation.
         paths: PathPolicy = {},
+        /// A list of the agents that clients reach through this listener, with what their cards say: `{}` serves it at
+        /// `/.well-known/agents.json`.
+        catalog: Option<Catalog> as OrOff<Catalog> = off,
+    }
+
+    #[derive(PartialEq, Eq)]
+    /// A list of agents.
+    pub struct Catalog {
+        /// Where it is, also where a route has this path.
+        path: String as PathText = "/.well-known/agents.json",
+        /// How long a card counts before its agent is asked again.
+        ttl: Duration as Limit = 60s,
+        /// How long an agent has for its card; an answer waits for no agent longer than this.
+        timeout: Duration as Limit = 3s,
     }
 
     #[derive(PartialEq)]
@@ -170,6 +186,14 @@ choice! {
         Optional = ["optional"],
         /// Handshakes without one fail.
         Require = ["require", "required", "mutual"],
+    }
+}
+
+impl Catalog {
+    /// Whether a request for this path asks for it.
+    #[must_use]
+    pub fn is_asked_for(&self, method: &Method, path: &str) -> bool {
+        matches!(*method, Method::GET | Method::HEAD) && path == self.path
     }
 }
 

@@ -6,7 +6,8 @@ use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
-    HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, ListenerTls, PathPolicy, PublicUrl, TcpKeepalive,
+    Catalog, HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, ListenerTls, PathPolicy, PublicUrl,
+    TcpKeepalive,
 };
 
 /// One entry point.
@@ -34,6 +35,8 @@ pub struct Listener {
     pub proxy_protocol: Vec<IpNet>,
     /// How paths are normalised before matching and forwarding.
     pub paths: PathPolicy,
+    /// The list of agents it serves.
+    pub catalog: Option<Catalog>,
 }
 
 /// A redirect of requests over HTTP to HTTPS.

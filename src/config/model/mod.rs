@@ -23,7 +23,8 @@ pub use super::keys::fault::{AbortAnswer, AbortFault, DelayFault, Disturbance, F
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
 pub use super::keys::limits::{LimitKey, LimitMode};
 pub use super::keys::listener::{
-    AuthMode, Certificate, ClientAuth, HttpVersion, Limits, PathPolicy, Tls as ListenerTls, TlsVersion, UnknownSni,
+    AuthMode, Catalog, Certificate, ClientAuth, HttpVersion, Limits, PathPolicy, Tls as ListenerTls, TlsVersion,
+    UnknownSni,
 };
 pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{

@@ -126,6 +126,12 @@ impl Route {
         }
     }
 
+    /// Whether what is behind it are agents, as far as the file says.
+    #[must_use]
+    pub fn leads_to_agents(&self) -> bool {
+        self.a2a.is_some() && !self.action.clusters().is_empty()
+    }
+
     /// How the cards of its agents are mapped, if they are.
     #[must_use]
     pub fn agent_card(&self) -> Option<&AgentCard> {

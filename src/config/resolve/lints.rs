@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Scope, agents, fault, mirror, public};
 use crate::config::certs::covers;
-use crate::config::model::{Config, LimitScope, RateLimitId, Route, UpstreamProtocol};
+use crate::config::model::{Config, LimitScope, ListenerId, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
 use crate::config::report::Diagnostic;
 
@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     unused_limits(config, scope);
     uncovered_hosts(config, scope);
     public::lint(config, scope);
+    empty_catalogs(config, scope);
     for route in &config.routes {
         agents::lint(route, config, scope);
         fault::lint(route, scope);
@@ -42,6 +43,19 @@ fn unused_clusters(config: &Config, scope: &mut Scope<'_>) {
     for (cluster, _) in config.clusters.iter().zip(used).filter(|(_, used)| !used) {
         let diagnostic = Diagnostic::warning("unused", format!("no route uses `clusters.{}`", cluster.name));
         scope.add_key(&steps!["clusters", cluster.name.as_str()], diagnostic);
+    }
+}
+
+/// Catalogs that can list nobody.
+fn empty_catalogs(config: &Config, scope: &mut Scope<'_>) {
+    for (index, listener) in config.listeners.iter().enumerate().filter(|(_, listener)| listener.catalog.is_some()) {
+        let is_listed = |route: &Arc<Route>| route.leads_to_agents() && route.listeners.contains(&ListenerId(index));
+        if !config.routes.iter().any(is_listed) {
+            let name = listener.name.as_str();
+            let message = format!("no route of `listeners.{name}` leads to agents, so its catalog lists none");
+            let hint = "take it out, or give it to the listener that clients of agents use";
+            scope.warn_key(&steps!["listeners", name, "catalog"], "without-effect", message, hint);
+        }
     }
 }
 
@@ -80,7 +94,7 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
 fn uncovered_hosts(config: &Config, scope: &mut Scope<'_>) {
     for route in &config.routes {
         for (index, host) in route.hosts.iter().enumerate() {
-            let lacks = |id: &&crate::config::model::ListenerId| {
+            let lacks = |id: &&ListenerId| {
                 let secure = config.listeners.get(id.0).is_some_and(|listener| listener.tls.is_some());
                 let names = scope.names.get(id.0).map(Vec::as_slice).unwrap_or_default();
                 secure && !names.is_empty() && !names.iter().any(|name| covers(name, host))

@@ -78,6 +78,7 @@ fn one(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Listener {
         limits: raw.limits.clone(),
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: raw.paths,
+        catalog: raw.catalog.clone(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn length(fields: &HeaderMap) -> Option<u64> {
 }
 
 /// Whether an answer is JSON without a coding around it.
-pub(super) fn is_readable(fields: &HeaderMap) -> bool {
+pub(in crate::edge) fn is_readable(fields: &HeaderMap) -> bool {
     let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     fields.get_all(header::CONTENT_ENCODING).iter().all(is_plain)
         && fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json)

@@ -28,6 +28,8 @@ use crate::error::Error;
 use crate::pool;
 use crate::upstream::{UpstreamResponse, WorkerCluster, with_head_of};
 
+pub(super) use fields::is_readable;
+
 /// How this asks for an agent card, if it does.
 pub(super) fn asked_for(request: &RequestFacts, operation: Option<Operation>) -> Option<CardBy> {
     let path = request.path();
@@ -118,7 +120,7 @@ async fn take(
 ) -> Result<Answered, Error> {
     let cards = route.handles.cards();
     let is_long = fields::length(response.headers()).is_some_and(|length| length > MAX_CARD as u64);
-    if response.status() != StatusCode::OK || limits.stream || !fields::is_readable(response.headers()) {
+    if response.status() != StatusCode::OK || limits.stream || !is_readable(response.headers()) {
         if response.status() == StatusCode::OK {
             cards.agent_cards.count("invalid");
         }

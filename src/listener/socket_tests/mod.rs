@@ -85,6 +85,7 @@ fn listener(limits: Limits) -> Listener {
         http2_keepalive: None,
         proxy_protocol: Vec::new(),
         paths: PathPolicy { merge_slashes: true, allow_encoded_slash: false },
+        catalog: None,
     }
 }
 

@@ -29,6 +29,8 @@ from a2a.types.a2a_pb2 import (
     AgentInterface,
     AgentSkill,
 )
+from a2a.utils.signing import create_agent_card_signer
+from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 
 from agent.control import control_app
@@ -58,6 +60,12 @@ def card(name: str, url: str, grpc_target: str, *skills: str) -> AgentCard:
         default_output_modes=['text/plain'],
         skills=[AgentSkill(id=skill, name=skill, description=skill, tags=['test']) for skill in skills],
     )
+
+
+def signed(unsigned: AgentCard) -> AgentCard:
+    """The card with a signature of this agent, which breaks when the gateway maps it."""
+    sign = create_agent_card_signer(ec.generate_private_key(ec.SECP256R1()), {'alg': 'ES256', 'kid': 'agent'})
+    return sign(unsigned)
 
 
 def listening_socket() -> socket.socket:
@@ -117,8 +125,10 @@ async def main() -> None:
         push_config_store=InMemoryPushNotificationConfigStore(),
         extended_agent_card=card(settings['name'], url, grpc_target, 'script', 'for callers that it knows'),
     )
+    signed_card = signed(card(settings['name'], url, grpc_target, 'script'))
     routes = [
         *create_agent_card_routes(agent_card),
+        *create_agent_card_routes(signed_card, card_url='/signed/.well-known/agent-card.json'),
         *create_jsonrpc_routes(handler, '/', enable_v0_3_compat=True),
         *create_rest_routes(handler),
     ]

@@ -168,8 +168,8 @@ export class Caller {
   }
 
   /** Asks for notifications about a task. */
-  setPush(taskId, id) {
-    const config = { tenant: '', id, taskId, url: 'https://hooks.example.com/a2a', token: 't', authentication: undefined };
+  setPush(taskId, id, url = 'https://hooks.example.com/a2a') {
+    const config = { tenant: '', id, taskId, url, token: 't', authentication: undefined };
     return this.#client.createTaskPushNotificationConfig(config, this.#options());
   }
 
@@ -190,7 +190,7 @@ export class Caller {
 
   /** The card for callers that the agent knows. */
   extendedCard() {
-    return this.#client.getExtendedAgentCard({ tenant: '' }, this.#options());
+    return this.#client.getAgentCard(this.#options()); // which is the extended one where the agent has one
   }
 
   /** Tells the agent, past the gateway, that an event arrived; returns how many it had emitted. */

@@ -1,6 +1,7 @@
 // What every flavour of the JavaScript client must see through the gateway.
 
 import assert from 'node:assert/strict';
+import { AgentCard, verifyAgentCardSignature } from '@a2a-js/sdk';
 import { A2AError, TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import { confirmed } from './confirmed.mjs';
 import { noDifference } from './difference.mjs';
@@ -105,7 +106,7 @@ async function dies(caller, how) {
 }
 
 // The status of HTTP, and that of gRPC.
-const REFUSALS = { 401: 16, 403: 7, 404: 12, 413: 8, 429: 8, 502: 14, 503: 14, 504: 4 };
+const REFUSALS = { 400: 3, 401: 16, 403: 7, 404: 12, 413: 8, 429: 8, 502: 14, 503: 14, 504: 4 };
 const REFUSED = 'a fault was injected on purpose';
 
 /** Every refusal, of a call that reads, one that acts and one that streams, is an error of the SDK that says why. */
@@ -121,6 +122,36 @@ async function refusals(caller, _plan, { binding }) {
       if (binding === 'GRPC') assert.ok(error.message.includes(`: ${code} `), error.message);
     }
   }
+}
+
+/** A webhook at a private address is refused with 400, and the SDK raises its own error. */
+async function guarded(caller, _plan, { binding }) {
+  const { id } = await caller.send('ask', { atOnce: true });
+  caller.renew();
+  const refused = caller.setPush(id, 'hook', 'https://10.0.0.1/hook');
+  const error = await refused.then((answer) => assert.fail(JSON.stringify(answer)), (error) => error);
+  assert.ok(error instanceof A2AError, error.stack);
+  if (binding === 'JSONRPC') assert.equal(error.data[0].reason, 'push_url_refused');
+  if (binding === 'HTTP+JSON') assert.equal(error.statusCode, 400);
+  if (binding === 'GRPC') assert.ok(error.message.includes(': 3 '), error.message);
+  caller.renew();
+  await caller.cancel(id);
+}
+
+/** The card that the gateway signed anew is genuine to the SDK's own verifier, and not once it was changed. */
+async function signature(_caller, plan) {
+  const fetched = async (path) => (await fetch(`${plan.signing.url}${path}`)).json();
+  const card = AgentCard.fromJSON(await fetched('/signed/.well-known/agent-card.json'));
+  const { keys } = await fetched('/.well-known/jwks.json');
+  const asked = [];
+  const verify = verifyAgentCardSignature(async (kid, jku) => {
+    asked.push([kid, jku]);
+    return keys[0];
+  });
+  await verify(card);
+  assert.deepEqual(asked, [['gateway', `${plan.signing.url}/.well-known/jwks.json`]]);
+  card.supportedInterfaces[0].url = 'https://elsewhere.example/';
+  await assert.rejects(verify(card));
 }
 
 /** Title, the agent it is made against, and the check, which gets the client, the plan and the flavour. */
@@ -140,5 +171,7 @@ export const CHECKS = [
 /** Those that need a gateway. */
 export const GATEWAY_CHECKS = [
   ['refusals of the gateway are errors of the SDK', 'steady', refusals],
+  ['what a guard refuses is an error of the SDK', 'steady', guarded],
+  ['the signature of the gateway is verified by the SDK', 'steady', signature],
   ['no answer differs from what it is past the gateway', 'steady', noDifference],
 ];

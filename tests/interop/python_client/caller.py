@@ -30,6 +30,7 @@ from a2a.types.a2a_pb2 import (
 
 from world import GUARD_SECONDS, Entrance, World
 
+HOOK = 'https://hooks.example.com/a2a'
 NO_HURRY = 4 * GUARD_SECONDS  # the SDK's own limits never end a check before the guard does
 
 
@@ -195,9 +196,9 @@ class Caller:
         request = ListTasksRequest(context_id=context_id)
         return await self._blocking.list_tasks(request, context=self._context())
 
-    async def set_push(self, task_id: str, config_id: str) -> TaskPushNotificationConfig:
+    async def set_push(self, task_id: str, config_id: str, url: str = HOOK) -> TaskPushNotificationConfig:
         """Asks for notifications about a task."""
-        config = TaskPushNotificationConfig(task_id=task_id, id=config_id, url='https://hooks.example.com/a2a', token='t')
+        config = TaskPushNotificationConfig(task_id=task_id, id=config_id, url=url, token='t')
         return await self._blocking.create_task_push_notification_config(config, context=self._context())
 
     async def get_push(self, task_id: str, config_id: str) -> TaskPushNotificationConfig:

@@ -12,6 +12,7 @@ from world import World
 
 # The status of HTTP, and that of gRPC.
 REFUSALS = {
+    400: 'INVALID_ARGUMENT',
     401: 'UNAUTHENTICATED',
     403: 'PERMISSION_DENIED',
     404: 'UNIMPLEMENTED',
@@ -66,3 +67,21 @@ def answers_in_the_protocol(caller: Caller, flavour: Flavour, status: int) -> No
         assert error['code'] == status, answer
     details = error['data' if is_json_rpc else 'details']
     assert error['message'] == TEXT and details[0]['reason'] == REASON, answer
+
+
+async def what_a_guard_refuses_is_understood(world: World, flavour: Flavour) -> None:
+    """A webhook at a private address: 400, and the SDK raises its own error."""
+    async with Caller(world, world.steady, flavour) as caller:
+        task = await caller.send('ask', at_once=True)
+        caller.renew()
+        error = await expect_error(caller.set_push(task.id, 'hook', url='https://10.0.0.1/hook'), A2AError)
+        expected, text = A2AClientError, 'HTTP Error'
+        if flavour.binding == 'GRPC':
+            text = 'gRPC Error INVALID_ARGUMENT'
+        assert type(error) is expected and text in str(error), repr(error)
+        if flavour.binding != 'GRPC':
+            response = caller.last_response
+            assert response.status_code == 400, response
+            assert response.headers['x-attache-reason'] == 'push_url_refused', response.headers
+        caller.renew()
+        await caller.cancel(task.id)

@@ -1,7 +1,7 @@
 //! What an agent's answer or one event of a stream says: a task, a message, what became of a task, or an error (A2A 1.0
 //! sections 3.2, 5.4, 9.5 and 11; 0.3 sections 6 to 8). The answer is only looked at as it passes.
 
-use super::json::{Capture, Fault, Place, Reader, Tokenizer, Value};
+use super::json::{Capture, Fault, Place, Reader, Skipped, Tokenizer, Value};
 use super::task::TaskState;
 use super::texts::{Span, Texts};
 
@@ -28,6 +28,11 @@ impl AnswerReader {
     /// Takes the next bytes. After a fault every call gives the same one, until [`AnswerReader::restart`].
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.tokenizer.feed(bytes, &mut self.answer)
+    }
+
+    /// The same, and `skips` is told of what nobody reads, and how many bytes before the end of these it begins.
+    pub(super) fn feed_and_tell(&mut self, bytes: &[u8], skips: impl FnMut(Skipped, usize)) -> Result<(), Fault> {
+        self.tokenizer.feed(bytes, &mut Told { answer: &mut self.answer, skips })
     }
 
     /// What has been read so far.
@@ -322,6 +327,44 @@ impl Reader for Answer {
 
     fn repeated(&mut self) {
         self.is_ambiguous = true;
+    }
+}
+
+/// An answer whose reader is told of what is skipped.
+struct Told<'a, S> {
+    answer: &'a mut Answer,
+    skips: S,
+}
+
+impl<S: FnMut(Skipped, usize)> Reader for Told<'_, S> {
+    type Place = Spot;
+
+    fn root(&self) -> Spot {
+        self.answer.root()
+    }
+
+    fn member(&self, at: Spot, key: &[u8]) -> Option<Spot> {
+        self.answer.member(at, key)
+    }
+
+    fn element(&self, at: Spot) -> Option<Spot> {
+        self.answer.element(at)
+    }
+
+    fn capture(&self, at: Spot) -> Capture {
+        self.answer.capture(at)
+    }
+
+    fn value(&mut self, at: Spot, value: Value<'_>) {
+        self.answer.value(at, value);
+    }
+
+    fn skips(&mut self, kind: Skipped, left: usize) {
+        (self.skips)(kind, left);
+    }
+
+    fn repeated(&mut self) {
+        self.answer.repeated();
     }
 }
 

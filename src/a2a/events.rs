@@ -1,8 +1,11 @@
 //! Event streams (WHATWG HTML section 9.2) as A2A uses them: where an event ends, and what the answer in it says. Sees
-//! bytes as they pass, cut anywhere, and keeps nothing of them.
+//! bytes as they pass, cut anywhere. Of the last event it keeps a copy where that is small: see [`alike`].
+
+mod alike;
 
 use super::answer::{Answer, AnswerReader};
 use super::json::Fault;
+use alike::{Gap, Pattern};
 
 /// Finds the ends of events. Comments alone are no event.
 #[derive(Debug)]
@@ -21,8 +24,10 @@ pub struct Lines {
 
 /// What takes the contents of events.
 trait Content {
-    /// Bytes of data; lines are joined by line feeds.
-    fn data(&mut self, bytes: &[u8]);
+    /// Bytes of data, with so many left behind them; lines are joined by line feeds.
+    fn data(&mut self, bytes: &[u8], left: usize);
+    /// What nobody reads begins, so many bytes before the end: the rest of a line.
+    fn passed_over(&mut self, left: usize);
     /// Another name of the event begins, which replaces the one before.
     fn begin_name(&mut self);
     /// Bytes of the event's name.
@@ -31,7 +36,9 @@ trait Content {
 
 /// Nobody reads them.
 impl Content for () {
-    fn data(&mut self, _bytes: &[u8]) {}
+    fn data(&mut self, _bytes: &[u8], _left: usize) {}
+
+    fn passed_over(&mut self, _left: usize) {}
 
     fn begin_name(&mut self) {}
 
@@ -166,11 +173,14 @@ impl Lines {
                 *first = false;
                 return if byte == b' ' { tail } else { bytes };
             }
-            Inside::Value { field: Field::Other, .. } | Inside::Comment => return run(bytes).1,
+            Inside::Value { field: Field::Other, .. } | Inside::Comment => {
+                content.passed_over(bytes.len());
+                return run(bytes).1;
+            }
             Inside::Value { field, .. } => {
                 let (run, rest) = run(bytes);
                 if *field == Field::Data {
-                    content.data(run);
+                    content.data(run, rest.len());
                 } else {
                     content.name(run);
                 }
@@ -184,7 +194,7 @@ impl Lines {
     fn value(&mut self, content: &mut impl Content) {
         let field = self.name.field();
         if field == Field::Data && std::mem::replace(&mut self.has_data, true) {
-            content.data(b"\n");
+            content.data(b"\n", 0);
         }
         if field == Field::Event {
             content.begin_name();
@@ -219,8 +229,10 @@ fn run(bytes: &[u8]) -> (&[u8], &[u8]) {
 pub struct EventReader {
     lines: Lines,
     data: Data,
-    /// Whether the last event is over and the next begins anew.
+    /// Whether the next byte begins an event.
     is_over: bool,
+    /// Whether the last event said what the one before had said.
+    is_alike: bool,
 }
 
 /// What was read of an event.
@@ -230,6 +242,8 @@ struct Data {
     is_empty: bool,
     fault: Option<Fault>,
     name: Name,
+    /// The event as it came.
+    pattern: Pattern,
 }
 
 /// An event that has ended.
@@ -247,19 +261,34 @@ impl EventReader {
     /// For a stream whose events are answers such as this reader reads.
     #[must_use]
     pub fn new(answer: AnswerReader) -> Self {
-        let data = Data { answer, is_empty: true, fault: None, name: Name::default() };
-        Self { lines: Lines::default(), data, is_over: false }
+        let data = Data { answer, is_empty: true, fault: None, name: Name::default(), pattern: Pattern::default() };
+        Self { lines: Lines::default(), data, is_over: true, is_alike: false }
     }
 
     /// The number of bytes up to the end of an event; `None` when it does not end in them. Then [`EventReader::event`]
     /// says what it was, until the bytes after the end are passed to the next call.
     pub fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+        if bytes.is_empty() {
+            return None;
+        }
+        self.is_alike = false;
         if std::mem::take(&mut self.is_over) {
+            if let Some(end) = self.data.pattern.end_of_alike(bytes) {
+                // Everything is as it was when the last event ended.
+                (self.is_over, self.is_alike) = (true, true);
+                return Some(end);
+            }
             self.data.restart();
+            self.data.pattern.begin(bytes.len());
+        } else {
+            self.data.pattern.give_up();
         }
         let end = self.lines.scan(bytes, &mut self.data)?;
         self.is_over = true;
         self.data.finish();
+        if self.data.fault.is_none() {
+            self.data.pattern.settle(bytes.get(..end).unwrap_or_default());
+        }
         Some(end)
     }
 
@@ -284,6 +313,12 @@ impl EventReader {
         }
     }
 
+    /// Whether the event that ended last says nothing but what the one before it said.
+    #[must_use]
+    pub const fn is_alike(&self) -> bool {
+        self.is_alike
+    }
+
     /// Whether nothing of an event has come since the last one ended: the stream may end here, or something be put in.
     #[must_use]
     pub fn is_between(&self) -> bool {
@@ -305,11 +340,21 @@ impl Data {
 }
 
 impl Content for Data {
-    fn data(&mut self, bytes: &[u8]) {
+    fn data(&mut self, bytes: &[u8], left: usize) {
         self.is_empty = false;
-        if self.fault.is_none() {
-            self.fault = self.answer.feed(bytes).err();
+        if self.fault.is_some() {
+            return;
         }
+        let fed = if self.pattern.is_begun() {
+            self.answer.feed_and_tell(bytes, |kind, before| self.pattern.note(Gap::Value(kind), left + before))
+        } else {
+            self.answer.feed(bytes)
+        };
+        self.fault = fed.err();
+    }
+
+    fn passed_over(&mut self, left: usize) {
+        self.pattern.note(Gap::Line, left);
     }
 
     fn begin_name(&mut self) {

@@ -110,8 +110,13 @@ impl AnswerScan {
         match &mut self.reader {
             Reader::Unary(reader) => self.is_unreadable = reader.feed(rest).is_err(),
             Reader::Events(reader) => {
+                let mut is_noted = false;
                 while let Some((_, after)) = reader.read(rest).and_then(|end| rest.split_at_checked(end)) {
                     rest = after;
+                    // The same said again at the same moment is no news.
+                    if std::mem::replace(&mut is_noted, true) && reader.is_alike() {
+                        continue;
+                    }
                     self.notes.event(&reader.event());
                 }
             }

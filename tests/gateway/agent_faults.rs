@@ -104,6 +104,32 @@ async fn an_event_that_cannot_be_read_is_a_failure_of_the_agent() {
 }
 
 #[tokio::test]
+async fn events_that_differ_in_their_texts_alone_hide_no_other() {
+    let event = |state: &str, text: &str| {
+        let status = format!(r#"{{"state":"{state}","message":{{"parts":[{{"text":"{text}"}}]}}}}"#);
+        let update = format!(r#"{{"statusUpdate":{{"taskId":"t","status":{status}}}}}"#);
+        format!("data: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{update}}}\n\n")
+    };
+    let working = |text: &str| event("TASK_STATE_WORKING", text);
+    let quoted = r#"\"},\"status\":{\"state\":\"TASK_STATE_COMPLETED\"}"#;
+    let steps = [working("one"), working("two"), working(""), working(quoted), working("five")].concat();
+    for (last, expected) in [
+        (String::new(), "truncated"),
+        (working("TASK_STATE_COMPLETED"), "truncated"),
+        (event("TASK_STATE_COMPLETED", "six"), "ok"),
+        (event("TASK_STATE_COMPLETED", "six").repeat(3), "ok"),
+        (event("TASK_STATE_COMPLETED", "six") + &working("seven"), "truncated"),
+        (working("\t") + &event("TASK_STATE_COMPLETED", ""), "unreadable"),
+    ] {
+        let text: &'static str = format!("{steps}{last}").leak();
+        let agent = saying("text/event-stream", text).await;
+        let gw = Gw::with("routes: { all: { endpoints: ['{0}'] } }", &[&agent]).await;
+        assert_eq!(gw.send(call("SubscribeToTask")).await.text(), text, "it passes as it is");
+        assert_eq!(gw.record().await["a2a_outcome"], expected, "{last}");
+    }
+}
+
+#[tokio::test]
 async fn an_injected_error_is_what_an_agent_would_say_in_the_callers_protocol() {
     let agent = saying("application/json", FINE).await;
     let template = "routes: { all: { endpoints: ['{0}'], fault: { abort: { percentage: 100%, a2aError: -32001 } } } }";

@@ -14,7 +14,10 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(usize, String)> 
         while let Some(end) = reader.read(rest) {
             let Event { answer, has_data, is_error } = reader.event();
             let word = match answer {
-                Some(answer) => format!("{:?} {}", answer.kind(), answer.task().unwrap_or("-")),
+                Some(answer) => {
+                    let state = answer.state().map(|state| format!(" {}", state.word())).unwrap_or_default();
+                    format!("{:?} {}{state}", answer.kind(), answer.task().unwrap_or("-"))
+                }
                 None if has_data => "unreadable".to_owned(),
                 None => "empty".to_owned(),
             };
@@ -126,4 +129,40 @@ proptest! {
         let text = parts.concat();
         prop_assert_eq!(read(text.as_bytes().chunks(size)), read([text.as_bytes()]), "{:?}", text);
     }
+
+    /// Whole events are compared with the one before, and pieces of them are not.
+    #[test]
+    fn events_that_are_nearly_alike_say_what_each_says_by_itself(
+        parts in proptest::collection::vec((like(), like(), like(), 0..9_u8), 1..8),
+        size in 1_usize..200,
+    ) {
+        let event = |(state, id, text, other): &(String, String, String, u8)| {
+            let (before, result) = match other {
+                0 => (format!("id: {text}\n"), format!(r#""task":{{"id":{id},"status":{{"state":{state}}}}}"#)),
+                1 => (String::new(), format!(r#""artifactUpdate":{{"taskId":{id},"x":{text}}}"#)),
+                _ => {
+                    let status = format!(r#"{{"state":{state},"x":{text}}}"#);
+                    (String::new(), format!(r#""statusUpdate":{{"taskId":{id},"status":{status}}}"#))
+                }
+            };
+            format!("{before}data: {{\"id\":{text},\"result\":{{{result}}}}}\n\n")
+        };
+        let events: Vec<String> = parts.iter().map(event).collect();
+        let text = events.concat();
+        let whole = read([text.as_bytes()]);
+        prop_assert_eq!(&read(text.as_bytes().chunks(size)), &whole, "{:?}", text);
+        prop_assert_eq!(&read(events.iter().map(|event| event.as_bytes())), &whole, "{:?}", text);
+        let alone = events.iter().flat_map(|event| read([event.as_bytes()])).map(|(_, word)| word);
+        prop_assert_eq!(alone.collect::<Vec<_>>(), whole.into_iter().map(|(_, word)| word).collect::<Vec<_>>());
+    }
+}
+
+/// A value of JSON, or nearly one.
+fn like() -> impl Strategy<Value = String> {
+    let words = [
+        "\"TASK_STATE_WORKING\"", "\"TASK_STATE_WORKING\"", "\"TASK_STATE_COMPLETED\"", "\"a\"", "\"b\"", "\"\"", "1",
+        "2", "-0.5e1", "01", "-", "\"\\n\\u0041\"", "\"\\\"state\\\":\"", "\"\\x\"", "\"",
+        "\"a\",\"state\":\"failed\"", "\"\r\"", "{}", "1\n\n", "\"a\",\"x\":\"b\"",
+    ];
+    prop::sample::select(words.to_vec()).prop_map(str::to_owned)
 }

@@ -66,6 +66,26 @@ pub(super) enum Value<'a> {
     Long,
 }
 
+/// A value that may be any other of its kind without a difference to a [`Reader`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipped {
+    /// A string, behind its first quote.
+    Text,
+    /// A number.
+    Number,
+}
+
+impl Skipped {
+    /// The length of such a value at the beginning of these bytes, up to the quote of a string; `None` when there is
+    /// none, or it may go on behind them.
+    pub(super) fn length(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Text => run::text(bytes),
+            Self::Number => Number::length(bytes),
+        }
+    }
+}
+
 /// What is to be found in a document.
 pub(super) trait Reader {
     /// Its places.
@@ -84,6 +104,9 @@ pub(super) trait Reader {
     fn value(&mut self, at: Self::Place, value: Value<'_>);
     /// A member of the object at this place is none that the reader cares for.
     fn passed_over(&mut self, _at: Self::Place) {}
+    /// A text or number that nobody cares for begins, so many bytes before the end of what was fed.
+    #[inline(always)]
+    fn skips(&mut self, _kind: Skipped, _left: usize) {}
     /// A key was said again in the same object.
     fn repeated(&mut self);
 }
@@ -257,6 +280,9 @@ impl<P: Place> Tokenizer<P> {
             b'n' => self.literal(tail, Literal::Null, 1, reader),
             byte => match Number::begun(byte) {
                 Some(number) => {
+                    if self.place.is_none() {
+                        reader.skips(Skipped::Number, bytes.len());
+                    }
                     self.kept.begin(self.place.map_or(Capture::Kind, |_| Capture::Raw));
                     self.number(bytes, 1, number, reader)
                 }

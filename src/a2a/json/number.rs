@@ -36,6 +36,19 @@ impl Number {
         })
     }
 
+    /// The length of the number at the beginning of these bytes; `None` without one, and when it may go on.
+    pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+        let (first, others) = bytes.split_first()?;
+        let (mut number, mut length) = (Self::begun(*first)?, 1);
+        for byte in others {
+            match number.with(*byte) {
+                Some(next) => (number, length) = (next, length + 1),
+                None => return number.is_whole().then_some(length),
+            }
+        }
+        None
+    }
+
     /// Whether it may end here.
     pub(super) const fn is_whole(self) -> bool {
         matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Exponent)

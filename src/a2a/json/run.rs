@@ -1,6 +1,7 @@
 //! Bytes that mean nothing by themselves, many at a time.
 
 use super::Fault;
+use super::text::{Escape, Escaped};
 
 /// How many bytes of a string at the beginning stand for themselves: up to a quote, a backslash or a control character,
 /// which no string may have (RFC 8259 section 7).
@@ -28,6 +29,32 @@ fn plain_in_long(bytes: &[u8]) -> usize {
         return run.iter().take_while(|byte| **byte >= b' ').count();
     }
     length
+}
+
+/// The length of a string behind its first quote, up to its last one; `None` when it is none, or not whole.
+pub(super) fn text(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    loop {
+        rest = rest.get(plain(rest)..)?;
+        match rest {
+            [b'"', ..] => return Some(bytes.len() - rest.len()),
+            [b'\\', tail @ ..] => rest = after_escape(tail)?,
+            _ => return None,
+        }
+    }
+}
+
+/// The bytes after an escape, which began with the backslash before these.
+fn after_escape(bytes: &[u8]) -> Option<&[u8]> {
+    let (mut escape, mut rest) = (Escape::Begun, bytes);
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match escape.with(*byte).ok()? {
+            Escaped::On(on) => escape = on,
+            Escaped::Byte(_) | Escaped::Unit(_) => return Some(rest),
+        }
+    }
+    None
 }
 
 /// The highest bit of each byte that is special. Only the lowest of these bits is sure: a difference borrows from the

@@ -2,7 +2,7 @@
 //! parts are put together.
 
 use super::text::{Escape, Escaped, MAX_KEY};
-use super::{Capture, Fault, MAX_VALUE, Place, Reader, State, Tokenizer, Value, run};
+use super::{Capture, Fault, MAX_VALUE, Place, Reader, Skipped, State, Tokenizer, Value, run};
 
 impl<P: Place> Tokenizer<P> {
     /// A key, after its quote. Gives back the bytes after what was understood.
@@ -61,7 +61,13 @@ impl<P: Place> Tokenizer<P> {
     #[inline(always)]
     pub(super) fn text<'b>(&mut self, bytes: &'b [u8], reader: &mut impl Reader<Place = P>) -> Result<&'b [u8], Fault> {
         let length = run::plain(bytes);
-        let capture = self.place.map_or(Capture::Kind, |place| reader.capture(place));
+        let capture = match self.place {
+            Some(place) => reader.capture(place),
+            None => {
+                reader.skips(Skipped::Text, bytes.len());
+                Capture::Kind
+            }
+        };
         let Some((whole, [b'"', tail @ ..])) = bytes.split_at_checked(length) else {
             self.kept.begin(capture);
             self.state = State::String { is_key: false };

@@ -44,6 +44,6 @@ pub use grpc::{GrpcAnswerReader, GrpcRequestReader};
 pub use head::{Candidate, Head, HeadCall, Recognition, VERSION, Version};
 pub use json::Fault;
 pub use operation::{Binding, Generation, Operation, RetryClass};
-pub use path::tenant_of_path;
+pub use path::{respelled, tenant_of_path};
 pub use request::{Body, BodyReader, Ids, Misshapen};
 pub use task::{Phase, TaskState};

@@ -93,8 +93,14 @@ impl Call {
     }
 }
 
-/// What the head of a request tells. `is_agent` says whether its route is known to lead to agents.
-pub(super) fn of_head<'a>(request: &'a RequestFacts, headers: &'a HeaderMap, is_agent: bool) -> Recognition<'a> {
-    let head = Head { method: &request.method, path: request.path(), query: request.uri.query(), headers };
+/// What the head of a request tells. `path` is the request's, or how it should be spelled; `is_agent` says whether its
+/// route is known to lead to agents.
+pub(super) fn of_head<'a>(
+    request: &'a RequestFacts,
+    path: &'a str,
+    headers: &'a HeaderMap,
+    is_agent: bool,
+) -> Recognition<'a> {
+    let head = Head { method: &request.method, path, query: request.uri.query(), headers };
     Recognition::of(head, is_agent)
 }

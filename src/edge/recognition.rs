@@ -27,7 +27,10 @@ pub(super) async fn recognize(
     };
     // A guard that somebody chose says that it is one, before an agent has answered.
     let is_agent = settings.is_strict() || route.is_agent.load(Relaxed);
-    let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent) {
+    // Some agents take a path in other letters for the call, and a guard must not be passed by that.
+    let respelled = if settings.is_strict() { a2a::respelled(exchange.request.path()) } else { None };
+    let path = respelled.as_deref().unwrap_or_else(|| exchange.request.path());
+    let wanted = match call::of_head(&exchange.request, path, exchange.message()?.headers(), is_agent) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
@@ -70,7 +73,7 @@ pub(super) async fn of_refused(exchange: &mut Exchange) {
     if may_look {
         message.body_mut().prime().await;
     }
-    let call = match call::of_head(&exchange.request, message.headers(), false) {
+    let call = match call::of_head(&exchange.request, exchange.request.path(), message.headers(), false) {
         Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
         Recognition::Body(candidate) if !candidate.is_coded && may_look => {
             let mut reader = BodyReader::json_rpc();

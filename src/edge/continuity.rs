@@ -25,6 +25,8 @@ use crate::upstream::WorkerEndpoint;
 pub(super) struct Continuity {
     heads: Heads,
     host: UpstreamHost,
+    /// The name of the cluster that the call went to: the stream may outlive its configuration.
+    cluster: Box<str>,
     /// Tries that are left.
     left: usize,
     /// When the stream went on last.
@@ -68,9 +70,14 @@ pub(super) struct Again<'a> {
 
 impl Continuity {
     /// For calls whose stream is to go on.
-    pub(super) fn new(heads: Heads, host: UpstreamHost) -> Self {
+    pub(super) fn new(heads: Heads, host: UpstreamHost, cluster: Box<str>) -> Self {
         let heads = Heads { events: detached(heads.events), whole: detached(heads.whole) };
-        Self { heads, host, left: TRIES, since: None, asking: None }
+        Self { heads, host, cluster, left: TRIES, since: None, asking: None }
+    }
+
+    /// The name of the cluster that the call went to.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// Whether it is being tried.

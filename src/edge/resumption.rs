@@ -18,9 +18,10 @@ pub(super) fn plan(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<P
 
 fn continuity(exchange: &Exchange, route: &ServedRoute<'_>) -> Option<Continuity> {
     let call = exchange.call.as_deref().filter(|call| call.operation.is_some_and(|it| it.is_streaming()))?;
+    let cluster = exchange.destination.cluster.as_ref()?.name().into();
     let question = Question::events(call.binding, call.generation, MARK, &call.ids(), call.id());
     let (events, _) = question::request(exchange, route, &question).ok()?;
     let question = Question::whole(call.binding, call.generation, MARK, &call.ids());
     let (whole, _) = question::request(exchange, route, &question).ok()?;
-    Some(Continuity::new(Heads { events, whole }, route.settings().upstream_host.clone()))
+    Some(Continuity::new(Heads { events, whole }, route.settings().upstream_host.clone(), cluster))
 }

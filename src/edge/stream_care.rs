@@ -76,7 +76,8 @@ impl StreamCare {
             return Err(broke);
         }
         exchange.attempts.note(&broke);
-        let (Some(continuity), Some(again)) = (&mut self.continuity, again(exchange)) else { return Err(broke) };
+        let Some(continuity) = &mut self.continuity else { return Err(broke) };
+        let Some(again) = again(exchange, continuity.cluster()) else { return Err(broke) };
         continuity.begin(again, broke)?;
         exchange.broke_off();
         Ok(())
@@ -136,13 +137,13 @@ impl StreamCare {
 }
 
 /// Whom to ask to go on with the stream of this exchange; `None` where that is not known.
-fn again(exchange: &Exchange) -> Option<Again<'_>> {
+fn again<'e>(exchange: &'e Exchange, cluster: &str) -> Option<Again<'e>> {
     // Events of a call whose id is not known would not be the caller's.
     let call = exchange.call.as_deref().filter(|call| call.binding != Binding::JsonRpc || call.id().is_some())?;
     let task = exchange.scan.as_ref()?.task().or_else(|| call.ids().task)?;
     let worker_endpoint = Rc::clone(exchange.guards.in_flight.as_ref()?.handle());
     let is_other = |other: &Rc<WorkerEndpoint>| other.endpoint().id != worker_endpoint.endpoint().id;
-    let others = exchange.destination.cluster.iter().flat_map(|cluster| cluster.askable());
+    let others = exchange.worker.cluster(cluster).map(|cluster| cluster.askable()).into_iter().flatten();
     let others = others.filter(is_other).take(MAX_OTHERS).collect();
     Some(Again { call, task, worker_endpoint, others, rng: exchange.worker.fork_rng() })
 }

@@ -39,6 +39,8 @@ pub mod grpc_status;
 
 pub mod head;
 
+pub mod host;
+
 pub mod visible;
 
 pub mod pem;

@@ -1283,6 +1283,13 @@ fn a_check_says_where_a_card_leads_past_the_gateway() {
             "",
             "neither an endpoint of the cluster nor public",
         ),
+        // The binding for gRPC is the agent's own, by whatever name: the first that is not is named.
+        (
+            r#""supportedInterfaces": [{ "url": "localhost:9" }, { "url": "grpc://127.0.0.1:9" },
+                                       { "url": "https://elsewhere.example/" }]"#,
+            "",
+            "neither an endpoint of the cluster nor public",
+        ),
         (r#""url": "http://{at}/", "signatures": [{}]"#, "", "leads clients past the gateway and is signed"),
         (r#""url": "http://{at}/""#, ", a2a: { agentCard: off }", "`a2a.agentCard` is off on a route"),
     ] {
@@ -1293,7 +1300,7 @@ fn a_check_says_where_a_card_leads_past_the_gateway() {
         let text = format!(
             "listeners: {{ web: {{ address: '127.0.0.1:0' }} }}\nmetrics: {{ address: '127.0.0.1:0' }}\n\
              routes: {{ all: {{ cluster: all{route} }} }}\n\
-             clusters: {{ all: {{ endpoints: ['{address}'], healthCheck: {{ type: agent-card }} }} }}\n"
+             clusters: {{ all: {{ endpoints: [{{ address: '{address}', grpc: 9 }}], healthCheck: {{ type: agent-card }} }} }}\n"
         );
         let file = written(&directory, "gateway.yaml", &text);
         let mut gateway = Running::start(&["run", "-c", &file], true);

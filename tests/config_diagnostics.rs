@@ -58,15 +58,10 @@ fn one_file_to_include_needs_no_list() {
 
 #[test]
 fn files_with_several_mistakes() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_cases");
-    let mut cases: Vec<_> =
-        fs::read_dir(&directory).expect("the cases").map(|entry| entry.expect("an entry").path()).collect();
-    cases.sort();
+    let (env, cases) = files_of("tests/config_cases");
     assert!(cases.len() >= 13, "the files are kept");
-    for case in cases {
-        let name = case.file_stem().expect("a name").to_string_lossy().into_owned();
-        let report = load(Path::new(case.file_name().expect("a name")), &env().with_root(&directory))
-            .expect_err("it has mistakes");
+    for name in cases {
+        let report = load(Path::new(&format!("{name}.yaml")), &env).expect_err("it has mistakes");
         assert!(report.errors() >= 4, "{name} has {} errors", report.errors());
         compare(name, &report.human(false));
     }
@@ -74,11 +69,22 @@ fn files_with_several_mistakes() {
 
 #[test]
 fn what_is_legal_and_probably_not_meant() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config_doubts");
-    for name in ["ejection", "retries", "splits"] {
-        let loaded = load(Path::new(&format!("{name}.yaml")), &env().with_root(&directory)).expect("legal");
+    let (env, cases) = files_of("tests/config_doubts");
+    assert!(cases.len() >= 3, "the files are kept");
+    for name in cases {
+        let loaded = load(Path::new(&format!("{name}.yaml")), &env).expect("legal");
         compare(format!("doubts-{name}"), &loaded.warnings.human(false));
     }
+}
+
+/// The configurations in a folder, by name, and an environment in which they can be loaded.
+fn files_of(folder: &str) -> (Environment, Vec<String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut names: Vec<_> =
+        files.map(|file| file.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    names.sort();
+    (env().with_root(&folder), names)
 }
 
 /// Holds what is said against what was said before.

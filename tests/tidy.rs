@@ -18,8 +18,8 @@ const PATH: &[&str] = &["listener", "edge", "route", "policy", "upstream", "clus
 
 /// Rooms everybody on the path may import.
 const BASE: &[&str] = &[
-    "error", "outcome", "context", "body", "config", "observe", "bounded", "head", "visible", "pem", "jose", "a2a",
-    "grpc_status",
+    "error", "outcome", "context", "body", "config", "observe", "bounded", "head", "host", "visible", "pem", "jose",
+    "a2a", "grpc_status",
 ];
 
 /// Rooms that put the others together and may import anything.
@@ -29,12 +29,13 @@ const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"
 const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("head", &[]),
+    ("host", &[]),
     ("visible", &[]),
     ("pem", &[]),
     ("grpc_status", &[]),
     ("jose", &[]),
-    ("a2a", &["jose"]),
-    ("config", &["error", "visible", "pem", "jose", "a2a", "grpc_status"]),
+    ("a2a", &["jose", "host"]),
+    ("config", &["error", "visible", "pem", "jose", "a2a", "grpc_status", "host"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
     ("context", &["error", "config"]),

@@ -104,8 +104,7 @@ fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
             return false;
         };
         let host = authority.host();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+        host.eq_ignore_ascii_case("localhost") || crate::host::address(host).is_some()
     };
     let target = uri.authority().is_none_or(|authority| is_ours(authority.as_str()));
     if target && only(headers, HOST)?.is_some_and(is_ours) {

@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time;
 
+use crate::host::bare;
 use crate::pool::{DialError, DialLimits, Dialer, Peer, Question};
 
 /// Why a probe got no status.
@@ -56,7 +57,7 @@ impl ProbeAddress {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = bare(authority.host()).to_owned();
         Ok(Self { host, port: authority.port_u16().unwrap_or(80), question })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::terminal::count;
 use crate::a2a::card::SignedCards;
 use crate::config::model::{
-    A2a, Action, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
+    A2a, AdminAddress, AuthMode, ClientAuth, Cluster, Config, HttpVersion, LimitMode, Listener, ListenerId,
     MemberAddress, ProbeKind, RateLimitId, Route, TlsVersion,
 };
 
@@ -67,17 +67,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if !anonymous.is_empty() {
         found.push(format!("callers of {} are not authenticated", names(anonymous)));
     }
-    let forwards = |route: &&Arc<Route>| matches!(route.action, Action::Forward(_) | Action::Split(_));
-    let enforced = |id: &RateLimitId| {
-        let limit = config.rate_limits.get(id.0);
-        limit.is_some_and(|limit| limit.mode == LimitMode::Enforce)
-    };
-    let unlimited = config.routes.iter().filter(forwards);
-    let unlimited = unlimited.filter(|route| !route.rate_limits.iter().any(enforced));
-    let unlimited: Vec<_> = unlimited.map(|route| route.name.clone()).collect();
-    if !unlimited.is_empty() {
-        found.push(format!("no rate limit on {}", names(unlimited)));
-    }
+    found.extend(without_rate_limit(config));
     found.extend(unprotected_agents(config));
     if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("anybody who reaches {address} reads the metrics"));
@@ -91,6 +81,21 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
         found.push("the access log is off".to_owned());
     }
     found
+}
+
+/// Routes whose requests are not limited, and those that limit some calls of agents alone.
+fn without_rate_limit(config: &Config) -> impl Iterator<Item = String> {
+    let enforced = |id: &RateLimitId| {
+        let limit = config.rate_limits.get(id.0);
+        limit.is_some_and(|limit| limit.mode == LimitMode::Enforce)
+    };
+    let some_calls = |route: &&Arc<Route>| route.calls.iter().flat_map(|call| &call.rate_limits).any(enforced);
+    let routes = config.routes.iter().filter(|route| route.action.forwards());
+    let open = routes.filter(|route| !route.rate_limits.iter().any(enforced));
+    let (partly, not_at_all): (Vec<_>, Vec<_>) = open.partition(some_calls);
+    let said = [("no rate limit", not_at_all), ("rate limits of single operations only", partly)];
+    let said = said.into_iter().filter(|(_, routes)| !routes.is_empty());
+    said.map(|(what, routes)| format!("{what} on {}", names(routes.iter().map(|route| route.name.clone()).collect())))
 }
 
 /// What clients of agents may lose, or where they may get past the gateway. Of cards only routes are named that say
@@ -114,11 +119,9 @@ fn unprotected_agents(config: &Config) -> Vec<String> {
 
 /// Whether the configuration says that a route leads to agents: it has a word about A2A, or their cards are checked.
 fn leads_to_agents(route: &Route, config: &Config) -> bool {
-    let clusters = route.action.clusters();
-    let mut clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
     let checks =
         |cluster: &Cluster| cluster.health_check.as_ref().is_some_and(|check| check.kind == ProbeKind::AgentCard);
-    route.a2a.as_ref().is_some_and(|settings| *settings != A2a::default()) || clusters.any(checks)
+    route.a2a.as_ref().is_some_and(|settings| *settings != A2a::default()) || config.clusters_of(route).any(checks)
 }
 
 fn about(listener: &Listener, bound: &Bound) -> String {
@@ -236,6 +239,12 @@ accessLog: { output: off }
         let limited = text.replace("near: {", "near: { rateLimit: { key: clientIp, rate: 10/s, burst: 20 },");
         let limited = said(&limited, None).join("\n");
         assert!(limited.contains("no rate limit on far\n"), "{limited}");
+        let call =
+            "near: { a2a: { methods: { SendMessage: { rateLimit: { key: clientIp, rate: 10/s, burst: 20 } } } },";
+        let partly = said(&text.replace("near: {", call), None).join("\n");
+        for part in ["no rate limit on far\n", "rate limits of single operations only on near\n"] {
+            assert!(partly.contains(part), "`{part}` is missing in\n{partly}");
+        }
         let local = said(&text.replace("0.0.0.0", "127.0.0.1").replace("10.0.0.1", "127.0.0.1"), None).join("\n");
         assert!(!local.contains("TLS on") && !local.contains("TLS towards"), "loopback needs none\n{local}");
         assert!(local.contains("metrics   off"), "{local}");

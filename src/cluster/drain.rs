@@ -2,8 +2,6 @@
 //! it. It gets no new work. Calls about tasks that go on at it still reach it, until the last one has ended or the time
 //! for that is over.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
@@ -21,22 +19,7 @@ impl Endpoint {
 
     /// The same endpoint after its removal, for calls about its tasks.
     pub(super) fn removed(&self, until: Instant) -> Self {
-        Self {
-            id: self.id,
-            address: self.address,
-            name: Arc::clone(&self.name),
-            grpc: self.grpc.clone(),
-            weight: 0,
-            labels: self.labels.clone(),
-            priority: self.priority,
-            local: self.local,
-            live: Arc::clone(&self.live),
-            health: self.health.clone(),
-            room: self.room.clone(),
-            listed: Arc::clone(&self.listed),
-            drains_until: Some(until),
-            was_removed: true,
-        }
+        Self { weight: 0, drains_until: Some(until), was_removed: true, ..self.clone() }
     }
 }
 

@@ -17,6 +17,7 @@ use super::outlier::EndpointRecord;
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
 use crate::error::LimitHit;
+use crate::host;
 use crate::observe::endpoints::{EndpointSeries, ListedEndpoint, Work};
 use crate::observe::metrics::Metrics;
 use crate::pool::Quota;
@@ -52,12 +53,13 @@ impl Binding {
     /// Host part of its name, as [`Endpoint::host`].
     #[must_use]
     pub fn host(&self) -> &str {
-        host_of(&self.name)
+        host::of_place(&self.name)
     }
 }
 
-/// A replica requests can be sent to: at its address, or at another one for some kinds of calls.
-#[derive(Debug)]
+/// A replica requests can be sent to: at its address, or at another one for some kinds of calls. A clone is the same
+/// replica, with the same counters, and may get other settings.
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Identity for the life of the process.
     pub id: EndpointId,
@@ -247,18 +249,35 @@ impl Endpoint {
     /// Host part of the configured name without the brackets of an IPv6 address, for SNI and certificate checks.
     #[must_use]
     pub fn host(&self) -> &str {
-        host_of(&self.name)
+        host::of_place(&self.name)
+    }
+
+    /// Where it takes gRPC calls, or other ones: the address, and host and port as configured.
+    #[must_use]
+    pub fn place(&self, grpc: bool) -> (SocketAddr, &Arc<str>) {
+        let binding = self.grpc.as_ref().filter(|_| grpc);
+        binding.map_or((self.address, &self.name), |binding| (binding.address, &binding.name))
     }
 
     /// Its address and those of its other bindings.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         std::iter::once(self.address).chain(self.grpc.as_ref().map(|binding| binding.address))
     }
-}
 
-fn host_of(name: &str) -> &str {
-    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+    /// Whether one of its bindings is at this host, if that is an address, and port.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        let ip = host::address(host);
+        self.addresses().any(|address| address.port() == port && ip == Some(address.ip()))
+    }
+
+    /// Whether it means itself by this host and port: one of its bindings, perhaps by a name of the machine itself, for
+    /// an agent need not know its address.
+    #[must_use]
+    pub fn means_itself(&self, host: &str, port: u16) -> bool {
+        let has_port = || self.addresses().any(|address| address.port() == port);
+        self.is_at(host, port) || host::is_itself(host) && has_port()
+    }
 }
 
 /// The one place that decides whether an endpoint may get new work. Always false for weight zero (draining), on which
@@ -416,6 +435,25 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_means_itself_by_several_names() {
+        let mut endpoint = endpoint("a:80");
+        endpoint.grpc = Some(Binding { address: ([10, 0, 0, 2], 81).into(), name: "a:81".into() });
+        for (host, port, is_at, means_itself) in [
+            ("10.0.0.1", 80, true, true),
+            ("10.0.0.2", 81, true, true),
+            ("10.0.0.2", 80, false, false),
+            ("10.0.0.1", 82, false, false),
+            ("localhost", 80, false, true),
+            ("[::1]", 81, false, true),
+            ("0.0.0.0", 82, false, false),
+            ("a", 80, false, false),
+        ] {
+            let found = (endpoint.is_at(host, port), endpoint.means_itself(host, port));
+            assert_eq!(found, (is_at, means_itself), "{host}:{port}");
+        }
+    }
+
+    #[test]
     fn what_every_worker_writes_fits_the_lines_it_has() {
         assert_eq!(size_of::<Live>(), 128);
     }
@@ -449,12 +487,5 @@ mod tests {
         endpoint.pardon(now);
         assert!(!endpoint.is_ejected(now) && endpoint.is_warming(window, now));
         assert_eq!(record.times(), 1);
-    }
-
-    #[test]
-    fn host_is_the_name_without_port_and_brackets() {
-        for (name, host) in [("agent.local:8080", "agent.local"), ("10.0.0.1:80", "10.0.0.1"), ("[::1]:80", "::1")] {
-            assert_eq!(endpoint(name).host(), host);
-        }
     }
 }

@@ -19,6 +19,7 @@ mod latency;
 mod members;
 mod outlier;
 mod outlier_detector;
+mod outlier_rates;
 mod retrying;
 mod roster;
 mod status;
@@ -263,16 +264,16 @@ mod tests {
         member(MemberAddress::Socket(address.parse().unwrap()), weight)
     }
 
-    fn name(host: &str, weight: u32) -> Member {
+    pub(super) fn name(host: &str, weight: u32) -> Member {
         member(MemberAddress::Name { host: host.to_owned(), port: 80 }, weight)
     }
 
-    fn answer(ips: &[&str]) -> Result<ResolvedName, Error> {
+    pub(super) fn answer(ips: &[&str]) -> Result<ResolvedName, Error> {
         let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
         Ok(ResolvedName { addresses, ttl: Duration::from_secs(30), missing: None })
     }
 
-    fn resolutions<const N: usize>(outcomes: [(&str, Result<ResolvedName, Error>); N]) -> Resolutions {
+    pub(super) fn resolutions<const N: usize>(outcomes: [(&str, Result<ResolvedName, Error>); N]) -> Resolutions {
         outcomes.into_iter().map(|(host, outcome)| (host.to_owned(), outcome)).collect()
     }
 
@@ -281,7 +282,7 @@ mod tests {
     }
 
     /// Takes in answers; how many endpoints there are then, when that is news.
-    fn record(cluster: &Cluster, outcomes: &Resolutions) -> Option<usize> {
+    pub(super) fn record(cluster: &Cluster, outcomes: &Resolutions) -> Option<usize> {
         let before = cluster.generation();
         for (host, outcome) in outcomes {
             dns::record(cluster, host, outcome);
@@ -289,7 +290,7 @@ mod tests {
         (cluster.generation() != before).then(|| cluster.members().endpoints.len())
     }
 
-    fn addresses(cluster: &Cluster) -> Vec<String> {
+    pub(super) fn addresses(cluster: &Cluster) -> Vec<String> {
         cluster.members().endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
     }
 
@@ -423,107 +424,5 @@ mod tests {
         assert_eq!(status.names[0].addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(status.names[0].error.as_deref(), Some("no answer in time"));
         assert!(status.names[0].resolved_at.is_some() && status.names[0].stale_since.is_some());
-    }
-
-    /// A source that is told of endpoints, as a watch is.
-    fn watching(cluster: &Cluster) -> Source {
-        let source = Source::new("scripted", "agents");
-        cluster.roster().add(source.clone(), Vec::new());
-        source
-    }
-
-    /// Endpoints as words: an address, then perhaps `*` and a weight, `@` and a zone, `-` for one that is not ready.
-    fn told(words: &str) -> Vec<Discovered> {
-        let one = |word: &str| {
-            let (word, ready) = word.strip_suffix('-').map_or((word, true), |word| (word, false));
-            let (word, zone) = word.split_once('@').map_or((word, None), |(word, zone)| (word, Some(zone)));
-            let (ip, weight) = word.split_once('*').unwrap_or((word, "1"));
-            Discovered {
-                address: format!("{ip}:8080").parse().unwrap(),
-                name: "agents.test:8080".into(),
-                grpc: None,
-                weight: weight.parse().unwrap(),
-                priority: 0,
-                zone: zone.map(str::to_owned),
-                labels: BTreeMap::new(),
-                ready,
-            }
-        };
-        words.split_whitespace().map(one).collect()
-    }
-
-    #[test]
-    fn a_source_replaces_what_it_found_and_nothing_else() {
-        let answers = resolutions([("a", answer(&["10.0.0.1"]))]);
-        let cluster = build(settings(vec![socket("10.0.0.9:80", 1), name("a", 1)]), None, &answers);
-        let source = watching(&cluster);
-        assert_eq!(cluster.set_members(&source, told("10.1.0.1 10.1.0.2*5")), Some(4));
-        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.1:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
-        assert_eq!(cluster.members().endpoints[3].weight, 5);
-        record(&cluster, &resolutions([("a", answer(&["10.0.0.2"]))]));
-        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
-        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), Some(3));
-        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.2:8080"]);
-        let generation = cluster.generation();
-        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), None, "told again what it knows");
-        assert_eq!(cluster.set_members(&Source::new("scripted", "others"), told("10.9.9.9")), None, "not its source");
-        assert_eq!(cluster.generation(), generation);
-        assert_eq!(cluster.set_members(&source, Vec::new()), Some(2));
-    }
-
-    #[test]
-    fn an_endpoint_that_is_not_ready_gets_no_new_work_and_keeps_the_old() {
-        let cluster = build(settings(Vec::new()), None, &Resolutions::new());
-        let source = watching(&cluster);
-        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
-        let before = cluster.members();
-        let stream = InFlight::new(Arc::clone(&before.endpoints[0]));
-        cluster.set_members(&source, told("10.1.0.1*3- 10.1.0.2"));
-        let draining = cluster.members();
-        assert_eq!((draining.endpoints[0].id, draining.endpoints[0].weight), (before.endpoints[0].id, 0));
-        assert_eq!(draining.endpoints[0].in_flight(), 1);
-        assert!(Arc::ptr_eq(&draining.endpoints[1], &before.endpoints[1]), "the other one is as it was");
-        assert_eq!(cluster.survey(Instant::now()).usable, 1);
-        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
-        let ready = cluster.members();
-        assert_eq!((ready.endpoints[0].weight, ready.endpoints[0].in_flight()), (3, 1));
-        assert!(ready.endpoints[0].is_warming(Duration::from_secs(30), Instant::now()), "it joins again");
-        drop(stream);
-        assert_eq!(ready.endpoints[0].in_flight(), 0);
-    }
-
-    #[test]
-    fn a_source_says_where_its_endpoints_are() {
-        let mut zoned = settings(vec![socket("10.0.0.9:80", 1)]);
-        zoned.zone = Some("east".to_owned());
-        let cluster = build(zoned.clone(), None, &Resolutions::new());
-        let source = watching(&cluster);
-        cluster.set_members(&source, told("10.1.0.1@east 10.1.0.2@west 10.1.0.3"));
-        let local = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.local).collect::<Vec<_>>();
-        assert_eq!(local(&cluster), [false, true, false, false]);
-        let ids = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.id).collect::<Vec<_>>();
-        let before = ids(&cluster);
-        cluster.set_members(&source, told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
-        assert_eq!(local(&cluster), [false, false, true, false]);
-        assert_eq!(ids(&cluster), before);
-        let after = build(zoned, Some(&cluster), &Resolutions::new());
-        after.set_members(&watching(&after), told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
-        assert_eq!(ids(&after), before, "told again after a reload, they are the same");
-    }
-
-    #[test]
-    fn a_cluster_has_so_many_endpoints_and_no_more() {
-        let cluster = build(settings(vec![socket("10.0.0.9:80", 1)]), None, &Resolutions::new());
-        let source = watching(&cluster);
-        let many = |from: u32, count: u32| {
-            let words = (from..from + count).map(|number| std::net::Ipv4Addr::from(0x0a01_0000 + number).to_string());
-            told(&words.collect::<Vec<_>>().join(" "))
-        };
-        let most = u32::try_from(roster::MAX_ENDPOINTS).unwrap();
-        assert_eq!(cluster.set_members(&source, many(0, most + 2)), Some(roster::MAX_ENDPOINTS));
-        assert_eq!(cluster.survey(Instant::now()).left_out, 3);
-        assert_eq!(addresses(&cluster)[0], "10.0.0.9:80");
-        cluster.set_members(&source, many(0, most - 1));
-        assert_eq!(cluster.survey(Instant::now()).left_out, 0);
     }
 }

@@ -11,7 +11,8 @@ use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::endpoint::is_usable;
 use super::members::Members;
-use super::outlier::{Cause, allowance, ejection_time, outliers};
+use super::outlier::{Cause, allowance, ejection_time};
+use super::outlier_rates::outliers;
 use crate::config::model::{self, LoadBalancer, OutlierDetection};
 use crate::outcome::{EjectionClass, Outcome};
 

@@ -178,3 +178,116 @@ fn is_local(settings: &Cluster, found: &Discovered) -> bool {
 
 /// Endpoints of one cluster. To look through more takes longer than a request should wait.
 pub(super) const MAX_ENDPOINTS: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::discovery::dns::Resolutions;
+    use crate::cluster::tests::{addresses, answer, build, name, record, resolutions, settings, socket};
+    use crate::cluster::{Cluster, InFlight};
+
+    /// A source that is told of endpoints, as a watch is.
+    fn watching(cluster: &Cluster) -> Source {
+        let source = Source::new("scripted", "agents");
+        cluster.roster().add(source.clone(), Vec::new());
+        source
+    }
+
+    /// Endpoints as words: an address, then perhaps `*` and a weight, `@` and a zone, `-` for one that is not ready.
+    fn told(words: &str) -> Vec<Discovered> {
+        let one = |word: &str| {
+            let (word, ready) = word.strip_suffix('-').map_or((word, true), |word| (word, false));
+            let (word, zone) = word.split_once('@').map_or((word, None), |(word, zone)| (word, Some(zone)));
+            let (ip, weight) = word.split_once('*').unwrap_or((word, "1"));
+            Discovered {
+                address: format!("{ip}:8080").parse().unwrap(),
+                name: "agents.test:8080".into(),
+                grpc: None,
+                weight: weight.parse().unwrap(),
+                priority: 0,
+                zone: zone.map(str::to_owned),
+                labels: BTreeMap::new(),
+                ready,
+            }
+        };
+        words.split_whitespace().map(one).collect()
+    }
+
+    #[test]
+    fn a_source_replaces_what_it_found_and_nothing_else() {
+        let answers = resolutions([("a", answer(&["10.0.0.1"]))]);
+        let cluster = build(settings(vec![socket("10.0.0.9:80", 1), name("a", 1)]), None, &answers);
+        let source = watching(&cluster);
+        assert_eq!(cluster.set_members(&source, told("10.1.0.1 10.1.0.2*5")), Some(4));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.1:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
+        assert_eq!(cluster.members().endpoints[3].weight, 5);
+        record(&cluster, &resolutions([("a", answer(&["10.0.0.2"]))]));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.1:8080", "10.1.0.2:8080"]);
+        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), Some(3));
+        assert_eq!(addresses(&cluster), ["10.0.0.9:80", "10.0.0.2:80", "10.1.0.2:8080"]);
+        let generation = cluster.generation();
+        assert_eq!(cluster.set_members(&source, told("10.1.0.2*5")), None, "told again what it knows");
+        assert_eq!(cluster.set_members(&Source::new("scripted", "others"), told("10.9.9.9")), None, "not its source");
+        assert_eq!(cluster.generation(), generation);
+        assert_eq!(cluster.set_members(&source, Vec::new()), Some(2));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_ready_gets_no_new_work_and_keeps_the_old() {
+        let cluster = build(settings(Vec::new()), None, &Resolutions::new());
+        let source = watching(&cluster);
+        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
+        let before = cluster.members();
+        let stream = InFlight::new(Arc::clone(&before.endpoints[0]));
+        cluster.set_members(&source, told("10.1.0.1*3- 10.1.0.2"));
+        let draining = cluster.members();
+        assert_eq!((draining.endpoints[0].id, draining.endpoints[0].weight), (before.endpoints[0].id, 0));
+        assert_eq!(draining.endpoints[0].in_flight(), 1);
+        assert!(Arc::ptr_eq(&draining.endpoints[1], &before.endpoints[1]), "the other one is as it was");
+        assert_eq!(cluster.survey(Instant::now()).usable, 1);
+        cluster.set_members(&source, told("10.1.0.1*3 10.1.0.2"));
+        let ready = cluster.members();
+        assert_eq!((ready.endpoints[0].weight, ready.endpoints[0].in_flight()), (3, 1));
+        assert!(ready.endpoints[0].is_warming(Duration::from_secs(30), Instant::now()), "it joins again");
+        drop(stream);
+        assert_eq!(ready.endpoints[0].in_flight(), 0);
+    }
+
+    #[test]
+    fn a_source_says_where_its_endpoints_are() {
+        let mut zoned = settings(vec![socket("10.0.0.9:80", 1)]);
+        zoned.zone = Some("east".to_owned());
+        let cluster = build(zoned.clone(), None, &Resolutions::new());
+        let source = watching(&cluster);
+        cluster.set_members(&source, told("10.1.0.1@east 10.1.0.2@west 10.1.0.3"));
+        let local = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.local).collect::<Vec<_>>();
+        assert_eq!(local(&cluster), [false, true, false, false]);
+        let ids = |cluster: &Cluster| cluster.members().endpoints.iter().map(|one| one.id).collect::<Vec<_>>();
+        let before = ids(&cluster);
+        cluster.set_members(&source, told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
+        assert_eq!(local(&cluster), [false, false, true, false]);
+        assert_eq!(ids(&cluster), before);
+        let after = build(zoned, Some(&cluster), &Resolutions::new());
+        after.set_members(&watching(&after), told("10.1.0.1@west 10.1.0.2@east 10.1.0.3"));
+        assert_eq!(ids(&after), before, "told again after a reload, they are the same");
+    }
+
+    #[test]
+    fn a_cluster_has_so_many_endpoints_and_no_more() {
+        let cluster = build(settings(vec![socket("10.0.0.9:80", 1)]), None, &Resolutions::new());
+        let source = watching(&cluster);
+        let many = |from: u32, count: u32| {
+            let words = (from..from + count).map(|number| std::net::Ipv4Addr::from(0x0a01_0000 + number).to_string());
+            told(&words.collect::<Vec<_>>().join(" "))
+        };
+        let most = u32::try_from(MAX_ENDPOINTS).unwrap();
+        assert_eq!(cluster.set_members(&source, many(0, most + 2)), Some(MAX_ENDPOINTS));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 3);
+        assert_eq!(addresses(&cluster)[0], "10.0.0.9:80");
+        cluster.set_members(&source, many(0, most - 1));
+        assert_eq!(cluster.survey(Instant::now()).left_out, 0);
+    }
+}

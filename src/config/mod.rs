@@ -25,6 +25,7 @@ mod show;
 mod suggest;
 mod text;
 mod types;
+mod units;
 mod written;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use report::{Diagnostic, Report, Severity};
 pub use restart_required::{OpenedAt, needs_restart};
 pub use schema::schema;
 pub use section::{admin, last_good_file, log_format, metrics_address};
+pub use units::{bytes, time};
 pub use written::{Untouchable, behind_links, is_foreign, lock_of};
 
 use node::{Node, Value};
@@ -97,12 +99,6 @@ pub fn read(path: &Path, env: &Environment) -> Reading {
 pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Loaded, Report> {
     let env = &env.afresh();
     build(Reader::new(env).take(text, name), env)
-}
-
-/// A URL or path without passwords and without the values of its query.
-#[must_use]
-pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    text::looks::mask_parts(text)
 }
 
 /// The effective configuration as YAML, without secrets. With `defaults`, every default is filled in and marked.

@@ -61,7 +61,7 @@ pub(super) enum Advice {
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
     ("Root", &["authProviders", "tracing"]),
-    ("Route", &["auth", "cors", "a2a", "compression", "authorization"]),
+    ("Route", &["auth", "cors", "compression", "authorization"]),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
@@ -112,12 +112,26 @@ mod tests {
     }
 
     #[test]
+    fn words_for_later_and_of_neighbours_are_no_keys_of_the_mapping() {
+        let tree = super::super::schema::tree();
+        let later = LATER.iter().map(|(kind, keys)| (*kind, *keys));
+        for (kind, keys) in later.chain(NEIGHBOURS.iter().map(|(kind, keys, _)| (*kind, *keys))) {
+            let schema = if kind == "Root" { tree } else { &tree["definitions"][kind] };
+            let known = schema["properties"].as_object().unwrap_or_else(|| panic!("there is no `{kind}`"));
+            let stale = keys.iter().find(|key| known.contains_key(**key));
+            assert_eq!(stale, None, "`{kind}` has it");
+        }
+    }
+
+    #[test]
     fn other_words_get_ours() {
         let Advice::Hint(hint) = unknown_field("lb_policy", "Cluster", &["loadBalancer", "endpoints"]) else {
             panic!("a hint")
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
         assert_eq!(unknown_field("cors", "Route", &["timeout"]), Advice::Later);
+        let top = "`accessLog` belongs in the top level of the file";
+        assert_eq!(unknown_field("accessLog", "Logging", &["level", "format"]), Advice::Hint(top.into()));
         assert_eq!(unknown_field("mirror", "Cluster", &["timeout"]), Advice::Hint("one of `timeout`".into()));
     }
 }

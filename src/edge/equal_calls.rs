@@ -78,8 +78,7 @@ async fn turn(exchange: &mut Exchange, entry: &Entry, shared: &Shared) -> Result
         };
         // The clock that the first try goes by is old then.
         exchange.guards.waited = true;
-        let _waits = call.wait();
-        match timeout_at(end, ended(&call)).await {
+        match timeout_at(end, call.ended()).await {
             Err(_late) => return Ok(Turn::Refused(Error::Timeout)),
             Ok(Ended::Answered(answer)) => {
                 counters.count("joined");
@@ -93,17 +92,6 @@ async fn turn(exchange: &mut Exchange, entry: &Entry, shared: &Shared) -> Result
             Ok(Ended::GivenUp) if shared.is_send => {}
             Ok(Ended::Alone | Ended::GivenUp) => return Ok(Turn::Alone),
         }
-    }
-}
-
-/// Waits until a call has come to something.
-async fn ended(call: &SharedCall) -> Ended {
-    loop {
-        let changed = call.changed().notified();
-        if let Some(ended) = call.ended() {
-            return ended;
-        }
-        changed.await;
     }
 }
 

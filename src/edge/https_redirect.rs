@@ -8,6 +8,7 @@ use super::public::sources;
 use super::stage::{Entry, Passage};
 use crate::config::model::{Authority, HostPattern, HttpsRedirect, PublicUrl, Scheme};
 use crate::error::Error;
+use crate::host::bare;
 use crate::route::host_of;
 
 /// Sends a client that has to come by HTTPS there, and else says whose routes serve it.
@@ -84,7 +85,7 @@ fn is_clean(path_and_query: &str) -> bool {
 
 fn matches(pattern: &HostPattern, host: &str) -> bool {
     match pattern {
-        HostPattern::Exact(exact) => host == exact || host.trim_start_matches('[').trim_end_matches(']') == exact,
+        HostPattern::Exact(exact) => host == exact || bare(host) == exact,
         HostPattern::Wildcard(parent) => host
             .strip_suffix(parent.as_str())
             .and_then(|rest| rest.strip_suffix('.'))

@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::exchange::Exchange;
 use super::public::sources;
 use super::stage::ServedRoute;
-use crate::cluster::Endpoint;
 use crate::config::model::{Scheme, UpstreamHost};
 use crate::route::LocationMap;
 use crate::upstream::WorkerCluster;
@@ -30,18 +29,12 @@ pub(super) fn map(exchange: &Exchange, route: &ServedRoute<'_>, cluster: &Worker
         paths: route.paths.get(exchange.route.matched),
         scheme: Scheme::of_tls(cluster.uses_tls()),
         host_sent,
-        is_agent: |host: &str, port| is_answering(endpoint, host, port) || cluster.is_at(host, port),
+        is_agent: |host: &str, port| endpoint.is_at(host, port) || cluster.is_at(host, port),
     };
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         change(fields, &name, |location| map.location(location));
     }
     change(fields, &REFRESH, |value| map.refresh(value));
-}
-
-/// Whether this is the address of the endpoint that answers.
-pub(super) fn is_answering(endpoint: &Endpoint, host: &str, port: u16) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    endpoint.addresses().any(|address| address.port() == port && bare.parse() == Ok(address.ip()))
 }
 
 fn change(fields: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> Option<String>) {

@@ -16,7 +16,7 @@ use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
 use crate::config::model::{ClusterId, ListenerId, RouteId};
 use crate::context::Connection;
-use crate::observe::handles::{ClusterHandles, ErrorHandles, RouteHandles};
+use crate::observe::handles::{ClusterHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::tenants::TenantSeries;
@@ -32,7 +32,6 @@ pub struct Worker {
     retired: RefCell<HashMap<String, (Rc<View>, Instant)>>,
     worker_endpoints: Rc<WorkerEndpoints>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) errors: ErrorHandles,
     pub(super) sink: Option<Sink>,
     rng: RefCell<fastrand::Rng>,
     active: Cell<usize>,
@@ -75,7 +74,6 @@ impl Worker {
             view: RefCell::new(Rc::new(view)),
             retired: RefCell::default(),
             worker_endpoints,
-            errors: ErrorHandles::new(&metrics),
             metrics,
             sink,
             rng: RefCell::new(rng),

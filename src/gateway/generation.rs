@@ -35,7 +35,10 @@ impl Gateway {
                 if check.kind == ProbeKind::Grpc && cluster.settings.has_grpc() {
                     dialer = Dialer { version: Version::Http2, tls: tls.as_ref().map(ClientTls::only_http2), limits };
                 }
-                let places = card_places(config, &cluster.name);
+                let places = match check.kind {
+                    ProbeKind::AgentCard => card_places(config, &cluster.name),
+                    ProbeKind::Http | ProbeKind::Tcp | ProbeKind::Grpc => CardPlaces::default(),
+                };
                 generation.start(Task::Health, move || {
                     let dialer = dialer.clone();
                     let handles = HealthHandles::new(&metrics, &cluster.name, &health::RESULTS);
@@ -63,11 +66,7 @@ impl Gateway {
 
 /// What the routes to a cluster make of the cards of its agents.
 fn card_places(config: &Config, cluster: &str) -> CardPlaces {
-    let leads = |route: &&Arc<Route>| {
-        let clusters = route.action.clusters();
-        let mut names = clusters.iter().filter_map(|id| config.clusters.get(id.0));
-        names.any(|one| *one.name == *cluster)
-    };
+    let leads = |route: &&Arc<Route>| config.clusters_of(route).any(|one| *one.name == *cluster);
     let mut places = CardPlaces::default();
     let listeners = config.listeners.iter().filter_map(|listener| listener.public_url.as_deref());
     places.public.extend(listeners.map(|url| url.host().to_ascii_lowercase()));

@@ -150,24 +150,23 @@ impl Workers {
     }
 
     pub(super) async fn cut(&self, what: Cut) -> usize {
-        let mut cut = 0;
-        for worker in &self.workers {
-            let (done, counted) = oneshot::channel();
-            drop(worker.send(WorkerCommand::Cut(what, done)).await);
-            cut += counted.await.unwrap_or(0);
-        }
-        cut
+        self.sum(|done| WorkerCommand::Cut(what, done)).await
     }
 
     /// Tells streams that their time is over; whether there are any that can say so to their clients.
     pub(super) async fn farewell(&self) -> bool {
-        let mut told = 0;
+        self.sum(WorkerCommand::Farewell).await > 0
+    }
+
+    /// What the workers report when each is told this. One that is gone has nothing to report.
+    async fn sum(&self, command: impl Fn(oneshot::Sender<usize>) -> WorkerCommand) -> usize {
+        let mut sum = 0;
         for worker in &self.workers {
             let (done, counted) = oneshot::channel();
-            drop(worker.send(WorkerCommand::Farewell(done)).await);
-            told += counted.await.unwrap_or(0);
+            drop(worker.send(command(done)).await);
+            sum += counted.await.unwrap_or(0);
         }
-        told > 0
+        sum
     }
 
     /// Adds a worker that is gone.

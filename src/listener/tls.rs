@@ -181,8 +181,10 @@ impl Loaded {
 
 impl Clients {
     fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let Some(path) = policy.authorities() else {
-            return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 });
+        let path = match (policy.mode, policy.authorities()) {
+            (AuthMode::None, _) => return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 }),
+            (AuthMode::Optional | AuthMode::Require, None) => return Err(TlsError::NoAuthorities),
+            (AuthMode::Optional | AuthMode::Require, Some(path)) => path,
         };
         let content = read(path)?;
         let mut roots = RootCertStore::empty();
@@ -415,5 +417,9 @@ mod tests {
         let mut open = settings(vec![good]);
         open.client_auth = asking(AuthMode::Require, folder.write("ca.pem", ""));
         assert!(matches!(load(&open), Err(TlsError::Empty { .. })), "an empty bundle never fails open");
+        for mode in [AuthMode::Optional, AuthMode::Require] {
+            open.client_auth = ClientAuth { mode, ca_file: None };
+            assert!(matches!(load(&open), Err(TlsError::NoAuthorities)), "neither does none");
+        }
     }
 }

@@ -51,6 +51,9 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Client certificates are to be verified, by nothing.
+    #[error("client certificates need authorities to verify them by")]
+    NoAuthorities,
     /// A certificate in a bundle of authorities cannot be used.
     #[error("{path} holds an authority that cannot be used")]
     Authority {

@@ -47,6 +47,26 @@ const fn family(name: &'static str, kind: Kind, labels: &'static [&'static str],
     Family { name, kind, labels, help, only: None }
 }
 
+/// What the series had come to that went with their objects: a sum over all routes must not go back when one of them
+/// is removed. Bounded, because the labels of these sums are words of the gateway.
+#[derive(Debug, Default)]
+pub(super) struct Gone(BTreeMap<&'static str, Values>);
+
+/// Values by those of the labels.
+type Values = BTreeMap<Vec<String>, Value>;
+
+impl Gone {
+    /// Keeps what series had come to that are dropped.
+    pub(super) fn note(&mut self, dropped: &[MetricFamily]) {
+        for alias in ALIASES.iter().filter(|alias| alias.outlives_objects()) {
+            let kept = self.0.entry(alias.family.name).or_default();
+            for (labels, value) in alias.values(dropped) {
+                kept.entry(labels).or_default().add(&value);
+            }
+        }
+    }
+}
+
 /// Every alias, in the order of the documentation.
 pub static ALIASES: &[Alias] = &[
     Alias {
@@ -97,6 +117,17 @@ pub static ALIASES: &[Alias] = &[
         family: family("a2a_response_time_seconds", Kind::Histogram, &[], "The same over all methods."),
         takes: &[],
         from: ANSWERED,
+        how: How::Sum,
+    },
+    Alias {
+        family: family(
+            "errors_total",
+            Kind::Counter,
+            &["reason"],
+            "The same as attache_errors_total without route and cluster, under the name existing dashboards use.",
+        ),
+        takes: &["reason"],
+        from: &[("attache_errors_total", every)],
         how: How::Sum,
     },
     Alias {
@@ -202,16 +233,19 @@ const ANSWERED: &[(&str, Pick)] =
     &[("a2a_request_duration_seconds", is_unary), ("attache_a2a_first_event_seconds", every)];
 
 /// Adds the aliases to what was gathered, in the order of names.
-pub(super) fn add(gathered: &mut Vec<MetricFamily>) {
-    let shown: Vec<_> = ALIASES.iter().filter_map(|alias| alias.show(gathered)).collect();
+pub(super) fn add(gathered: &mut Vec<MetricFamily>, gone: &Gone) {
+    let shown: Vec<_> = ALIASES.iter().filter_map(|alias| alias.show(gathered, gone)).collect();
     gathered.extend(shown);
     gathered.sort_by(|one, other| one.name().cmp(other.name()));
 }
 
 impl Alias {
     /// The family; `None` where nothing was counted for it.
-    fn show(&self, gathered: &[MetricFamily]) -> Option<MetricFamily> {
+    fn show(&self, gathered: &[MetricFamily], gone: &Gone) -> Option<MetricFamily> {
         let mut values = self.values(gathered);
+        for (labels, value) in gone.0.get(self.family.name).into_iter().flatten() {
+            values.entry(labels.clone()).or_default().add(value);
+        }
         if self.takes.is_empty() && self.family.kind != Kind::Histogram {
             // An alert or an autoscaler wants a zero rather than nothing.
             values.entry(Vec::new()).or_default();
@@ -230,8 +264,13 @@ impl Alias {
         (!is_empty).then_some(family)
     }
 
-    /// Its values by the values of its labels.
-    fn values(&self, gathered: &[MetricFamily]) -> BTreeMap<Vec<String>, Value> {
+    /// Whether it is a sum over objects that may go. With an object among its labels, its series go with that.
+    fn outlives_objects(&self) -> bool {
+        let names_object = self.takes.iter().any(|label| self.family.object(label).is_some());
+        self.family.kind != Kind::Gauge && !names_object
+    }
+
+    fn values(&self, gathered: &[MetricFamily]) -> Values {
         let sums: Vec<_> = self.from.iter().map(|source| self.sums(source, gathered)).collect();
         match (self.how, sums.as_slice()) {
             (How::Percent, [parts, wholes]) => {
@@ -250,9 +289,9 @@ impl Alias {
                 BTreeMap::from([(Vec::new(), Value { number: f64::from(u8::from(is_well)), ..Value::default() })])
             }
             _ => {
-                let mut all = BTreeMap::new();
+                let mut all = Values::new();
                 for (labels, value) in sums.into_iter().flatten() {
-                    all.entry(labels).or_insert_with(Value::default).add(&value);
+                    all.entry(labels).or_default().add(&value);
                 }
                 all
             }
@@ -260,8 +299,8 @@ impl Alias {
     }
 
     /// What the series of one source come to.
-    fn sums(&self, (name, pick): &(&str, Pick), gathered: &[MetricFamily]) -> BTreeMap<Vec<String>, Value> {
-        let mut sums: BTreeMap<Vec<String>, Value> = BTreeMap::new();
+    fn sums(&self, (name, pick): &(&str, Pick), gathered: &[MetricFamily]) -> Values {
+        let mut sums = Values::new();
         for metric in series(name, gathered).filter(|metric| pick(metric)) {
             let labels = self.takes.iter().map(|name| label(metric, name).to_owned()).collect();
             sums.entry(labels).or_default().add(&Value::of(metric, self.family.kind));
@@ -361,103 +400,4 @@ fn is_for_card(call: &Metric) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::observe::catalogue::FAMILIES;
-    use crate::observe::exposition::Exposition;
-    use crate::observe::metrics::Metrics;
-
-    fn scrape(metrics: &Metrics) -> Exposition {
-        Exposition::parse(&metrics.render().unwrap())
-    }
-
-    #[test]
-    fn aliases_are_made_of_families_that_are_there_and_of_their_labels() {
-        let mut names: BTreeSet<_> = FAMILIES.iter().map(|family| family.name).collect();
-        for Alias { family, takes, from, how } in ALIASES {
-            assert!(names.insert(family.name), "{} twice", family.name);
-            assert_eq!(takes.len(), family.labels.len(), "{}", family.name);
-            assert_eq!(from.len() == 2, family.name.contains("_seconds") && from.len() == 2 || *how != How::Sum);
-            for (source, _) in *from {
-                let source = FAMILIES.iter().find(|family| family.name == *source);
-                let source = source.unwrap_or_else(|| panic!("{} has a source that is none", family.name));
-                assert_eq!(source.kind, family.kind, "{}", family.name);
-                assert!(takes.iter().all(|label| source.labels.contains(label)), "{}", family.name);
-            }
-        }
-    }
-
-    #[test]
-    fn calls_are_shown_by_the_labels_of_the_alias() {
-        let metrics = Metrics::new(&[0.1, 1.0]).unwrap();
-        let call = |route, method, outcome| metrics.agent_calls(route, method, "rest", "1.0", outcome).inc();
-        call("a", "SendMessage", "ok");
-        call("b", "SendMessage", "ok");
-        call("b", "SendMessage", "refused");
-        call("b", "GetAgentCard", "error");
-        let scrape = scrape(&metrics);
-        for (name, labels, expected) in [
-            ("a2a_messages_total", &[("method", "SendMessage"), ("status", "ok")][..], Some(2.0)),
-            ("a2a_messages_total", &[("method", "SendMessage"), ("status", "refused")], Some(1.0)),
-            ("a2a_messages_received_total", &[("message_type", "SendMessage")], Some(3.0)),
-            ("a2a_messages_sent_total", &[("message_type", "SendMessage"), ("recipient", "b")], Some(1.0)),
-            ("agent_discovery_requests_total", &[("status", "error")], Some(1.0)),
-            ("agent_discovery_requests_total", &[("status", "ok")], None),
-        ] {
-            assert_eq!(scrape.value(name, labels), expected, "{name} {labels:?}");
-        }
-    }
-
-    #[test]
-    fn latency_is_that_of_answers_and_of_first_events() {
-        let metrics = Metrics::new(&[0.1, 1.0]).unwrap();
-        let ended = |method, millis| {
-            metrics.agent_call_duration("a", "c", method).observe(Duration::from_millis(millis));
-        };
-        ended("SendMessage", 50);
-        ended("GetTask", 500);
-        ended("SendStreamingMessage", 60_000);
-        metrics.first_event("a", "SendStreamingMessage", "grpc").observe(Duration::from_millis(20));
-        metrics.first_event("b", "SendStreamingMessage", "rest").observe(Duration::from_millis(30));
-        let scrape = scrape(&metrics);
-        let of = |name: &str, labels: &[(&str, &str)]| scrape.value(&format!("a2a_{name}"), labels);
-        assert_eq!(of("message_latency_seconds_count", &[("message_type", "SendStreamingMessage")]), Some(2.0));
-        assert_eq!(of("message_latency_seconds_sum", &[("message_type", "SendStreamingMessage")]), Some(0.05));
-        assert_eq!(of("message_latency_seconds_bucket", &[("message_type", "GetTask"), ("le", "0.1")]), Some(0.0));
-        assert_eq!(of("response_time_seconds_count", &[]), Some(4.0));
-        assert_eq!(of("response_time_seconds_bucket", &[("le", "0.1")]), Some(3.0));
-        assert_eq!(of("response_time_seconds_bucket", &[("le", "+Inf")]), Some(4.0));
-    }
-
-    #[test]
-    fn availability_is_a_share_and_health_is_that_of_the_worst() {
-        let metrics = Metrics::new(&[1.0]).unwrap();
-        let health = |metrics: &Metrics| scrape(metrics).value("a2a_system_health", &[]);
-        assert_eq!(health(&metrics), Some(1.0), "nothing is wrong where there is nothing");
-        for (cluster, all, usable, expected) in [("a", 4, 3, 1.0), ("b", 2, 0, 0.0), ("b", 2, 1, 1.0)] {
-            metrics.surveyed(cluster, all, usable, 0, false);
-            assert_eq!(health(&metrics), Some(expected), "{cluster} {usable}");
-        }
-        metrics.surveyed("empty", 0, 0, 0, false);
-        let scraped = scrape(&metrics);
-        for (cluster, expected) in [("a", Some(75.0)), ("b", Some(50.0)), ("empty", None)] {
-            assert_eq!(scraped.value("a2a_agent_availability", &[("agent_id", cluster)]), expected, "{cluster}");
-        }
-        metrics.surveyed("empty", 1, 1, 0, false);
-        metrics.draining().set(1);
-        assert_eq!(health(&metrics), Some(0.0), "it shuts down");
-    }
-
-    #[test]
-    fn what_rules_and_autoscalers_look_at_is_shown_from_the_start() {
-        let scrape = scrape(&Metrics::new(&[1.0]).unwrap());
-        for name in ["active_workflows", "a2a_tasks_total"] {
-            assert_eq!(scrape.value(name, &[]), Some(0.0), "{name}");
-        }
-        assert_eq!(scrape.value("a2a_memory_usage_bytes", &[]), scrape.value("memory_usage_bytes", &[]));
-        assert_eq!(scrape.kind("workflow_executions_total"), None);
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use prometheus::Registry;
+use prometheus::proto::MetricFamily;
 
 use super::family::{Family, Kind, Object};
 use super::handle::{Classes, Handle, Late, Names, Words};
@@ -118,9 +119,10 @@ macro_rules! families {
                 })
             }
 
-            /// Drops the series that carry the name of something that does not live any more.
-            pub(super) fn retain(&self, lives: &dyn Fn(Object, &str) -> bool) {
-                $($(self.$field.retain_living(lives);)*)*
+            /// Drops the series that carry the name of something that does not live any more, and gives what they
+            /// showed.
+            pub(super) fn retain(&self, lives: &dyn Fn(Object, &str) -> bool) -> Vec<MetricFamily> {
+                vec![$($(self.$field.retain_living(lives)),*),*]
             }
         }
 
@@ -202,11 +204,6 @@ families! {
             "Tasks that calls began: an answer named a task to a call that sent a message and named none.";
         lookups: Counters "attache_a2a_lookups_total" [route, result]
             "Searches for the endpoint that holds a task or context: found, unknown (no endpoint has it), failed (none has it, and not all answered) or limited (too many at once: nobody was asked).";
-    }
-    /// Errors by reason word, for one worker.
-    struct ErrorHandles() {
-        errors_alias: Counters "errors_total" [reason]
-            "The same as attache_errors_total without route and cluster, under the name existing dashboards use.";
     }
     /// Series of one cluster, for one worker.
     struct ClusterHandles(cluster) {
@@ -460,8 +457,9 @@ mod tests {
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
     const ALIAS_HEAD: &str = "\n## Names of other systems\n\n\
         Dashboards, rules and autoscalers that were written for agents look for these names. They are made from the families\n\
-        above when somebody scrapes, and cost requests nothing. `agent_id`, `recipient` and `message_type` are a cluster, a\n\
-        route and a method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\n\
+        above when somebody scrapes, and cost requests nothing. A sum keeps what routes had counted that are gone; what is\n\
+        shown by route or cluster goes with that. `agent_id`, `recipient` and `message_type` are a cluster, a route and a\n\
+        method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\n\
         | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
     const ABSENT_HEAD: &str = "\nRules select by `job`, which is the name that Prometheus scrapes by: give the gateway's `scrape_configs` entry the\n\
         `job_name` that the rules use. These names are not given:\n\n| Name | Why |\n|---|---|\n";

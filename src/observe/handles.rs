@@ -13,8 +13,8 @@ use http::Method;
 use super::agent_series::AgentSeries;
 pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
-    AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, ErrorHandles, FaultHandles,
-    ListenerHandles, MirrorHandles, RateLimitHandles,
+    AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles, ListenerHandles,
+    MirrorHandles, RateLimitHandles,
 };
 use super::metrics::Metrics;
 use super::series::{Counter, Gauge, Histogram};
@@ -185,14 +185,6 @@ impl ClusterHandles {
     pub fn connected(&self) -> GaugeGuard {
         self.upstream_connects.count("ok");
         GaugeGuard::of(&self.upstream_connections)
-    }
-}
-
-impl ErrorHandles {
-    /// Counts one error, on `route`.
-    pub fn count(&self, reason: &'static str, route: &RouteHandles) {
-        route.ends().errors.count(reason);
-        self.errors_alias.count(reason);
     }
 }
 
@@ -399,12 +391,11 @@ mod tests {
     #[test]
     fn errors_are_counted_under_both_names() {
         let metrics = metrics();
-        let errors = ErrorHandles::new(&metrics);
         let route = |name| RouteHandles::new(Arc::clone(&metrics), name, "v1");
         let (one, other) = (route("a"), route("b"));
-        errors.count("no_route", &one);
-        errors.count("timeout", &one);
-        errors.count("no_route", &other);
+        one.ends().errors.count("no_route");
+        one.ends().errors.count("timeout");
+        other.ends().errors.count("no_route");
         let scrape = scrape(&metrics);
         for (reason, count) in [("no_route", 2.0), ("timeout", 1.0)] {
             assert_eq!(scrape.value("errors_total", &[("reason", reason)]), Some(count), "{reason}");

@@ -3,12 +3,13 @@
 //! one series by its names come from the table in `catalogue`.
 
 use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
-use super::aliases;
+use super::aliases::{self, Gone};
 use super::catalogue::{Buckets, Families};
 use super::endpoints::{EndpointNow, Endpoints, ListedEndpoint};
 use super::family::Object;
@@ -24,6 +25,8 @@ pub struct Metrics {
     sent: Counter,
     endpoints: Endpoints,
     usage: Usage,
+    /// What the sums of the aliases keep.
+    gone: Mutex<Gone>,
 }
 
 impl Metrics {
@@ -36,7 +39,8 @@ impl Metrics {
         let bytes = |direction| families.bytes.with(&[direction]);
         let (received, sent) = (bytes("received_from_client"), bytes("sent_to_client"));
         let endpoints = Endpoints::new(&families);
-        let metrics = Self { received, sent, endpoints, usage: Usage::default(), registry, families };
+        let metrics =
+            Self { received, sent, endpoints, usage: Usage::default(), gone: Mutex::default(), registry, families };
         metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         metrics.draining().set(0);
         // Shown from the start, because alerts look at them.
@@ -51,8 +55,11 @@ impl Metrics {
             self.cpu_usage().set(sample.cpu_percent);
         }
         self.endpoints_without_series().set_count(self.endpoints.look());
+        // Locked over both, so that no scrape comes between a series that goes and the sums that keep what it counted.
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gathered = self.registry.gather();
-        aliases::add(&mut gathered);
+        aliases::add(&mut gathered, &gone);
+        drop(gone);
         TextEncoder::new().encode_to_string(&gathered)
     }
 
@@ -129,7 +136,8 @@ impl Metrics {
     /// Drops the series with a name in them of something that does not live any more. Called once a new configuration
     /// is in use: a request that still runs on the old one finishes into a series nobody reads.
     pub fn retain(&self, lives: impl Fn(Object, &str) -> bool) {
-        self.families.retain(&lives);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.note(&self.families.retain(&lives));
     }
 }
 
@@ -160,8 +168,7 @@ mod tests {
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
-        ClusterHandles, ConcurrencyHandles, ErrorHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
-        RouteHandles,
+        ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles, RouteHandles,
     };
     use crate::observe::tenants::TenantSeries;
 
@@ -205,7 +212,7 @@ mod tests {
         route.cards().agent_cards.count("mapped");
         route.cards().catalog_cards.count("read");
         calls_of_agents(&route);
-        ErrorHandles::new(metrics).count("no_route", &route);
+        route.ends().errors.count("no_route");
         let cluster = ClusterHandles::new(metrics, "v1");
         cluster.attempts.inc();
         cluster.retries.count("connect_failed");

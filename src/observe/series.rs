@@ -234,7 +234,7 @@ impl<T: Series> SeriesOf<T> {
 
     /// The series with these label values, one for each label.
     pub(super) fn with(&self, values: &[&str]) -> T {
-        let key: Values = values.iter().map(|value| Box::from(*value)).collect();
+        let key = key(values);
         if let Some(known) = self.known().get(&key) {
             return known.clone();
         }
@@ -253,18 +253,37 @@ impl<T: Series> SeriesOf<T> {
         self.known_mut().retain(|values, _| !begins(values));
     }
 
-    /// Drops the series with a label whose value `keep` does not want.
-    pub(super) fn retain(&self, keep: impl Fn(&str, &str) -> bool) {
+    /// Drops the series with a label whose value `keep` does not want, and gives what they showed.
+    pub(super) fn retain(&self, keep: impl Fn(&str, &str) -> bool) -> MetricFamily {
         let labels = self.inner.family.labels;
-        self.known_mut().retain(|values, _| labels.iter().zip(values).all(|(label, value)| keep(label, value)));
+        let keeps = |values: &Values| labels.iter().zip(values).all(|(label, value)| keep(label, value));
+        let dropped: Vec<_> = self.known_mut().extract_if(.., |values, _| !keeps(values)).collect();
+        self.shown(dropped.iter().map(|(values, series)| (values, series)))
     }
 
-    /// Drops the series that carry the name of something that does not live any more.
-    pub(super) fn retain_living(&self, lives: &dyn Fn(Object, &str) -> bool) {
+    /// Drops the series that carry the name of something that does not live any more, and gives what they showed.
+    pub(super) fn retain_living(&self, lives: &dyn Fn(Object, &str) -> bool) -> MetricFamily {
         let family = self.inner.family;
-        if family.labels.iter().any(|label| family.object(label).is_some()) {
-            self.retain(|label, value| family.object(label).is_none_or(|object| lives(object, value)));
-        }
+        self.retain(|label, value| family.object(label).is_none_or(|object| lives(object, value)))
+    }
+
+    fn shown<'s>(&self, known: impl Iterator<Item = (&'s Values, &'s T)>) -> MetricFamily {
+        let declared = self.inner.family;
+        let mut family = MetricFamily::default();
+        family.set_name(declared.name.to_owned());
+        family.set_help(declared.help.to_owned());
+        family.set_field_type(match declared.kind {
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+            Kind::Histogram => MetricType::HISTOGRAM,
+        });
+        let series = known.map(|(values, series)| {
+            let mut metric = Metric::from_label(pairs(declared, values));
+            series.show(&mut metric);
+            metric
+        });
+        family.set_metric(series.collect());
+        family
     }
 
     fn known(&self) -> RwLockReadGuard<'_, BTreeMap<Values, T>> {
@@ -279,9 +298,10 @@ impl<T: Series> SeriesOf<T> {
 impl SeriesOf<Gauge> {
     /// Shows how many there are of something. What never had any is not shown.
     pub(super) fn show(&self, values: &[&str], count: usize) {
-        let is_shown = || self.known().keys().any(|key| key.iter().map(|value| &**value).eq(values.iter().copied()));
-        if count > 0 || is_shown() {
+        if count > 0 {
             self.with(values).set_count(count);
+        } else if let Some(known) = self.known().get(&key(values)) {
+            known.set_count(count);
         }
     }
 }
@@ -292,24 +312,12 @@ impl<T: Series> Collector for SeriesOf<T> {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let declared = self.inner.family;
-        let mut family = MetricFamily::default();
-        family.set_name(declared.name.to_owned());
-        family.set_help(declared.help.to_owned());
-        family.set_field_type(match declared.kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
-            Kind::Histogram => MetricType::HISTOGRAM,
-        });
-        let known = self.known();
-        let series = known.iter().map(|(values, series)| {
-            let mut metric = Metric::from_label(pairs(declared, values));
-            series.show(&mut metric);
-            metric
-        });
-        family.set_metric(series.collect());
-        vec![family]
+        vec![self.shown(self.known().iter())]
     }
+}
+
+fn key(values: &[&str]) -> Values {
+    values.iter().map(|value| Box::from(*value)).collect()
 }
 
 /// Labels in the order a scrape shows them.

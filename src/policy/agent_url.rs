@@ -86,9 +86,7 @@ impl Host {
     fn is_named(&self, patterns: &[HostPattern]) -> bool {
         patterns.iter().any(|pattern| match (pattern, self) {
             (HostPattern::Exact(known), Self::Name(name)) => known == name,
-            (HostPattern::Exact(known), Self::Address(address)) => {
-                known.trim_start_matches('[').trim_end_matches(']').parse() == Ok(*address)
-            }
+            (HostPattern::Exact(known), Self::Address(address)) => crate::host::address(known) == Some(*address),
             (HostPattern::Wildcard(parent), Self::Name(name)) => {
                 name.strip_suffix(parent.as_str()).is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
             }

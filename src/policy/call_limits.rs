@@ -1,5 +1,6 @@
 //! What one route lets its clients do with single operations of A2A: how often, how many at a time, for how long.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::limits::{Admitted, Limits, RateLimitHeaders, Refused, RouteLimits, Wo
 use crate::a2a::Operation;
 use crate::bounded::{Count, Permit};
 use crate::config::model::CallPolicy;
+use crate::config::time;
 use crate::error::Error;
 use crate::observe::metrics::Metrics;
 
@@ -55,29 +57,15 @@ impl CallLimits {
     }
 }
 
-impl CallLimit {
-    /// The operation.
-    #[must_use]
-    pub const fn operation(&self) -> Operation {
-        self.operation
-    }
-
-    /// The total time of a call, where it is not the route's.
-    #[must_use]
-    pub const fn timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
-    /// What one client may do.
-    #[must_use]
-    pub const fn limits(&self) -> Option<&RouteLimits> {
-        self.limits.as_ref()
-    }
-
-    /// What all clients together may have open.
-    #[must_use]
-    pub fn max_concurrent(&self) -> Option<NonZeroU32> {
-        self.all.as_ref().map(|(max, _)| *max)
+impl fmt::Display for CallLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = self.limits.as_ref().and_then(RouteLimits::concurrency);
+        let open = open.map(|limit| format!("at a time {} of one client address", limit.max));
+        let all = self.all.as_ref().map(|(max, _)| format!("at a time {max} in all"));
+        let rates = self.limits.iter().flat_map(|limits| limits.rates().map(ToString::to_string));
+        let timeout = self.timeout.map(|limit| format!("{} in all", time(limit)));
+        let facts: Vec<_> = open.into_iter().chain(all).chain(rates).chain(timeout).collect();
+        write!(f, "{}: {}", self.operation.name(), facts.join(", "))
     }
 }
 

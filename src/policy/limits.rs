@@ -191,22 +191,19 @@ pub struct Refused {
 pub struct RateLimitHeaders {
     policy: HeaderValue,
     state: HeaderValue,
-    /// What is left there, and how fast one comes back.
-    remaining: u32,
-    interval: Duration,
+    leeway: Leeway,
 }
+
+/// What a limit leaves, and how slowly one comes back: the least is the tightest.
+type Leeway = (u32, Reverse<Duration>);
 
 impl RateLimitHeaders {
     /// Those of the limit that leaves less.
     fn tighter(one: Option<Box<Self>>, other: Option<Box<Self>>) -> Option<Box<Self>> {
         match (one, other) {
-            (Some(one), Some(other)) if other.is_tighter_than(&one) => Some(other),
+            (Some(one), Some(other)) if other.leeway < one.leeway => Some(other),
             (one, other) => one.or(other),
         }
-    }
-
-    fn is_tighter_than(&self, other: &Self) -> bool {
-        (self.remaining, Reverse(self.interval)) < (other.remaining, Reverse(other.interval))
     }
 
     /// Adds the fields to an answer. Fields of the endpoint's own limits stay.
@@ -336,11 +333,8 @@ impl Rate {
         let Some(cost) = NonZeroU32::new(self.cost_of(caller.method)) else { return false };
         match self.limiter().take(&self.limiter().key(caller), cost) {
             LimitDecision::Passed { remaining } => {
-                let interval = |rate: &Self| rate.limiter().buckets().quota.interval();
-                let fewer = |(least, by): (u32, &Self)| {
-                    remaining < least || (remaining == least && interval(self) > interval(by))
-                };
-                if self.headers && tally.tightest.is_none_or(fewer) {
+                let is_tighter = |(least, by): (u32, &Self)| self.leeway(remaining) < by.leeway(least);
+                if self.headers && tally.tightest.is_none_or(is_tighter) {
                     tally.tightest = Some((remaining, self));
                 }
                 true
@@ -377,8 +371,12 @@ impl Rate {
         state.extend_from_slice(itoa::Buffer::new().format(remaining).as_bytes());
         state.extend_from_slice(b";t=");
         state.extend_from_slice(itoa::Buffer::new().format(whole_seconds(reset)).as_bytes());
-        let (policy, interval) = (self.policy.clone(), self.limiter().buckets().quota.interval());
-        Some(Box::new(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, remaining, interval }))
+        let (policy, leeway) = (self.policy.clone(), self.leeway(remaining));
+        Some(Box::new(RateLimitHeaders { policy, state: HeaderValue::try_from(state).ok()?, leeway }))
+    }
+
+    fn leeway(&self, remaining: u32) -> Leeway {
+        (remaining, Reverse(self.limiter().buckets().quota.interval()))
     }
 }
 

@@ -5,13 +5,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer_room::AnswerRoom;
 use super::shared_answer::SharedAnswer;
 use crate::a2a::Operation;
-use crate::bounded::{Count, Permit};
 use crate::config::model::A2a;
 
 /// The shared calls of one route.
@@ -91,12 +90,8 @@ struct Entry {
 }
 
 /// A call that others may wait for.
-#[derive(Debug)]
-pub struct SharedCall {
-    ended: Mutex<Option<Ended>>,
-    changed: Notify,
-    waiting: Arc<Count>,
-}
+#[derive(Debug, Default)]
+pub struct SharedCall(watch::Sender<Option<Ended>>);
 
 /// What a call came to, for the others.
 #[derive(Clone, Debug)]
@@ -145,7 +140,7 @@ impl SharedCalls {
         if part.calls.len() >= PART || part.ends.len() >= 2 * PART {
             return Begun::Full;
         }
-        let call = Arc::new(SharedCall { ended: Mutex::default(), changed: Notify::new(), waiting: Arc::default() });
+        let call = Arc::<SharedCall>::default();
         let until = terms.from_start.then(|| now + terms.keep);
         part.ends.extend(until.map(|until| (until, key)));
         part.calls.insert(key, Entry { call: Arc::clone(&call), until });
@@ -175,33 +170,21 @@ impl Part {
 }
 
 impl SharedCall {
-    /// What it came to, once that is known.
-    #[must_use]
-    pub fn ended(&self) -> Option<Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Told when that becomes known.
-    #[must_use]
-    pub const fn changed(&self) -> &Notify {
-        &self.changed
-    }
-
-    /// Counts one who waits, until the permit is dropped.
-    #[must_use]
-    pub fn wait(&self) -> Permit {
-        self.waiting.add()
+    /// Waits until it has come to something. Whoever calls this sets the deadline.
+    pub async fn ended(&self) -> Ended {
+        let mut waits = self.0.subscribe();
+        let ended = waits.wait_for(Option::is_some).await;
+        ended.ok().and_then(|ended| ended.clone()).unwrap_or(Ended::GivenUp)
     }
 
     /// Whether anybody waits.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.waiting.taken() > 0
+        self.0.receiver_count() > 0
     }
 
     fn end(&self, ended: Ended) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
-        self.changed.notify_waiters();
+        self.0.send_replace(Some(ended));
     }
 }
 
@@ -305,16 +288,22 @@ mod tests {
 
     /// What an equal call comes upon: nothing, a running one, or what one came to.
     fn met(calls: &Arc<SharedCalls>, key: u128, now: Instant) -> &'static str {
-        match calls.begin(key, SENDS, now) {
-            Begun::First(_) => "nothing",
-            Begun::Full => "full",
-            Begun::Known(call) => match call.ended() {
-                None => "running",
-                Some(Ended::Answered(_)) => "an answer",
-                Some(Ended::Alone) => "another's",
-                Some(Ended::GivenUp) => "given up",
-            },
+        let call = match calls.begin(key, SENDS, now) {
+            Begun::First(_) => return "nothing",
+            Begun::Full => return "full",
+            Begun::Known(call) => call,
+        };
+        match now_of(&call) {
+            None => "running",
+            Some(Ended::Answered(_)) => "an answer",
+            Some(Ended::Alone) => "another's",
+            Some(Ended::GivenUp) => "given up",
         }
+    }
+
+    /// What it has come to.
+    fn now_of(call: &SharedCall) -> Option<Ended> {
+        call.0.borrow().clone()
     }
 
     fn answer(run: &Run) -> SharedAnswer {
@@ -333,7 +322,7 @@ mod tests {
         let run = first(&calls, 2, SENDS, start);
         let (known, bad) = (Arc::clone(run.call()), answer(&run));
         run.answer(bad, false, start);
-        assert!(matches!(known.ended(), Some(Ended::Answered(_))), "who waited gets it");
+        assert!(matches!(now_of(&known), Some(Ended::Answered(_))), "who waited gets it");
         assert_eq!(met(&calls, 2, start), "nothing");
         assert!(calls.room.taken() > 0);
         drop(known);
@@ -360,10 +349,10 @@ mod tests {
         let (calls, now) = (Arc::<SharedCalls>::default(), Instant::now());
         let run = first(&calls, 1, SENDS, now);
         let known = Arc::clone(run.call());
-        let waits = known.wait();
+        let waits = known.0.subscribe();
         assert!(known.is_awaited());
         drop((waits, run));
-        assert!(!known.is_awaited() && matches!(known.ended(), Some(Ended::GivenUp)));
+        assert!(!known.is_awaited() && matches!(now_of(&known), Some(Ended::GivenUp)));
         let run = first(&calls, 1, SENDS, now);
         run.stands_alone();
         assert_eq!(met(&calls, 1, now), "another's");

@@ -49,8 +49,7 @@ impl WorkerEndpoint {
 
     /// Host and port as configured, of the binding for a gRPC call or for another one.
     pub(super) fn name(&self, grpc: bool) -> &str {
-        let binding = self.endpoint.grpc.as_ref().filter(|_| grpc);
-        binding.map_or(&self.endpoint.name, |binding| &binding.name)
+        self.endpoint.place(grpc).1
     }
 
     fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {

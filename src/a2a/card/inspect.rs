@@ -1,10 +1,10 @@
 //! What a card says, and what is wrong with it, for people: which clients can use it, where it leads them, and what
 //! they would stumble over. Nothing here is on the path of a request.
 
-use std::net::IpAddr;
-
 use http::Uri;
 use serde_json::{Map, Value};
+
+use crate::host::is_itself;
 
 /// What a card says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -204,20 +204,13 @@ fn wrong_url(interface: &Interface, fetched: Fetched<'_>) -> Option<String> {
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Some("has a user or a password in it, which everybody reads".to_owned());
     }
-    if is_here(host) && !is_here(fetched.host) {
+    if is_itself(host) && !is_itself(fetched.host) {
         return Some(format!("`{url}` leads every client to its own machine"));
     }
     if fetched.https && matches!(uri.scheme_str(), Some("http" | "ws")) {
         return Some(format!("`{url}` is in the clear, and the card came over TLS"));
     }
     None
-}
-
-/// Whether a host is the machine of whoever asks.
-fn is_here(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
 }
 
 fn capabilities(card: &Map<String, Value>) -> Vec<String> {

@@ -11,6 +11,7 @@ use crate::a2a::card::{MAX_CARD, NAMES};
 use crate::cli::Failure;
 use crate::config::model::{UpstreamProtocol, UpstreamTls};
 use crate::error::chain;
+use crate::host::bare;
 use crate::pool::{ClientTls, DialError, DialLimits, DialedResponse, Dialer, Peer, Question, Version};
 
 /// A card as it came.
@@ -49,7 +50,7 @@ impl Request {
         Ok(Self {
             dialer: Dialer { version: Version::Http1, tls, limits: DialLimits::each(limit) },
             origin: format!("{}://{authority}", if https { "https" } else { "http" }),
-            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host: bare(authority.host()).to_owned(),
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
             field: HeaderValue::from_str(authority.as_str()).map_err(|_illegal| wrong())?,
             fields: self::fields(fields)?,

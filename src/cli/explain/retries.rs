@@ -2,7 +2,7 @@
 
 use super::subject::Subject;
 use crate::cli::words::time;
-use crate::config::model::{Failure, Retries, RetryOn, RetryPolicy};
+use crate::config::model::{Failure, Retries, RetryPolicy};
 use crate::upstream::Repeat;
 
 /// The line of a route that forwards.
@@ -16,7 +16,7 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
         RetryPolicy::Off => "none".to_owned(),
         RetryPolicy::Default => format!("1, when there was {}", causes.join(", ")),
         RetryPolicy::By(retries) => {
-            causes.extend(answers(repeat.causes(retries)));
+            causes.extend(repeat.causes(retries).answers());
             if causes.is_empty() {
                 format!("none for {}", subject.method())
             } else {
@@ -47,26 +47,5 @@ fn configured(retries: &Retries, repeat: Repeat, causes: &[String]) -> String {
 /// Failures after which the request is tried again, as retries themselves decide.
 fn failures(policy: &RetryPolicy, repeat: Repeat) -> Vec<String> {
     let repeated = Failure::ALL.into_iter().filter(|failure| repeat.is_repeated(policy, *failure));
-    let words = repeated.map(|failure| match failure {
-        Failure::Connect => "no connection",
-        Failure::ConnectTimeout => "no connection in time",
-        Failure::Refused => "a refused stream",
-        Failure::Reset => "a reset",
-        Failure::Timeout => "no answer in time",
-        Failure::Invalid => "an invalid answer",
-    });
-    words.map(str::to_owned).collect()
-}
-
-fn answers(causes: &RetryOn) -> impl Iterator<Item = String> {
-    let statuses = causes.statuses.iter().map(|range| {
-        if range.start() == range.end() {
-            range.start().to_string()
-        } else {
-            format!("{} to {}", range.start(), range.end())
-        }
-    });
-    let grpc = causes.grpc.iter().map(|code| format!("gRPC {code}"));
-    let headers = causes.headers.iter().map(|name| format!("header {name}"));
-    statuses.chain(grpc).chain(headers)
+    repeated.map(|failure| failure.to_string()).collect()
 }

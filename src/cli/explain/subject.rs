@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::config::model::{Action, Cluster, ClusterId, Config, Listener, PathMatch, Route};
+use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
 
@@ -36,12 +36,13 @@ impl<'a> Subject<'a> {
         self.config.clusters.get(id.0)
     }
 
+    /// What is done for agents, where the route leads to some.
+    pub(super) fn agents(&self) -> Option<&'a A2a> {
+        self.settings().a2a.as_ref().filter(|_| self.settings().action.forwards())
+    }
+
     /// The clusters it may go to; none where the gateway answers by itself.
     pub(super) fn clusters(&self) -> Vec<&'a Cluster> {
-        match &self.settings().action {
-            Action::Forward(id) => self.cluster(*id).into_iter().collect(),
-            Action::Split(split) => split.parts.iter().filter_map(|part| self.cluster(part.cluster)).collect(),
-            Action::Redirect(_) | Action::Respond(_) => Vec::new(),
-        }
+        self.config.clusters_of(self.settings()).collect()
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::endpoint::Binding;
 use crate::config::model::{BindingPlace, Member, MemberAddress};
+use crate::host::without_port;
 
 /// An endpoint as its source describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +60,7 @@ impl Discovered {
 fn binding(place: BindingPlace, address: SocketAddr, name: &str) -> Binding {
     let own = place.of(address);
     let name = match place {
-        BindingPlace::Port(port) => {
-            let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-            format!("{host}:{port}")
-        }
+        BindingPlace::Port(port) => format!("{}:{port}", without_port(name)),
         BindingPlace::Address(own) => own.to_string(),
     };
     Binding { address: own, name: name.into() }
@@ -86,10 +84,11 @@ impl Source {
 
 impl From<&Member> for Source {
     fn from(member: &Member) -> Self {
-        match &member.address {
-            MemberAddress::Socket(address) => Self::new("fixed", address.to_string()),
-            MemberAddress::Name { host, port } => Self::new("dns", format!("{host}:{port}")),
-        }
+        let kind = match &member.address {
+            MemberAddress::Socket(_) => "fixed",
+            MemberAddress::Name { .. } => "dns",
+        };
+        Self::new(kind, member.address.to_string())
     }
 }
 

@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::timeout;
 
 use super::{card, grpc};
-use crate::cluster::{Binding, Endpoint};
+use crate::cluster::Endpoint;
 use crate::config::model::{HealthCheck, ProbeKind};
+use crate::host::{of_place, without_port};
 use crate::pool::{DialError, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 
 /// Why a check failed.
@@ -64,15 +65,12 @@ pub(super) async fn run(
     check: &HealthCheck,
     dialer: &Dialer,
 ) -> Result<Option<card::Seen>, Failure> {
-    let binding = endpoint.grpc.as_ref().filter(|_| check.kind == ProbeKind::Grpc);
-    let (mut address, name) =
-        binding.map_or((endpoint.address, &endpoint.name), |binding| (binding.address, &binding.name));
+    let (mut address, name) = endpoint.place(check.kind == ProbeKind::Grpc);
     if let Some(port) = check.port {
         address.set_port(port);
     }
     let asked = async {
-        let sni = binding.map_or_else(|| endpoint.host(), Binding::host);
-        let link = dialer.connect(Peer::Address(address, sni)).await?;
+        let link = dialer.connect(Peer::Address(address, of_place(name))).await?;
         ask(link, check, || host(name, address)).await
     };
     // One limit for all steps together.
@@ -131,8 +129,7 @@ fn question(method: &Method, target: PathAndQuery, host: HeaderValue, check: &He
 
 /// The endpoint's name with the port that is asked.
 fn host(name: &str, address: SocketAddr) -> Result<HeaderValue, DialError> {
-    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-    HeaderValue::try_from(format!("{name}:{}", address.port())).map_err(|_illegal| DialError::Host)
+    HeaderValue::try_from(format!("{}:{}", without_port(name), address.port())).map_err(|_illegal| DialError::Host)
 }
 
 /// A failed call may say so in its head, without body and trailers.

@@ -6,6 +6,7 @@ use super::reading::text_value;
 use crate::config::de::with_hint;
 use crate::config::hosts::is_name;
 use crate::config::types::{BindingPlace, HostPattern, MemberAddress};
+use crate::host::bare;
 
 text_value!(MemberAddress as "HostPort", target, "an address such as `10.0.0.1:8080`", {
     "type": "string",
@@ -70,8 +71,7 @@ text_value!(HostPattern as "Host", host, "a host such as `agents.example.com`", 
 pub(in crate::config) fn host(text: &str) -> Result<HostPattern, String> {
     let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if lower.starts_with('[') || lower.parse::<IpAddr>().is_ok() {
-        let bare = lower.trim_start_matches('[').trim_end_matches(']');
-        return match bare.parse::<IpAddr>() {
+        return match bare(&lower).parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => Ok(HostPattern::Exact(format!("[{address}]"))),
             Ok(IpAddr::V4(address)) => Ok(HostPattern::Exact(address.to_string())),
             Err(_) => Err(with_hint(format!("`{text}` is not a host"), "leave the port out")),

@@ -147,6 +147,25 @@ impl A2a {
         let chosen = chosen || self.versions.is_some() || self.ownership.is_some();
         chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
+
+    /// Its guards in words.
+    pub fn guards(&self) -> impl Iterator<Item = String> {
+        let versions = self.versions.iter().map(|taken| {
+            let taken: Vec<_> = taken.iter().map(|version| version.name()).collect();
+            format!("A2A {} only", taken.join(" and "))
+        });
+        let methods = self.methods.iter().map(ToString::to_string).filter(|methods| !methods.is_empty());
+        let owned = self.ownership.iter().map(|ownership| {
+            let by: Vec<_> = ownership.by.iter().map(ToString::to_string).collect();
+            format!("tasks only for who made them, by {}", by.join(" and "))
+        });
+        let urls = [("push", &self.push_urls), ("file", &self.file_urls)];
+        let urls = urls.into_iter().map(|(kind, guard)| match guard {
+            None => format!("{kind} URLs unchecked"),
+            Some(guard) => format!("{kind} URLs {guard}"),
+        });
+        versions.chain(methods).chain(owned).chain(urls)
+    }
 }
 
 choice! {

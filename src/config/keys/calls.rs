@@ -48,6 +48,18 @@ section! {
     }
 }
 
+/// Where it lets calls lead.
+impl fmt::Display for UrlGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.http { "by http(s) to" } else { "by https to" })?;
+        match (self.allow.as_slice(), self.private) {
+            ([], true) => f.write_str(" any host"),
+            ([], false) => f.write_str(" public hosts"),
+            (hosts, _) => hosts.iter().try_for_each(|host| write!(f, " {host}")),
+        }
+    }
+}
+
 /// What a route does about the operations of A2A.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Methods {
@@ -67,6 +79,19 @@ impl Methods {
             open.is_some() || !policy.rate_limit.is_empty()
         };
         self.allow.is_some() || !self.deny.is_empty() || self.each.iter().any(|(.., policy)| limits(policy))
+    }
+}
+
+/// Which operations are let through; nothing where all are.
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |names: &[Operation]| names.iter().map(|name| format!(" {name:?}")).collect::<String>();
+        let allowed = self.allow.as_deref().map(|allowed| match allowed {
+            [] => "no method".to_owned(),
+            allowed => format!("only{}", names(allowed)),
+        });
+        let denied = (!self.deny.is_empty()).then(|| format!("all but{}", names(&self.deny)));
+        f.write_str(&allowed.into_iter().chain(denied).collect::<Vec<_>>().join(", "))
     }
 }
 

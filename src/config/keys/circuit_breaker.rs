@@ -1,9 +1,11 @@
 //! `clusters.X.circuitBreaker`: what a cluster carries at once, over all its endpoints and all workers, and when it is
 //! left alone.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Count, Limit, MILLION, Time, section};
+use crate::config::units::time;
 
 section! {
     #[derive(PartialEq, Eq)]
@@ -59,5 +61,41 @@ impl CircuitBreaker {
     pub fn has_ceilings(&self) -> bool {
         let all = [self.max_connections, self.max_requests, self.max_streams];
         all.iter().any(Option::is_some) || self.per_endpoint != EndpointCeilings::default()
+    }
+
+    /// Its ceilings in words, where there are any, and what happens beyond them.
+    #[must_use]
+    pub fn ceilings(&self) -> Option<String> {
+        let each = &self.per_endpoint;
+        let limits = [
+            ("connections", self.max_connections, ""),
+            ("requests", self.max_requests, ""),
+            ("streams", self.max_streams, ""),
+            ("retries", self.max_retries, ""),
+            ("connections", each.max_connections, " per endpoint"),
+            ("requests", each.max_requests, " per endpoint"),
+            ("streams", each.max_streams, " per endpoint"),
+        ];
+        let limits = limits.into_iter().filter_map(|(what, limit, scope)| Some(format!("{what} {}{scope}", limit?)));
+        let of_connection = self.max_requests_per_connection;
+        let of_connection = of_connection.map(|limit| format!("requests per connection {limit}"));
+        let all: Vec<_> = limits.chain(of_connection).collect();
+        let beyond = match self.max_pending_requests {
+            0 => "503 at once".to_owned(),
+            count => format!("{count} wait up to {}", time(self.pending_timeout)),
+        };
+        (!all.is_empty()).then(|| format!("{}, beyond them {beyond}", all.join(", ")))
+    }
+}
+
+/// When it opens and how it closes.
+impl fmt::Display for HalfOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pause, growth) = (time(self.recovery_timeout), time(self.ramp_up));
+        let failures = self.failure_threshold;
+        write!(
+            f,
+            "opens after {failures} failures in a row for {pause}, then one probe, then a growing share for {growth}"
+        )
     }
 }

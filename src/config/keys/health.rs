@@ -1,5 +1,6 @@
 //! `clusters.X.healthCheck`.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::{Count, Limit, Many, Named, Time, Verb, Written, choice, section, text_value};
 use crate::config::de::with_hint;
 use crate::config::hosts::is_authority;
+use crate::config::text::looks::mask_parts;
 use crate::config::text::names::is_secret_name;
 
 section! {
@@ -79,6 +81,24 @@ impl HealthCheck {
     pub fn target(&self) -> PathAndQuery {
         let usual = if self.kind == Kind::AgentCard { CARD } else { "/" };
         self.path.clone().unwrap_or_else(|| PathAndQuery::from_static(usual))
+    }
+}
+
+/// What is asked, how often, and what follows from it.
+impl fmt::Display for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.target();
+        match (self.kind, self.service.as_deref().unwrap_or_default()) {
+            (Kind::Http, _) => write!(f, "{} {}", self.method, mask_parts(target.as_str()))?,
+            (Kind::Tcp, _) => f.write_str("a TCP connection")?,
+            (Kind::Grpc, "") => f.write_str("gRPC health")?,
+            (Kind::Grpc, service) => write!(f, "gRPC health of {service}")?,
+            (Kind::AgentCard, _) => write!(f, "the agent card at {}", mask_parts(target.as_str()))?,
+        }
+        self.port.iter().try_for_each(|port| write!(f, " on port {port}"))?;
+        write!(f, " every {:?}, at most {:?}; ", self.interval, self.limit())?;
+        write!(f, "out after {} failures, back after {} successes", self.unhealthy_threshold, self.healthy_threshold)?;
+        f.write_str(if self.ends_ejection { "; a success ends an ejection" } else { "" })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `routes.X.retries`: after what a request may be sent again, how often and how soon.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -124,6 +125,20 @@ impl Failure {
     }
 }
 
+/// What there was.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::ConnectTimeout => "no connection in time",
+            Self::Refused => "a refused stream",
+            Self::Reset => "a reset",
+            Self::Timeout => "no answer in time",
+            Self::Invalid => "an invalid answer",
+        })
+    }
+}
+
 impl RetryOn {
     /// What of it happens before anything reached the agent.
     #[must_use]
@@ -153,6 +168,17 @@ impl RetryOn {
     #[must_use]
     pub fn looks_at_answers(&self) -> bool {
         !(self.statuses.is_empty() && self.grpc.is_empty() && self.headers.is_empty())
+    }
+
+    /// The answers that are a reason, in words.
+    pub fn answers(&self) -> impl Iterator<Item = String> {
+        let statuses = self.statuses.iter().map(|range| match range.clone().into_inner() {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first} to {last}"),
+        });
+        let grpc = self.grpc.iter().map(|code| format!("gRPC {code}"));
+        let headers = self.headers.iter().map(|name| format!("header {name}"));
+        statuses.chain(grpc).chain(headers)
     }
 
     /// Whether a response of this status is a reason.

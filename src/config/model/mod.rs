@@ -100,11 +100,15 @@ impl Config {
     /// Whether a route leads to more than one endpoint, or may: a name can stand for several.
     #[must_use]
     pub fn has_replicas(&self, route: &Route) -> bool {
-        let clusters = route.action.clusters();
-        let mut members = clusters.iter().filter_map(|id| self.clusters.get(id.0)).flat_map(|cluster| &cluster.members);
+        let mut members = self.clusters_of(route).flat_map(|cluster| &cluster.members);
         let is_name =
             |address: &MemberAddress| matches!(address, MemberAddress::Name { host, .. } if host != "localhost");
         members.next().is_some_and(|first| is_name(&first.address) || members.next().is_some())
+    }
+
+    /// The clusters that a route forwards to; none where it answers by itself.
+    pub fn clusters_of<'c>(&'c self, route: &Route) -> impl Iterator<Item = &'c Cluster> + use<'c> {
+        route.action.clusters().into_iter().filter_map(|id| self.clusters.get(id.0))
     }
 
     /// The same in memory of the calling thread, down to the texts. What was read lies among what is thrown away.

@@ -100,7 +100,7 @@ impl Route {
     /// into by nobody.
     #[must_use]
     pub fn sees_calls(&self) -> bool {
-        matches!(self.action, Action::Forward(_) | Action::Split(_)) && self.a2a.is_some()
+        self.action.forwards() && self.a2a.is_some()
     }
 
     /// Bytes of a request's body, where the listener has these limits; none is no limit.
@@ -184,6 +184,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether requests go on to a cluster.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        match self {
+            Self::Forward(_) | Self::Split(_) => true,
+            Self::Redirect(_) | Self::Respond(_) => false,
+        }
+    }
+
     /// The clusters it forwards to.
     #[must_use]
     pub fn clusters(&self) -> Vec<ClusterId> {

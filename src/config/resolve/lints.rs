@@ -80,10 +80,8 @@ fn switching(route: &Route, config: &Config, scope: &mut Scope<'_>) {
     if !route.websocket {
         return;
     }
-    let clusters = route.action.clusters();
-    let clusters = clusters.iter().filter_map(|id| config.clusters.get(id.0));
     let http2 = |protocol| matches!(protocol, UpstreamProtocol::H2 | UpstreamProtocol::H2c);
-    for cluster in clusters.filter(|cluster| http2(cluster.protocol)) {
+    for cluster in config.clusters_of(route).filter(|cluster| http2(cluster.protocol)) {
         let message = format!("`clusters.{}` speaks only HTTP/2, so WebSocket is refused with 403", cluster.name);
         let hint = "use `protocol: auto` or `http/1.1` there, or take `websocket` out";
         scope.warn(&steps!["routes", route.name.as_str(), "websocket"], "without-effect", message, hint);

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::Scope;
 use crate::config::keys::mirror::{Mirror, MirrorTo, SAFE};
-use crate::config::model::{Action, ClusterId, Percentage, Route};
+use crate::config::model::{ClusterId, Percentage, Route};
 use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
@@ -67,12 +67,7 @@ pub(super) fn lint(route: &Route, scope: &mut Scope<'_>) {
         let hint = "take the mirror out, or raise it";
         scope.warn(&at("percentage"), "without-effect", "0% mirrors nothing", hint);
     }
-    let is_own = match &route.action {
-        Action::Forward(cluster) => *cluster == mirror.cluster,
-        Action::Split(split) => split.parts.iter().any(|part| part.cluster == mirror.cluster),
-        Action::Redirect(_) | Action::Respond(_) => false,
-    };
-    if is_own {
+    if route.action.clusters().contains(&mirror.cluster) {
         let message = format!("`routes.{name}` mirrors to a cluster it forwards to");
         scope.warn(&at("cluster"), "mirror-of-itself", message, "its endpoints get such requests twice");
     }

@@ -7,7 +7,7 @@ use super::references::References;
 use super::{Scope, agents, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
-    Action, HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
+    HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
 };
 use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
@@ -23,7 +23,7 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         let hint = "use `rewrite: { regex: { pattern: .., replacement: .. } }`";
         scope.conflict(&steps!["routes", name, "rewrite"], message, hint);
     }
-    let forwards = matches!(action, Action::Forward(_) | Action::Split(_));
+    let forwards = action.forwards();
     let around = retries::Around { route: name, timeout: raw.timeout, matches: &matches };
     Route {
         retries: retries::resolve(unboxed(raw.retries), &around, scope),

@@ -32,4 +32,5 @@ pub(super) const NEIGHBOURS: &[(&str, &[&str], &str)] = &[
     ),
     ("Listener", &["certificates", "certFile", "keyFile", "minVersion", "clientAuth", "unknownSni"], "`tls`"),
     ("Listener", &["hosts", "routes"], "a route"),
+    ("Logging", &["accessLog"], "the top level of the file"),
 ];

@@ -25,8 +25,8 @@ impl Member {
     /// Whether one of its bindings is configured under this host, in its canonical form, and port.
     #[must_use]
     pub fn is_at(&self, host: &str, port: u16) -> bool {
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
-        let is = |address: SocketAddr| address.port() == port && ip == Ok(address.ip());
+        let ip = crate::host::address(host);
+        let is = |address: SocketAddr| address.port() == port && ip == Some(address.ip());
         match (&self.address, self.grpc) {
             (MemberAddress::Socket(own), grpc) => is(*own) || grpc.is_some_and(|place| is(place.of(*own))),
             (MemberAddress::Name { host: name, port: own }, Some(BindingPlace::Port(grpc))) => {
@@ -34,6 +34,25 @@ impl Member {
             }
             (MemberAddress::Name { host: name, port: own }, _) => *own == port && name == host,
         }
+    }
+}
+
+/// Its address, and how it differs from others.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grpc = self.grpc.map(|place| match place {
+            BindingPlace::Port(port) => format!("gRPC at port {port}"),
+            BindingPlace::Address(address) => format!("gRPC at {address}"),
+        });
+        let weight = match self.weight {
+            0 => Some("draining".to_owned()),
+            1 => None,
+            weight => Some(format!("weight {weight}")),
+        };
+        let priority = (self.priority > 0).then(|| format!("priority {}", self.priority));
+        let notes: Vec<_> = grpc.into_iter().chain(weight).chain(priority).collect();
+        write!(f, "{}", self.address)?;
+        if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join(", ")) }
     }
 }
 
@@ -69,6 +88,15 @@ pub enum MemberAddress {
         /// The port.
         port: u16,
     },
+}
+
+impl fmt::Display for MemberAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 /// Load-balancing policy.

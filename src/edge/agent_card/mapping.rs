@@ -1,7 +1,6 @@
 //! What a card is mapped by: the public address, the paths of its route, the addresses of its agent, and where gRPC
 //! calls go.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -12,10 +11,11 @@ use crate::cluster::Endpoint;
 use crate::config::model::{HttpVersion, PathMatch};
 use crate::edge::exchange::Exchange;
 use crate::edge::own_answer::{JWKS, matched};
+use crate::edge::public;
 use crate::edge::stage::{Entry, ServedRoute};
 use crate::edge::worker_route::WorkerRoute;
-use crate::edge::{locations, public};
 use crate::error::Error;
+use crate::host::is_itself;
 use crate::jose::Key;
 use crate::route::card::{CardMap, GrpcAt};
 use crate::route::public::{Face, Origin, Sources};
@@ -182,11 +182,7 @@ impl Agent<'_> {
     /// Whether this is an address of the agent: an endpoint of its cluster, or what an agent calls itself by where it
     /// does not know its address.
     fn is_at(&self, host: &str, port: u16) -> bool {
-        let answers = |endpoint: &Endpoint| {
-            let has_port = || endpoint.addresses().any(|address| address.port() == port);
-            locations::is_answering(endpoint, host, port) || is_itself(host) && has_port()
-        };
-        self.cluster.is_at(host, port) || self.endpoint().is_some_and(answers)
+        self.cluster.is_at(host, port) || self.endpoint().is_some_and(|endpoint| endpoint.means_itself(host, port))
     }
 
     /// Where gRPC calls for this address go that come to the host of this request.
@@ -232,12 +228,6 @@ impl Agent<'_> {
         let found = self.entry.view.snapshot.table.find(self.exchange.route.served_by?, &facts)?;
         self.entry.view.route(found.route).cloned()
     }
-}
-
-/// Names that mean the machine itself, whoever says them.
-fn is_itself(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback() || ip.is_unspecified())
 }
 
 /// Stands for all cards that cannot be read.

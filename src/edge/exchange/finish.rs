@@ -88,7 +88,7 @@ impl Exchange {
         self.report(now);
         let (flags, reason) = self.flags();
         if let (End::Failed { reason, .. }, Some(handles)) = (self.outcome.end, &self.route.handles) {
-            self.worker.errors.count(reason, handles);
+            handles.ends().errors.count(reason);
         }
         let duration = now.saturating_duration_since(self.request.started);
         self.sample_for_rollout(duration);

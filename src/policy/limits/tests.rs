@@ -217,7 +217,7 @@ async fn a_sweep_says_how_many_clients_are_known() {
 fn what_an_endpoint_says_of_its_own_limits_stays() {
     let value = HeaderValue::from_static;
     let (policy, state) = (value("\"edge\";q=1;w=1"), value("\"edge\";r=0;t=1"));
-    let rate_limit_headers = RateLimitHeaders { policy, state, remaining: 0, interval: Duration::from_secs(1) };
+    let rate_limit_headers = RateLimitHeaders { policy, state, leeway: (0, Reverse(Duration::from_secs(1))) };
     let mut headers = HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]);
     rate_limit_headers.tell(&mut headers);
     assert_eq!(headers, HeaderMap::from_iter([(POLICY, value("\"agent\";q=5"))]));

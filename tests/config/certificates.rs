@@ -1,24 +1,11 @@
 //! Certificates are judged when the configuration is read, by the time that is given.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on says why and stops"
-)]
 
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use attache::config::{Environment, Report, Severity, parse};
+use attache::config::{Report, Severity, parse};
 
-/// The day of these tests.
-fn env() -> Environment {
-    Environment::empty(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
-}
-
-fn codes(report: &Report) -> Vec<&str> {
-    report.diagnostics().iter().map(|diagnostic| diagnostic.code).collect()
-}
+use crate::{TODAY, codes, env};
 
 /// A directory of certificates.
 struct Certificates {
@@ -34,8 +21,8 @@ impl Certificates {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = rcgen::CertificateParams::new(hosts).expect("legal names");
         let day = |days: i64| {
-            let seconds = 1_790_000_000 + days * 86_400;
-            let date = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).expect("after 1970"));
+            let seconds = TODAY.saturating_add_signed(days * 86_400);
+            let date = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             date.into()
         };
         (params.not_before, params.not_after) = (day(days.0), day(days.1));

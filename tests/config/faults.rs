@@ -1,21 +1,17 @@
 //! What is said about faults and mirrors that contradict themselves, and which blocks of other proxies are understood.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and stops")]
-#![allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use attache::config::model::{AbortAnswer, Config};
-use attache::config::{Environment, Report, parse, show_text};
+use attache::config::{Report, parse, show_text};
 
-/// 2026-09-21.
-fn env() -> Environment {
-    Environment::empty(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
-}
+use crate::{codes, env, loaded};
 
 fn text(route: &str) -> String {
     let route = route.replace('\n', "\n    ");
     format!(
-        "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes:\n  a:\n    cluster: one\n    {route}\n\
+        "listeners: {{ http: {{ address: '127.0.0.1:8080' }} }}\nroutes:\n  a:\n    cluster: one\n    {route}\n  \
+         b: {{ hosts: [b.test], cluster: two }}\n\
          clusters: {{ one: {{ endpoints: ['127.0.0.1:1'] }}, two: {{ endpoints: ['127.0.0.1:2'] }} }}\n"
     )
 }
@@ -27,20 +23,12 @@ fn problems(route: &str) -> Report {
     }
 }
 
-/// Codes of what is said, without that of the second cluster where nothing uses it.
-fn codes(report: &Report) -> Vec<&str> {
-    let codes = report.diagnostics().iter().map(|found| found.code);
-    codes.filter(|code| *code != "unused").collect()
-}
-
 fn config(route: &str) -> Config {
-    match parse(&text(route), "gateway.yaml", &env()) {
-        Ok(loaded) => loaded.config,
-        Err(report) => panic!("{}", report.human(false)),
-    }
+    loaded(&text(route)).config
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
 fn contradictions_are_said_with_a_suggestion() {
     const END: &str = "until: 2026-12-31T00:00:00Z";
     for (route, expected, hint) in [

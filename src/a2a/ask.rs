@@ -178,7 +178,7 @@ impl<'a> Question<'a> {
                 text(&mut message, 2, task);
             }
             (_, Subject::Task(task) | Subject::Events(task) | Subject::Whole(task)) => {
-                text(&mut message, 1, &format!("tasks/{task}"))
+                text(&mut message, 1, &format!("tasks/{task}"));
             }
             (_, Subject::Context(context)) => {
                 text(&mut message, 1, self.tenant.unwrap_or_default());

@@ -1,5 +1,5 @@
-//! The last events of a stream whose task ended while nobody listened, made of the agent's answer to `GetTask`: the task
-//! as it is, and in older generations the event that ends a stream (A2A 1.0 section 3.1.2; 0.3 section 7.2; 0.1
+//! The last events of a stream whose task ended while nobody listened, made of the agent's answer to `GetTask`: the
+//! task as it is, and in older generations the event that ends a stream (A2A 1.0 section 3.1.2; 0.3 section 7.2; 0.1
 //! `tasks/sendSubscribe`).
 
 use serde::Deserialize;
@@ -129,7 +129,7 @@ mod tests {
             let answer = serde_json::to_string_pretty(&answer).unwrap();
             let shape = EventShape { binding, generation, id: Some("7.50") };
             let events = shape.final_events(answer.as_bytes()).unwrap();
-            let results: Vec<_> = data(&events).into_iter().map(|mut event| {
+            let results = data(&events).into_iter().map(|mut event| {
                 if binding == JsonRpc {
                     assert_eq!(event["id"].to_string(), "7.5");
                     event["result"].take()

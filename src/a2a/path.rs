@@ -85,8 +85,8 @@ pub(super) fn tenant_in<'a>(prefix: &'a str, base: &str) -> Option<Cow<'a, str>>
     (!rest.is_empty() && !rest.contains('/')).then(|| decoded(rest))
 }
 
-/// The path in the letters of the specification, where it is one of REST in others: some servers, such as Express, match
-/// paths without regard to case. Ids keep their letters. `None` where nothing changes.
+/// The path in the letters of the specification, where it is one of REST in others: some servers, such as Express,
+/// match paths without regard to case. Ids keep their letters. `None` where nothing changes.
 #[must_use]
 pub fn respelled(path: &str) -> Option<String> {
     let lower = path.to_ascii_lowercase().replace("pushnotificationconfigs", CONFIGS);

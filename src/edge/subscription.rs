@@ -1,5 +1,5 @@
-//! Subscribes again to the task of a stream that broke off: at the endpoint that held it, and where that does not answer
-//! or does not know the task any more, at another of its version that does, because some agents share their tasks. A
+//! Subscribes again to the task of a stream that broke off: at the endpoint that held it, and where that does not
+//! answer or does not know the task any more, at another of its version that does, because some agents share their tasks. A
 //! task that ended meanwhile lets nobody subscribe; it is fetched, and the stream ends with what it came to.
 
 use std::future::poll_fn;
@@ -211,7 +211,7 @@ impl Subscription {
         let shape = EventShape { binding: self.binding, generation: self.generation, id: self.id.as_deref() };
         let Some(events) = shape.final_events(&answer) else { return Whole::GoesOn };
         let trailers = (self.binding == Binding::Grpc)
-            .then(|| HeaderMap::from_iter([(GRPC_STATUS.clone(), HeaderValue::from_static("0"))]));
+            .then(|| HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]));
         let come = Come { data: events.into(), trailers };
         let body = FaultBody::begun(come, body);
         Whole::Ended(Box::new(Resumed { body, in_flight: asked.in_flight, word: "ended" }))

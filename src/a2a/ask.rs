@@ -16,6 +16,8 @@ use super::wire::{framed, put_text};
 pub enum Subject<'a> {
     /// A task.
     Task(&'a str),
+    /// A task, with all that belongs to it.
+    Whole(&'a str),
     /// A context, of which a task is wanted.
     Context(&'a str),
     /// The further events of a task.
@@ -62,11 +64,17 @@ impl<'a> Question<'a> {
         Self { binding, generation, subject: Subject::Events(task), tenant, id }
     }
 
+    /// The whole of `task`, for the same client.
+    #[must_use]
+    pub fn whole(binding: Binding, generation: Generation, task: &'a str, ids: &Ids<'a>) -> Self {
+        Self { subject: Subject::Whole(task), ..Self::events(binding, generation, task, ids, None) }
+    }
+
     /// The operation that asks.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self.subject {
-            Subject::Task(_) => Operation::GetTask,
+            Subject::Task(_) | Subject::Whole(_) => Operation::GetTask,
             Subject::Context(_) => Operation::ListTasks,
             Subject::Events(_) => Operation::SubscribeToTask,
         }
@@ -77,7 +85,7 @@ impl<'a> Question<'a> {
     pub const fn method(&self) -> Method {
         match (self.binding, self.subject) {
             // Both are served; clients post (A2A 1.0 section 11.3).
-            (Binding::Rest, Subject::Task(_) | Subject::Context(_)) => Method::GET,
+            (Binding::Rest, Subject::Task(_) | Subject::Whole(_) | Subject::Context(_)) => Method::GET,
             (Binding::Rest, Subject::Events(_)) | (Binding::JsonRpc | Binding::Grpc, _) => Method::POST,
         }
     }
@@ -92,7 +100,7 @@ impl<'a> Question<'a> {
                 let prefix = RestPath::read(method, path)?.prefix;
                 Cow::Owned(match subject {
                     Subject::Context(_) => format!("{prefix}/tasks"),
-                    Subject::Task(task) => format!("{prefix}/tasks/{}", path_segment(task)),
+                    Subject::Task(task) | Subject::Whole(task) => format!("{prefix}/tasks/{}", path_segment(task)),
                     Subject::Events(task) => format!("{prefix}/tasks/{}:subscribe", path_segment(task)),
                 })
             }
@@ -115,7 +123,7 @@ impl<'a> Question<'a> {
         let kept = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !narrows(pair));
         let mut pairs: Vec<Cow<'_, str>> = kept.map(Cow::Borrowed).collect();
         match self.subject {
-            Subject::Events(_) => return (!pairs.is_empty()).then(|| pairs.join("&")),
+            Subject::Events(_) | Subject::Whole(_) => return (!pairs.is_empty()).then(|| pairs.join("&")),
             Subject::Task(_) => {}
             Subject::Context(context) => {
                 pairs.push(Cow::Owned(format!("contextId={}", path_segment(context))));
@@ -138,8 +146,8 @@ impl<'a> Question<'a> {
 
     fn json(&self) -> String {
         let method = match (self.generation, self.subject) {
-            (Generation::V1_0, Subject::Task(_)) => "GetTask",
-            (Generation::V0_1 | Generation::V0_3, Subject::Task(_)) => "tasks/get",
+            (Generation::V1_0, Subject::Task(_) | Subject::Whole(_)) => "GetTask",
+            (Generation::V0_1 | Generation::V0_3, Subject::Task(_) | Subject::Whole(_)) => "tasks/get",
             (_, Subject::Context(_)) => "ListTasks",
             (Generation::V1_0, Subject::Events(_)) => "SubscribeToTask",
             (Generation::V0_1 | Generation::V0_3, Subject::Events(_)) => "tasks/resubscribe",
@@ -147,7 +155,7 @@ impl<'a> Question<'a> {
         let mut params = match self.subject {
             Subject::Task(task) => json!({ "id": task, "historyLength": 0 }),
             Subject::Context(context) => json!({ "contextId": context, "pageSize": 1, "historyLength": 0 }),
-            Subject::Events(task) => json!({ "id": task }),
+            Subject::Events(task) | Subject::Whole(task) => json!({ "id": task }),
         };
         if let (Some(tenant), Some(params)) = (self.tenant, params.as_object_mut()) {
             params.insert("tenant".to_owned(), tenant.into());
@@ -166,11 +174,13 @@ impl<'a> Question<'a> {
                 // History: none.
                 message.extend([3 << 3, 0]);
             }
-            (Generation::V1_0, Subject::Events(task)) => {
+            (Generation::V1_0, Subject::Events(task) | Subject::Whole(task)) => {
                 put_text(&mut message, 1, self.tenant.unwrap_or_default());
                 put_text(&mut message, 2, task);
             }
-            (_, Subject::Task(task) | Subject::Events(task)) => put_text(&mut message, 1, &format!("tasks/{task}")),
+            (_, Subject::Task(task) | Subject::Events(task) | Subject::Whole(task)) => {
+                put_text(&mut message, 1, &format!("tasks/{task}"));
+            }
             (_, Subject::Context(context)) => {
                 put_text(&mut message, 1, self.tenant.unwrap_or_default());
                 put_text(&mut message, 2, context);
@@ -309,6 +319,26 @@ mod tests {
             (context, Some(client), "key=k&A2A-Version=1.0&contextId=c%26d&pageSize=1&historyLength=0"),
         ] {
             assert_eq!(asked.query(query).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_whole_task_is_asked_for_without_what_narrows_it() {
+        let ids = Ids { task: Some("t/1"), tenant: Some("acme"), ..Ids::default() };
+        let asked = Question::whole(Binding::Rest, Generation::V1_0, "t/1", &ids);
+        assert_eq!(asked.path(&Method::POST, "/acme/message:stream").as_deref(), Some("/acme/tasks/t%2F1"));
+        assert_eq!((asked.method(), asked.operation()), (Method::GET, Operation::GetTask));
+        assert_eq!(asked.query(Some("key=k&historyLength=3")).as_deref(), Some("key=k"));
+        for (generation, expected) in [
+            (Generation::V1_0, r#""method":"GetTask","params":{"id":"t/1","tenant":"acme"}}"#),
+            (Generation::V0_3, r#""method":"tasks/get","params":{"id":"t/1"}}"#),
+        ] {
+            let asked = Question::whole(Binding::JsonRpc, generation, "t/1", &ids);
+            assert!(String::from_utf8(asked.body()).unwrap().ends_with(expected));
+            let asked = Question::whole(Binding::Grpc, generation, "t/1", &ids);
+            let mut reader = GrpcRequestReader::new(Operation::GetTask, generation);
+            assert!(reader.read(&asked.body()), "the message is whole");
+            assert_eq!(reader.body().unwrap().ids(Operation::GetTask, generation).task, Some("t/1"));
         }
     }
 

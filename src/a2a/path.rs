@@ -91,6 +91,52 @@ pub(super) fn tenant_in<'a>(prefix: &'a str, base: &str) -> Option<Cow<'a, str>>
     (!rest.is_empty() && !rest.contains('/')).then(|| decoded(rest))
 }
 
+/// The path in the letters of the specification, where it is one of REST in others: some servers, such as Express,
+/// match paths without regard to case. Ids keep their letters. `None` where nothing changes.
+#[must_use]
+pub fn respelled(path: &str) -> Option<String> {
+    let lower = path.to_ascii_lowercase().replace("pushnotificationconfigs", CONFIGS);
+    let end = lower.strip_suffix('/').unwrap_or(&lower);
+    let (before, last) = end.rsplit_once('/')?;
+    let mut words: Vec<(usize, &str)> = Vec::new();
+    let mut rest = before;
+    if let Some(word) = LAST_WORDS.iter().find(|word| word.eq_ignore_ascii_case(last)) {
+        words.push((before.len() + 1, word));
+        for folder in ["/agent", "/.well-known"] {
+            words.extend(before.strip_suffix(folder).map(|outer| (outer.len(), folder)));
+        }
+    } else {
+        let (outer, below) = last_tasks(end)?;
+        rest = outer;
+        let start = outer.len() + "/tasks/".len();
+        words.push((outer.len(), "/tasks/"));
+        match below.split_once('/') {
+            Some((id, below)) => {
+                words.extend(below.starts_with(CONFIGS).then(|| (start + id.len() + 1, CONFIGS)));
+            }
+            None => {
+                let verb = VERBS.iter().find(|verb| below.ends_with(*verb));
+                words.extend(verb.map(|verb| (end.len() - verb.len(), *verb)));
+            }
+        }
+    }
+    words.extend(rest.strip_suffix("/v1").map(|outer| (outer.len(), "/v1")));
+    let mut bytes = path.as_bytes().to_vec();
+    for (at, word) in words {
+        bytes.get_mut(at..at + word.len())?.copy_from_slice(word.as_bytes());
+    }
+    String::from_utf8(bytes).ok().filter(|respelled| respelled != path)
+}
+
+/// What a path of REST may end in.
+const LAST_WORDS: [&str; 10] = [
+    "message:send", "message:stream", "message%3asend", "message%3astream", "agent-card.json", "agent.json",
+    "extendedAgentCard", "authenticatedExtendedCard", "card", "tasks",
+];
+/// What may follow the id of a task.
+const VERBS: [&str; 4] = [":cancel", ":subscribe", "%3acancel", "%3asubscribe"];
+const CONFIGS: &str = "pushNotificationConfigs";
+
 /// The last `/tasks/` with something below it that can be an id, since the prefix may have a segment of that name too.
 fn last_tasks(path: &str) -> Option<(&str, &str)> {
     let (prefix, rest) = path.rsplit_once("/tasks/")?;
@@ -179,6 +225,40 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_path_in_other_letters_is_spelled_as_it_should_be() {
+        for (path, expected) in [
+            ("/Message:Send", Some("/message:send")),
+            ("/Team/V1/MESSAGE:STREAM/", Some("/Team/v1/message:stream/")),
+            ("/message%3Asend", Some("/message%3asend")),
+            ("/Tasks", Some("/tasks")),
+            ("/V1/Tasks/AbC", Some("/v1/tasks/AbC")),
+            ("/tasks/AbC:Cancel", Some("/tasks/AbC:cancel")),
+            ("/tasks/AbC%3ASubscribe", Some("/tasks/AbC%3asubscribe")),
+            ("/TASKS/TASKS", Some("/TASKS/tasks")),
+            ("/Tasks/Ab/PushnotificationConfigs/Cd", Some("/tasks/Ab/pushNotificationConfigs/Cd")),
+            ("/X/.Well-Known/Agent-Card.json", Some("/X/.well-known/agent-card.json")),
+            ("/Agent/AuthenticatedExtendedCard", Some("/agent/authenticatedExtendedCard")),
+            ("/message:send", None),
+            ("/tasks/AbC", None),
+            ("/V1/other", None),
+            ("/Tasklist/x", None),
+            ("", None),
+        ] {
+            assert_eq!(respelled(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn respelling_keeps_all_but_the_case(path in "(/[a-zA-Z:%.é]{0,9}|/TASKS|/Message:Send|/x:CANCEL){0,5}") {
+            if let Some(respelled) = respelled(&path) {
+                prop_assert!(respelled.eq_ignore_ascii_case(&path));
+                prop_assert_eq!(super::respelled(&respelled), None);
+            }
+        }
+    }
 
     #[test]
     fn the_end_of_a_path_says_the_operation() {

@@ -152,6 +152,12 @@ impl AnswerScan {
         goes_on && self.between().is_some()
     }
 
+    /// What follows comes from this endpoint, which holds what it tells of.
+    pub(super) fn moves_to(&mut self, worker_endpoint: &Rc<WorkerEndpoint>) {
+        self.notes.keeper.owner = Rc::clone(worker_endpoint);
+        self.notes.keeper.last = None;
+    }
+
     /// Whether it is a stream of events.
     pub(super) fn is_event_stream(&self) -> bool {
         matches!(self.reader, Reader::Events(_))

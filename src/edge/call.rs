@@ -95,15 +95,17 @@ pub(super) fn tenant<'a>(identity: &'a Identity, call: Option<&'a Call>) -> Opti
     identity.tenant.as_deref().or_else(|| call?.ids().tenant)
 }
 
-/// What the head of a request tells. `is_agent` says whether its route is known to lead to agents, and `is_elsewhere`
-/// whether a REST path of the client is none any more where the agent sees it.
+/// What the head of a request tells. `path` is the request's, or how it should be spelled; `is_agent` says whether its
+/// route is known to lead to agents, and `is_elsewhere` whether a REST path of the client is none any more where the
+/// agent sees it.
 pub(super) fn of_head<'a>(
     request: &'a RequestFacts,
+    path: &'a str,
     headers: &'a HeaderMap,
     is_agent: bool,
     is_elsewhere: impl FnOnce() -> bool,
 ) -> Recognition<'a> {
-    let head = Head { method: &request.method, path: request.path(), query: request.uri.query(), headers };
+    let head = Head { method: &request.method, path, query: request.uri.query(), headers };
     match Recognition::of(head, is_agent) {
         // A GET has no body that could say more.
         Recognition::Call(call)

@@ -1,54 +1,57 @@
 //! Goes on with the stream of an agent that broke off before its task was over: the gateway subscribes to the task
-//! again, at the endpoint that holds it and with the caller's fields. The first event is the task as it is then, which
-//! brings the client up to date; what came in between is lost, and said to be.
+//! again, with the caller's fields. The first event is the task as it is then, which brings the client up to date; what
+//! came in between is lost, and said to be.
 
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
-use tokio::time::{Instant, sleep, timeout_at};
+use http::{HeaderValue, Uri, header};
+use tokio::time::Instant;
 
 use super::call::Call;
-use super::facts::{is_event_stream, is_grpc};
+use super::subscription::{Asking, Outcome, PATIENCE, Resumed, Subscription, TRIES};
 use crate::a2a::{Binding, Question, path_segment};
-use crate::cluster::Kind;
 use crate::config::model::UpstreamHost;
 use crate::error::Error;
-use crate::outcome::{Application, Outcome};
-use crate::upstream::{AskPlan, Asked, WorkerEndpoint, ask};
+use crate::upstream::WorkerEndpoint;
 
 /// What is needed to subscribe again. Taken from the request before an endpoint gets it, which only routes do that want
 /// it.
 #[derive(Debug)]
 pub(super) struct Continuity {
-    /// The head of the subscription; where its target names the task, [`MARK`] stands.
-    head: Parts,
+    heads: Heads,
     host: UpstreamHost,
+    /// The name of the cluster that the call went to: the stream may outlive its configuration.
+    cluster: Box<str>,
     /// Tries that are left.
     left: usize,
     /// When the stream went on last.
     since: Option<Instant>,
-    asking: Option<Asking>,
+    asking: Option<Running>,
+}
+
+/// The heads of the questions for further events and for the whole task. Where a target names the task, [`MARK`]
+/// stands.
+#[derive(Debug)]
+pub(super) struct Heads {
+    pub(super) events: Parts,
+    pub(super) whole: Parts,
 }
 
 /// A subscription under way. Dropped, it is cancelled.
-struct Asking {
+struct Running {
     /// Why the stream broke off.
     broke: Error,
-    answer: Pin<Box<dyn Future<Output = Answer>>>,
+    answer: Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
-/// Tries that are left, and the new stream or the word for why there is none.
-type Answer = (usize, Result<Asked, &'static str>);
-
-impl fmt::Debug for Asking {
+impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking").field("broke", &self.broke).finish_non_exhaustive()
+        f.debug_struct("Running").field("broke", &self.broke).finish_non_exhaustive()
     }
 }
 
@@ -60,13 +63,21 @@ pub(super) struct Again<'a> {
     pub(super) task: &'a str,
     /// The endpoint that holds it.
     pub(super) worker_endpoint: Rc<WorkerEndpoint>,
+    /// The others of its version, which may have it too.
+    pub(super) others: Vec<Rc<WorkerEndpoint>>,
     pub(super) rng: fastrand::Rng,
 }
 
 impl Continuity {
-    /// For calls whose stream is to go on. Where the target of `head` names the task, [`MARK`] stands.
-    pub(super) fn new(head: Parts, host: UpstreamHost) -> Self {
-        Self { head: detached(head), host, left: TRIES, since: None, asking: None }
+    /// For calls whose stream is to go on.
+    pub(super) fn new(heads: Heads, host: UpstreamHost, cluster: Box<str>) -> Self {
+        let heads = Heads { events: detached(heads.events), whole: detached(heads.whole) };
+        Self { heads, host, cluster, left: TRIES, since: None, asking: None }
+    }
+
+    /// The name of the cluster that the call went to.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// Whether it is being tried.
@@ -88,37 +99,33 @@ impl Continuity {
     /// # Errors
     /// Why it broke off, where nobody can be asked.
     pub(super) fn begin(&mut self, again: Again<'_>, broke: Error) -> Result<(), Error> {
-        let Some((head, body)) = self.request(&again) else { return Err(broke) };
+        let (call, task) = (again.call, again.task);
+        let ids = call.ids();
+        let events = Question::events(call.binding, call.generation, task, &ids, call.id());
+        let whole = Question::whole(call.binding, call.generation, task, &ids);
+        let asking = (request(&self.heads.events, &events, task), request(&self.heads.whole, &whole, task));
+        let (Some(events), Some(whole)) = asking else { return Err(broke) };
         if self.has_lasted() {
             self.left = TRIES;
         }
         let subscription = Subscription {
-            head,
-            body,
+            events,
+            whole,
             host: self.host.clone(),
-            worker_endpoint: again.worker_endpoint,
-            is_grpc: again.call.binding == Binding::Grpc,
+            own: again.worker_endpoint,
+            others: again.others,
+            binding: call.binding,
+            generation: call.generation,
+            id: call.id().map(Box::from),
+            task: task.into(),
         };
         let answer = Box::pin(subscription.run(self.left, again.rng));
-        self.asking = Some(Asking { broke, answer });
+        self.asking = Some(Running { broke, answer });
         Ok(())
     }
 
-    fn request(&self, again: &Again<'_>) -> Option<(Parts, Bytes)> {
-        let (call, task) = (again.call, again.task);
-        let question = Question::events(call.binding, call.generation, task, &call.ids(), call.id());
-        let (mut head, body) = (self.head.clone(), Bytes::from(question.body()));
-        if call.binding == Binding::Rest {
-            let target = head.uri.path_and_query().filter(|target| target.as_str().contains(MARK))?;
-            head.uri = target.as_str().replace(MARK, &path_segment(task)).parse::<Uri>().ok()?;
-        } else {
-            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
-        Some((head, body))
-    }
-
     /// The stream that goes on, or the word for why it does not and why the one before broke off.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Asked, (&'static str, Error)>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Resumed, (&'static str, Error)>> {
         let Some(asking) = &mut self.asking else { return Poll::Pending };
         let (left, answer) = ready!(asking.answer.as_mut().poll(cx));
         let broke = self.asking.take().map_or(Error::Internal, |asking| asking.broke);
@@ -126,6 +133,18 @@ impl Continuity {
         self.since = answer.is_ok().then(Instant::now);
         Poll::Ready(answer.map_err(|word| (word, broke)))
     }
+}
+
+/// A question with the task in the places of [`MARK`].
+fn request(head: &Parts, question: &Question<'_>, task: &str) -> Option<Asking> {
+    let (mut head, body) = (head.clone(), Bytes::from(question.body()));
+    if question.binding == Binding::Rest {
+        let target = head.uri.path_and_query().filter(|target| target.as_str().contains(MARK))?;
+        head.uri = target.as_str().replace(MARK, &path_segment(task)).parse::<Uri>().ok()?;
+    } else {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    Some(Asking { head, body })
 }
 
 /// The values of fields are slices of the buffer that the request was read into, which a stream must not keep.
@@ -139,82 +158,5 @@ fn detached(mut head: Parts) -> Parts {
     head
 }
 
-/// Everything a subscription takes along.
-struct Subscription {
-    head: Parts,
-    body: Bytes,
-    host: UpstreamHost,
-    worker_endpoint: Rc<WorkerEndpoint>,
-    is_grpc: bool,
-}
-
-impl Subscription {
-    /// Tries so often, with growing pauses.
-    async fn run(self, mut left: usize, mut rng: fastrand::Rng) -> Answer {
-        let end = Instant::now() + PATIENCE;
-        while let Some(pause) = PAUSES.get(TRIES.saturating_sub(left)).filter(|_| left > 0) {
-            left -= 1;
-            // Many streams may have broken off at the same time.
-            sleep(pause.mul_f64(0.5 + rng.f64() / 2.0)).await;
-            let deadline = end.min(Instant::now() + ONE_TRY);
-            let plan = AskPlan {
-                head: &self.head,
-                body: &self.body,
-                host: &self.host,
-                grpc: self.is_grpc,
-                deadline,
-                kind: Kind::Stream,
-            };
-            let asked = timeout_at(deadline, ask(&plan, Rc::clone(&self.worker_endpoint))).await;
-            let Ok(Ok(asked)) = asked else { continue };
-            match self.what_says(&asked.response) {
-                Said::Yes => return (left, Ok(asked)),
-                Said::No => return (left, Err("refused")),
-                Said::NotNow => {}
-            }
-        }
-        (left, Err("failed"))
-    }
-
-    /// What an answer says about the stream that is asked for.
-    fn what_says<B>(&self, response: &Response<B>) -> Said {
-        let (status, fields) = (response.status(), response.headers());
-        if self.is_grpc {
-            let said = Application::of_head(fields);
-            return match Outcome::answered(status, said).presence() {
-                _ if said == Application::Silent => {
-                    let is_stream = status == StatusCode::OK && is_grpc(fields.get(header::CONTENT_TYPE));
-                    if is_stream { Said::Yes } else { Said::NotNow }
-                }
-                Some(false) => Said::NotNow,
-                Some(true) | None => Said::No,
-            };
-        }
-        if status.is_server_error() {
-            return Said::NotNow;
-        }
-        let is_stream = status == StatusCode::OK && is_plain_stream(fields);
-        if is_stream { Said::Yes } else { Said::No }
-    }
-}
-
-enum Said {
-    Yes,
-    No,
-    NotNow,
-}
-
-fn is_plain_stream(fields: &HeaderMap) -> bool {
-    is_event_stream(fields.get(header::CONTENT_TYPE)) && !fields.contains_key(header::CONTENT_ENCODING)
-}
-
 /// Stands for the task in a target that is made before the task is known.
 pub(super) const MARK: &str = "attache-task-of-this-stream";
-/// Pauses before the tries.
-const PAUSES: [Duration; TRIES] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
-/// Tries for a stream, until it has gone on for [`PATIENCE`].
-const TRIES: usize = 3;
-/// For one try to its response head, which comes with the first event.
-const ONE_TRY: Duration = Duration::from_secs(10);
-/// For all tries.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -305,6 +305,9 @@ impl Exchange {
 
     /// Its stream goes on, from this endpoint.
     pub(super) fn continued(&mut self, in_flight: InFlight<Rc<WorkerEndpoint>>) {
+        if let Some(scan) = &mut self.scan {
+            scan.moves_to(in_flight.handle());
+        }
         self.guards.in_flight = Some(in_flight);
         self.outcome.continued += 1;
     }

@@ -104,7 +104,7 @@ async fn look(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>, f
 /// What an id is remembered by that nobody has. Agents may hide from one caller what they show to another.
 fn key(exchange: &Exchange, route: &ServedRoute<'_>, table: &Affinity, question: &Question<'_>) -> HeldKey {
     let (kind, id) = match question.subject {
-        Subject::Task(task) | Subject::Events(task) => (HeldKind::Task, task),
+        Subject::Task(task) | Subject::Whole(task) | Subject::Events(task) => (HeldKind::Task, task),
         Subject::Context(context) => (HeldKind::Context, context),
     };
     let fields = exchange.message.as_ref().map(Request::headers);
@@ -208,7 +208,9 @@ impl Place {
 /// Whether an endpoint says that it holds what is asked for.
 fn is_yes(answer: &Answer, question: &Question<'_>) -> bool {
     match question.subject {
-        Subject::Task(task) | Subject::Events(task) => answer.kind() == Kind::Task && answer.task() == Some(task),
+        Subject::Task(task) | Subject::Whole(task) | Subject::Events(task) => {
+            answer.kind() == Kind::Task && answer.task() == Some(task)
+        }
         Subject::Context(_) => answer.kind() == Kind::Tasks && answer.tasks().next().is_some(),
     }
 }

@@ -49,6 +49,7 @@ mod sharing;
 mod stage;
 mod stall_detector;
 mod stream_care;
+mod subscription;
 mod told;
 mod tracked_body;
 mod tunnel;

@@ -28,7 +28,11 @@ pub(super) async fn recognize(
     // A guard that somebody chose says that it is one, before an agent has answered.
     let is_agent = route.is_strict || route.is_agent.load(Relaxed);
     let is_elsewhere = || leads_elsewhere(exchange, route);
-    let wanted = match call::of_head(&exchange.request, exchange.message()?.headers(), is_agent, is_elsewhere) {
+    // Some agents take a path in other letters for the call, and a guard must not be passed by that.
+    let respelled = if route.is_strict { a2a::respelled(exchange.request.path()) } else { None };
+    let path = respelled.as_deref().unwrap_or_else(|| exchange.request.path());
+    let headers = exchange.message()?.headers();
+    let wanted = match call::of_head(&exchange.request, path, headers, is_agent, is_elsewhere) {
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
@@ -73,7 +77,8 @@ pub(super) async fn of_refused(exchange: &mut Exchange, entry: &Entry) {
     }
     let Some(message) = &exchange.message else { return };
     let is_elsewhere = || entry.route(exchange).is_ok_and(|route| leads_elsewhere(exchange, &route));
-    let call = match call::of_head(&exchange.request, message.headers(), false, is_elsewhere) {
+    let (request, headers) = (&exchange.request, message.headers());
+    let call = match call::of_head(request, request.path(), headers, false, is_elsewhere) {
         Recognition::Call(head) if head.is_certain => Some(Call::of_head(&head, "")),
         Recognition::Body(candidate) if !candidate.is_coded && may_look => {
             let mut reader = BodyReader::json_rpc();
@@ -117,8 +122,9 @@ fn leads_elsewhere(exchange: &Exchange, route: &ServedRoute<'_>) -> bool {
         (Some(Rewrite::Prefix(_)), PathMatch::Prefix(prefix)) => path.len() > prefix.len(),
         (Some(Rewrite::Prefix(_) | Rewrite::Path(_) | Rewrite::Regex { .. }), _) => false,
     };
+    let is_rest = |path: &str| a2a::is_rest_path(method, a2a::respelled(path).as_deref().unwrap_or(path));
     let target = || prepare::target(exchange, route, path, None);
-    !keeps_end && target().is_ok_and(|target| !a2a::is_rest_path(method, target.path()))
+    !keeps_end && target().is_ok_and(|target| !is_rest(target.path()))
 }
 
 /// The path under which the agents of a route are reached, as far as the route says.

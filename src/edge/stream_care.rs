@@ -14,9 +14,10 @@ use super::exchange::Exchange;
 use super::farewell::Farewell;
 use super::last_word::{self, Parting};
 use crate::a2a::{BYTE_ORDER_MARK, Binding, Operation};
-use crate::body::IdleTimer;
+use crate::body::{FaultBody, IdleTimer};
 use crate::error::Error;
 use crate::pool;
+use crate::upstream::WorkerEndpoint;
 
 /// The care for one stream.
 #[derive(Debug)]
@@ -96,7 +97,8 @@ impl StreamCare {
             return Err(broke);
         }
         exchange.attempts.note(&broke);
-        let (Some(continuity), Some(again)) = (&mut self.continuity, again(exchange)) else { return Err(broke) };
+        let Some(continuity) = &mut self.continuity else { return Err(broke) };
+        let Some(again) = again(exchange, continuity.cluster()) else { return Err(broke) };
         continuity.begin(again, broke)?;
         exchange.broke_off();
         Ok(())
@@ -107,20 +109,21 @@ impl StreamCare {
         &mut self,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<pool::ResponseBody, Error>> {
+    ) -> Poll<Result<FaultBody<pool::ResponseBody>, Error>> {
         let Some(continuity) = &mut self.continuity else { return Poll::Pending };
-        let asked = ready!(continuity.poll(cx));
-        let word = asked.as_ref().map_or_else(|(word, _)| *word, |_| "continued");
+        let came = ready!(continuity.poll(cx));
+        let word = came.as_ref().map_or_else(|(word, _)| *word, |resumed| resumed.word);
         exchange.route.handles.iter().for_each(|handles| handles.agent().continued.count(word));
-        Poll::Ready(match asked {
-            Ok(asked) => {
-                let endpoint = asked.in_flight.handle().label();
-                tracing::info!(endpoint, "a stream goes on; its events since it broke off may be missing");
-                exchange.continued(asked.in_flight);
+        Poll::Ready(match came {
+            Ok(resumed) => {
+                let endpoint = resumed.in_flight.handle().label();
+                let result = word;
+                tracing::info!(endpoint, result, "a stream goes on; its events since it broke off may be missing");
+                exchange.continued(resumed.in_flight);
                 if exchange.scan.as_ref().is_some_and(|scan| scan.is_event_stream()) {
                     self.mark = BYTE_ORDER_MARK;
                 }
-                Ok(asked.response.into_body())
+                Ok(resumed.body)
             }
             Err((_, broke)) => Err(broke),
         })
@@ -155,12 +158,15 @@ impl StreamCare {
 }
 
 /// Whom to ask to go on with the stream of this exchange; `None` where that is not known.
-fn again(exchange: &Exchange) -> Option<Again<'_>> {
+fn again<'e>(exchange: &'e Exchange, cluster: &str) -> Option<Again<'e>> {
     // Events of a call whose id is not known would not be the caller's.
     let call = exchange.call.as_deref().filter(|call| call.binding != Binding::JsonRpc || call.id().is_some())?;
     let task = exchange.scan.as_ref()?.told().task.as_deref().or_else(|| call.ids().task)?;
     let worker_endpoint = Rc::clone(exchange.guards.in_flight.as_ref()?.handle());
-    Some(Again { call, task, worker_endpoint, rng: exchange.worker.fork_rng() })
+    let is_other = |other: &Rc<WorkerEndpoint>| other.endpoint().id != worker_endpoint.endpoint().id;
+    let others = exchange.worker.cluster(cluster).map(|cluster| cluster.askable()).into_iter().flatten();
+    let others = others.filter(is_other).take(MAX_OTHERS).collect();
+    Some(Again { call, task, worker_endpoint, others, rng: exchange.worker.fork_rng() })
 }
 
 /// Takes what may still come of a mark off the beginning of a body. What only began as one is given back.
@@ -186,6 +192,8 @@ fn is_due(quiet: &mut IdleTimer, is_between: bool, cx: &mut Context<'_>) -> bool
     is_due
 }
 
+/// Endpoints that are asked for a task beside the one that held it.
+const MAX_OTHERS: usize = 32;
 /// Clients pass over comments (WHATWG HTML section 9.2.5).
 const SIGN_OF_LIFE: &[u8] = b": keep-alive\n\n";
 

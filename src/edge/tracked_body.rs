@@ -184,7 +184,7 @@ impl TrackedBody {
             Poll::Pending => self.poll_quiet(cx),
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Ready(Ok(body)) => {
-                self.inner = FaultBody::Untouched(body);
+                self.inner = body;
                 self.idle.iter_mut().for_each(IdleTimer::touch);
                 Pin::new(self).poll_frame(cx)
             }

@@ -134,6 +134,13 @@ impl Worker {
         }
     }
 
+    /// This worker's side of the cluster of this name, as it is configured now.
+    pub(super) fn cluster(&self, name: &str) -> Option<Rc<WorkerCluster>> {
+        let view = self.view();
+        let at = view.snapshot.clusters.iter().position(|cluster| *cluster.name == *name)?;
+        view.target(ClusterId(at)).cloned()
+    }
+
     /// A generator of its own for one request.
     pub(super) fn fork_rng(&self) -> fastrand::Rng {
         self.rng.borrow_mut().fork()

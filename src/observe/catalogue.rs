@@ -197,7 +197,7 @@ families! {
         calls_refused: Counters "attache_a2a_refused_total" [route, reason]
             "Calls of agents that a guard refused: method_denied, push_url_refused, file_url_refused, batch, ambiguous_call, incomplete_call, invalid_call, invalid_params, version_refused, not_owner, list_refused, unread_call, no_room, or, by the limits of its operation, rate_limited or too_many_open.";
         continued: Counters "attache_a2a_streams_continued_total" [route, result]
-            "Streams that an agent broke off before their task was over and that were to go on: continued, refused (the agent does not have the task any more) or failed (it gave no answer in time).";
+            "Streams that an agent broke off before their task was over and that were to go on: continued, ended (the task was over, and its end is told), refused (no agent lets anybody have the rest) or failed (none answered in time).";
         shared_calls: Counters "attache_a2a_shared_calls_total" [route, result]
             "Calls of agents that an equal one came before: joined (got its answer), refused (that answer is for its caller alone); or full (sent by itself, because no more can be shared).";
         tasks_begun: LateCounter "attache_a2a_tasks_begun_total" [route]

@@ -251,6 +251,9 @@ async fn an_agent_that_has_lost_the_task_ends_the_stream_with_an_error() {
         stream.abort().await;
         let lost = json!({ "jsonrpc": "2.0", "id": "call-7", "error": { "code": -32001, "message": "no such task" } });
         agent.call().await.say(200, &lost);
+        let asked = agent.call().await;
+        assert_eq!(asked.json()["method"], "GetTask", "it may be over");
+        asked.say(200, &lost);
         let last = next(&mut body).await;
         assert!(last.starts_with("event: error\ndata: {") && last.contains("\"upstream_aborted\""), "{last}");
         assert!(last.contains(r#""id":"call-7""#), "{last}");
@@ -320,4 +323,156 @@ async fn a_client_that_leaves_cancels_the_subscription() {
         assert_eq!(record["reason"], "client_gone", "{record}");
     }
     assert_eq!(gw.metric("attache_requests_in_flight", &[]).await, 0.0);
+}
+
+/// The answer to a question for the whole task.
+fn whole(state: &str) -> Value {
+    let artifacts = json!([{ "artifactId": "a", "index": 0, "parts": [{ "text": "done" }] }]);
+    let task = json!({ "id": "t-1", "contextId": "c", "status": { "state": state }, "artifacts": artifacts });
+    json!({ "jsonrpc": "2.0", "id": "attache", "result": task })
+}
+
+/// Everything that the client still gets, which has to end as it should.
+async fn rest(body: &mut Incoming) -> String {
+    let mut seen = Vec::new();
+    while let Some(piece) = chunk(body).await {
+        seen.extend(piece.expect("it ends as it should"));
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+fn results(events: &str) -> Vec<Value> {
+    let data = events.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+    data.map(|data| {
+        let mut event: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(event["id"], "call-7");
+        event["result"].take()
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn a_task_that_ended_meanwhile_ends_the_stream_with_what_it_came_to() {
+    let agent = Scripted::new(Speak::default()).await;
+    let gw = Gw::with(KEPT, &[&agent]).await;
+    let refusal = json!({ "jsonrpc": "2.0", "id": "call-7", "error": { "code": -32004, "message": "it is over" } });
+    for (method, fetched, state, in_stream) in [
+        ("SendStreamingMessage", "GetTask", COMPLETED, false),
+        ("message/stream", "tasks/get", "completed", false),
+        // Agents of 0.3 refuse in a stream.
+        ("message/stream", "tasks/get", "failed", true),
+    ] {
+        let mut client = gw.h1().await;
+        let (mut body, stream) = begun(&mut client, &agent, json_rpc(method), &event(WORKING)).await;
+        stream.abort().await;
+        let subscription = agent.call().await;
+        if in_stream {
+            subscription.events().send(format!("data: {refusal}\r\n\r\n")).await;
+        } else {
+            subscription.say(200, &refusal);
+        }
+        let asked = agent.call().await;
+        assert_eq!((&asked.json()["method"], &asked.json()["params"]), (&json!(fetched), &json!({ "id": "t-1" })));
+        assert_eq!(asked.headers["authorization"], "Bearer secret");
+        asked.say(200, &whole(state));
+        let (seen, mut task) = (results(&rest(&mut body).await), whole(state));
+        let task = task["result"].take();
+        if fetched == "GetTask" {
+            assert_eq!(seen, [json!({ "task": task })]);
+        } else {
+            assert_eq!(seen.len(), 2, "{seen:?}");
+            assert_eq!(seen[0], task);
+            assert_eq!((&seen[1]["status"]["state"], &seen[1]["final"]), (&json!(state), &json!(true)));
+        }
+    }
+    assert_eq!((continued(&gw, "ended").await, continued(&gw, "continued").await), (3.0, 0.0));
+    for record in gw.records(3).await {
+        assert_eq!((&record["a2a_continued"], &record["reason"]), (&json!(1), &Value::Null), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_task_is_told_over_rest_and_grpc() {
+    let agent = Scripted::new(Speak::default()).await;
+    let gw = Gw::with(KEPT, &[&agent]).await;
+    let task = |state: &str| json!({ "id": "t/1", "contextId": "c", "status": { "state": state } });
+    let event = |state: &str| format!("data: {}\n\n", json!({ "task": task(state) }));
+    let asked = with_field("content-type", "application/json", post("/message:stream?key=k", message().to_string()));
+    let mut client = gw.h1().await;
+    let (mut body, stream) = begun(&mut client, &agent, asked, &event(WORKING)).await;
+    stream.abort().await;
+    agent.call().await.say(400, &json!({ "error": { "code": 400 } }));
+    let fetched = agent.call().await;
+    assert_eq!(fetched.uri, "/tasks/t%2F1?key=k");
+    fetched.say(200, &task(COMPLETED));
+    assert_eq!(rest(&mut body).await, event(COMPLETED));
+
+    let agent = Scripted::new(Speak { http2: true, ..Speak::default() }).await;
+    let template = "routes: { all: { cluster: one, a2a: { continuity: true } } }\n\
+                    clusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
+    let gw = Gw::with(template, &[&agent]).await;
+    let asked = request("POST", "/lf.a2a.v1.A2AService/SendStreamingMessage", full(&b"\0\0\0\0\0"[..]));
+    let asked = with_field("te", "trailers", with_field("content-type", "application/grpc", asked));
+    let mut client = gw.h2().await;
+    let (answer, stream) = tokio::join!(client.send(asked), async {
+        let stream = agent.call().await.stream("application/grpc");
+        stream.send(&b"\0\0\0\0\x09\x0a\x07\x0a\x01t\x1a\x02\x08\x02"[..]).await;
+        stream
+    });
+    let mut body = answer.unwrap().into_body();
+    chunk(&mut body).await.unwrap().unwrap();
+    stream.abort().await;
+    let refused = Response::builder().header("content-type", "application/grpc").header("grpc-status", "9");
+    agent.call().await.answer.send(refused.body(full("")).unwrap()).unwrap();
+    let fetched = agent.call().await;
+    assert_eq!(fetched.uri.path(), "/lf.a2a.v1.A2AService/GetTask");
+    // Task { id: "t", status { state: COMPLETED } }.
+    let stream = fetched.stream("application/grpc");
+    stream.send(&b"\0\0\0\0\x07\x0a\x01t\x1a\x02\x08\x03"[..]).await;
+    stream.trailers(HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())])).await;
+    drop(stream);
+    let last = chunk(&mut body).await.unwrap().unwrap();
+    assert_eq!(last, &b"\0\0\0\0\x09\x0a\x07\x0a\x01t\x1a\x02\x08\x03"[..]);
+    let trailers = within("the trailers", body.frame()).await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn where_the_endpoint_is_gone_another_one_that_has_the_task_goes_on() {
+    for is_over in [false, true] {
+        let (one, other) = (Scripted::new(Speak::default()).await, Scripted::new(Speak::default()).await);
+        let gw = Gw::with(&KEPT.replace("['{0}']", "['{0}', '{1}']"), &[&one, &other]).await;
+        let mut client = gw.h1().await;
+        let (answer, (is_first, stream)) = tokio::join!(client.send(json_rpc("SendStreamingMessage")), async {
+            let (is_first, asked) = tokio::select! { a = one.call() => (true, a), b = other.call() => (false, b) };
+            let stream = asked.events();
+            stream.send(event(WORKING)).await;
+            (is_first, stream)
+        });
+        let mut body = answer.unwrap().into_body();
+        assert_eq!(next(&mut body).await, event(WORKING));
+        let (gone, left) = if is_first { (one, other) } else { (other, one) };
+        drop(gone);
+        drop(stream);
+        let asked = left.call().await;
+        assert_eq!((&asked.json()["method"], &asked.json()["params"]), (&json!("GetTask"), &json!({ "id": "t-1" })));
+        asked.say(200, &whole(if is_over { COMPLETED } else { WORKING }));
+        if is_over {
+            let mut task = whole(COMPLETED);
+            assert_eq!(results(&rest(&mut body).await), [json!({ "task": task["result"].take() })]);
+            continue;
+        }
+        let asked = left.call().await;
+        assert_eq!(asked.json()["method"], "SubscribeToTask");
+        let stream = asked.events();
+        stream.send(event(COMPLETED)).await;
+        drop(stream);
+        assert_eq!(rest(&mut body).await, event(COMPLETED));
+        // From now on that endpoint holds the task.
+        let get = json!({ "jsonrpc": "2.0", "id": "call-7", "method": "GetTask", "params": { "id": "t-1" } });
+        let get = with_field("content-type", "application/json", post("/", get.to_string()));
+        let (reply, ()) = tokio::join!(client.reply(get), async { left.call().await.say(200, &whole(COMPLETED)) });
+        assert_eq!(reply.status, 200);
+        assert_eq!(gw.metric("attache_a2a_lookups_total", &[]).await, 0.0);
+    }
 }

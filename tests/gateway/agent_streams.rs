@@ -311,3 +311,35 @@ async fn a_byte_order_mark_reaches_the_beginning_of_a_stream_and_nothing_else() 
         }
     }
 }
+
+#[tokio::test]
+async fn a_silence_beyond_every_limit_of_ordinary_answers_ends_no_stream() {
+    let sse = Sse::new().await;
+    // The silence is that of three comments: longer than these limits, as 15 s are longer than many usual ones.
+    let template = "
+        listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 1s } } }
+        routes:
+          all:
+            endpoints: ['{0}']
+            timeout: 1s
+            responseHeadTimeout: 1s
+            retries: { attempts: 1, perTryTimeout: 1s }
+            a2a: { keepAlive: 1s }
+    ";
+    let gw = Gw::with(template, &[&sse]).await;
+    for http2 in [false, true] {
+        let mut client = if http2 { gw.h2().await } else { gw.h1().await };
+        let (mut body, stream) = begun(&mut client, &sse, json_rpc()).await;
+        for _ in 0..3 {
+            assert_eq!(chunk(&mut body).await.unwrap().unwrap(), ": keep-alive\n\n");
+        }
+        let done = WORKING.replace("WORKING", "COMPLETED");
+        stream.event(&done).await;
+        assert_eq!(chunk(&mut body).await.unwrap().unwrap(), format!("data: {done}\n\n"));
+        drop(stream);
+        assert!(chunk(&mut body).await.is_none(), "it ends as it should");
+    }
+    for record in gw.records(2).await {
+        assert_eq!((&record["status"], &record["reason"]), (&json!(200), &Value::Null), "{record}");
+    }
+}

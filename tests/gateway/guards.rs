@@ -271,3 +271,33 @@ async fn a_call_of_json_rpc_under_a_path_of_rest_is_one_where_the_agent_gets_ano
         assert_eq!(record["operation"], if is_json_rpc { "CancelTask" } else { "SendMessage" }, "{matched} {rewrite}");
     }
 }
+
+#[tokio::test]
+async fn a_path_in_other_letters_is_the_call_for_which_some_agents_take_it() {
+    let agent = agent().await;
+    let gw = before(&agent, "{ methods: { deny: [SendMessage, CancelTask, GetTask, ListTasks] } }").await;
+    for path in
+        ["/Message:Send", "/MESSAGE:SEND/", "/V1/message:SEND", "/message%3asenD", "/Tasks/X:CANCEL", "/TASKS/x:cancel"]
+    {
+        let refused = gw.send(json(path, "{}")).await;
+        assert_eq!((refused.status, refused.reason()), (403, "method_denied"), "{path}");
+        assert_eq!(says(&refused)["error"]["status"], "PERMISSION_DENIED", "{path}");
+    }
+    for path in ["/Tasks/x", "/v1/TASKS", "/Tasks/", "/TASKS/x/"] {
+        assert_eq!(gw.get(path).await.reason(), "method_denied", "{path}");
+    }
+    let push = json!({ "taskId": "T", "url": "https://10.0.0.1/" }).to_string();
+    let refused = gw.send(json("/tasks/T/PushNotificationconfigs", push)).await;
+    assert_eq!(refused.reason(), "push_url_refused");
+    assert_eq!(agent.hits(), 0);
+    assert_eq!(gw.get("/Taskslist/x").await.status, 200, "another word is another path");
+    assert_eq!(agent.request().uri.path(), "/Taskslist/x");
+}
+
+#[tokio::test]
+async fn where_no_guard_was_chosen_a_path_in_other_letters_is_any_path() {
+    let agent = Backend::replying(404).await;
+    let gw = before(&agent, "{}").await;
+    let reply = gw.send(json("/Message:Send", "{}")).await;
+    assert_eq!((reply.status, agent.request().uri.path()), (404, "/Message:Send"), "it is passed on as it is");
+}

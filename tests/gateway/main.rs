@@ -58,6 +58,7 @@ mod metrics;
 mod mirroring;
 mod names;
 mod observing;
+mod oldest_generation;
 mod outcomes;
 mod own_answers;
 mod ownership;

@@ -107,7 +107,7 @@ impl Place {
         let (mut head, ()) = Request::get(Uri::from(target.clone())).body(()).ok()?.into_parts();
         let fields = &mut head.headers;
         fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers::ask_uncoded(fields, false);
         fields.insert(&VERSION, HeaderValue::from_static(Generation::V1_0.name()));
         let settings = self.route.settings();
         let fixed = match &settings.upstream_host {

@@ -37,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("a2a_grpc", a2a_grpc),
     ("a2a_json", a2a_json),
     ("agent_card", agent_card),
+    ("agent_card_grpc", agent_card_grpc),
     ("agent_card_map", agent_card_map),
     ("configuration", configuration),
     ("cookies", cookies),
@@ -92,7 +93,11 @@ pub fn a2a_events(bytes: &[u8]) {
             let mut rest = piece;
             while let Some(end) = reader.read(rest) {
                 let event = reader.event();
-                let said = event.answer.map(|answer| format!("{:?} {:?}", answer.kind(), answer.task()));
+                let said = event.answer.map(|answer| {
+                    let phase = (answer.state(), answer.is_final(), answer.error());
+                    let doubt = (answer.is_ambiguous(), answer.is_incomplete());
+                    format!("{:?} {:?} {:?} {phase:?} {doubt:?}", answer.kind(), answer.task(), answer.context())
+                });
                 found.push((before + piece.len() - rest.len() + end, said, event.has_data, event.is_error));
                 rest = rest.get(end..).unwrap_or_default();
             }
@@ -295,20 +300,56 @@ pub fn agent_card(bytes: &[u8]) {
 
 /// The mapping of an agent card: what comes out is JSON where JSON went in, and a second mapping changes nothing.
 pub fn agent_card_map(bytes: &[u8]) {
-    let verdict = |transport, url: &str| match (url.strip_prefix("http://inner"), transport) {
-        (Some(path), _) => card::Verdict::Mapped(format!("https://out{path}")),
-        (None, _) if url.starts_with("https://out") => card::Verdict::Public,
-        (None, card::Transport::Grpc) => card::Verdict::NotServed,
-        (None, card::Transport::Http) => card::Verdict::UnknownHost,
-    };
     for place in [card::Place::Whole, card::Place::Result] {
-        let map =
-            |bytes: &[u8]| card::map(bytes, place, card::SignedCards::Strip, verdict).map(|mapping| mapping.outcome);
-        if let Ok(card::Outcome::Changed(once)) = map(bytes) {
+        if let Some(once) = mapped_once(bytes, place) {
             assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&once).is_ok(), "a card stays JSON");
-            assert!(matches!(map(&once), Ok(card::Outcome::Unchanged)), "a second mapping changes nothing");
         }
     }
+}
+
+/// The mapping of an agent card that comes over gRPC, with its frame and without: a second mapping changes nothing.
+pub fn agent_card_grpc(bytes: &[u8]) {
+    let (message, rest) = match card::in_frame(bytes) {
+        card::Framed::Whole(message, rest) => (message, rest),
+        card::Framed::Begun { length } => {
+            assert!(length.is_none_or(|length| length > bytes.len() - 5), "what has come is no message yet");
+            (bytes, &[][..])
+        }
+        card::Framed::Compressed | card::Framed::Other => (bytes, &[][..]),
+    };
+    for generation in [Generation::V0_3, Generation::V1_0] {
+        if let Some(once) = mapped_once(message, card::Place::Message(generation)) {
+            let framed = card::framed(&once, rest);
+            assert_eq!(card::in_frame(&framed), card::Framed::Whole(&once, rest), "what is framed is found");
+        }
+    }
+}
+
+/// A card with its URLs mapped and its signatures taken out, if it changes: then another mapping does not change it,
+/// and every URL in it was there before or is the gateway's.
+fn mapped_once(bytes: &[u8], place: card::Place) -> Option<Vec<u8>> {
+    let map = |bytes: &[u8]| {
+        let mut urls = Vec::new();
+        let mapping = card::map(bytes, place, card::SignedCards::Strip, |transport, url| {
+            urls.push(url.to_owned());
+            match (url.strip_prefix("http://inner"), transport) {
+                (Some(path), _) => card::Verdict::Mapped(format!("https://out{path}")),
+                (None, _) if url.starts_with("https://out") => card::Verdict::Public,
+                (None, card::Transport::Grpc) => card::Verdict::NotServed,
+                (None, card::Transport::Http) if url.starts_with("http://10.") => card::Verdict::UnknownPath,
+                (None, card::Transport::Http) => card::Verdict::UnknownHost,
+            }
+        });
+        mapping.ok().map(|mapping| (mapping, urls))
+    };
+    let (mapping, before) = map(bytes)?;
+    let card::Outcome::Changed(once) = mapping.outcome else { return None };
+    assert!(mapping.mapped > 0 || mapping.dropped > 0, "a card changes for a reason");
+    let (again, after) = map(&once).unwrap_or_default();
+    assert!(!after.is_empty() || mapping.dropped > 0, "a card stays one");
+    assert_eq!(again.outcome, card::Outcome::Unchanged, "a second mapping changes nothing");
+    assert!(after.iter().all(|url| url.starts_with("https://out") || before.contains(url)), "no URL is made up");
+    Some(once)
 }
 
 /// An answer of the gRPC health service.

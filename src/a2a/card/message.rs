@@ -104,13 +104,16 @@ fn has_leading(
         let field = field?;
         let Some(interface) = field.bytes().filter(|_| field.number == number) else { continue };
         let transport = last_transport(interface, BINDING)?;
+        let mut leads = false;
         for field in fields(interface) {
             let field = field?;
-            if let Some(url) = field.bytes().filter(|_| field.number == URL)
-                && verdict(transport, text(url)?).leads()
-            {
-                return Ok(true);
+            if let Some(url) = field.bytes().filter(|_| field.number == URL) {
+                // The last one counts.
+                leads = verdict(transport, text(url)?).leads();
             }
+        }
+        if leads {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -227,6 +230,13 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_leads_where_its_last_url_does() {
+        let two = put(3, [put(1, "http://inner/a"), put(1, "http://10.1/x")].concat());
+        let found = mapped(&two, V1_0, SignedCards::Keep).unwrap();
+        assert_eq!((found.mapped, found.dropped), (1, 0), "the only interface stays, though it leads nowhere");
+    }
+
+    #[test]
     fn before_1_0_the_agent_has_a_url_of_its_own() {
         let card = |url: &str, transport: &str, other: &str| {
             [put(3, url), put(14, transport), put(15, interface(other, "HTTP+JSON")), put(16, "0.3.0")].concat()
@@ -284,6 +294,24 @@ mod tests {
                     prop_assert_eq!(again.outcome, Outcome::Unchanged);
                 }
             }
+        }
+
+        #[test]
+        fn interfaces_of_unknown_hosts_stay_as_they_are_in_any_order(
+            fields in proptest::collection::vec((0_usize..4, "[a-z]{0,9}"), 0..8).prop_shuffle(),
+        ) {
+            let one = |url: &str, word: &str| put(3, interface(&format!("{url}/{word}"), "JSONRPC"));
+            let field = |inner: &str, (kind, word): &(usize, String)| match kind {
+                0 => put(1, word),
+                1 => one(inner, word),
+                2 => one("http://elsewhere", word),
+                _ => put(31, word),
+            };
+            let card = |inner: &str| fields.iter().flat_map(|part| field(inner, part)).collect::<Vec<u8>>();
+            let found = mapped(&card("http://inner"), V1_0, SignedCards::Keep).unwrap();
+            let is_mapped = fields.iter().any(|(kind, _)| *kind == 1);
+            let outside = Outcome::Changed(card("https://outside.example"));
+            prop_assert_eq!((found.outcome, found.dropped), (if is_mapped { outside } else { Outcome::Unchanged }, 0));
         }
     }
 }

@@ -249,3 +249,93 @@ proptest! {
         prop_assert_eq!(seen(size), seen(bytes.len().max(1)));
     }
 }
+
+/// A field: its number, its wire type, and what follows both.
+fn field(number: u32, wire: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = varint(u64::from(number << 3 | wire));
+    if wire == 2 {
+        bytes.extend(varint(content.len() as u64));
+    }
+    [&bytes, content].concat()
+}
+
+fn varint(mut left: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while left > 0x7f {
+        bytes.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
+        left >>= 7;
+    }
+    bytes.push(u8::try_from(left).unwrap());
+    bytes
+}
+
+/// Fields that no message of A2A has.
+fn strangers() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let content = proptest::collection::vec(any::<u8>(), 0..12);
+    let stranger = (100_u32..1 << 29, prop::sample::select(vec![0_u32, 1, 2, 5]), content, any::<u64>()).prop_map(
+        |(number, wire, content, value)| match wire {
+            0 => field(number, wire, &varint(value)),
+            1 => field(number, wire, &value.to_le_bytes()),
+            2 => field(number, wire, &content),
+            _ => field(number, wire, &value.to_le_bytes()[..4]),
+        },
+    );
+    proptest::collection::vec(stranger, 0..4)
+}
+
+/// Fields in any order, with strangers between them.
+fn shuffled(fields: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let all = strangers().prop_map(move |strangers| [fields.clone(), strangers].concat());
+    all.prop_shuffle().prop_map(|fields| fields.concat())
+}
+
+/// Text that a field holds.
+fn word() -> impl Strategy<Value = String> {
+    "\\PC{1,20}"
+}
+
+proptest! {
+    #[test]
+    fn a_request_says_the_same_in_any_order_of_its_fields(
+        (ids, bytes) in (word(), word(), word(), word()).prop_flat_map(|(message, context, task, tenant)| {
+            let ids = [(1, &message), (2, &context), (3, &task)];
+            let fields = ids.map(|(number, text)| field(number, 2, text.as_bytes()));
+            let text = field(5, 2, &field(1, 2, b"\x1a\x05other"));
+            let inner = shuffled([&fields[..], &[text.clone(), text]].concat());
+            let tenant_field = field(1, 2, tenant.as_bytes());
+            let whole = inner.prop_flat_map(move |inner| shuffled(vec![tenant_field.clone(), field(2, 2, &inner)]));
+            (Just([message, context, task, tenant]), whole)
+        }),
+        size in 1_usize..40,
+    ) {
+        let bytes = [&[0][..], &u32::try_from(bytes.len()).unwrap().to_be_bytes(), &bytes].concat();
+        let body = read(SendMessage, V1_0, &bytes, size).body();
+        let Some(body) = body else { return Err(TestCaseError::fail("it is a message")) };
+        let [message, context, task, tenant] = ids.each_ref().map(|id| Some(&**id));
+        prop_assert_eq!(body.ids(SendMessage, V1_0), Ids { task, context, message, tenant, config: None });
+        prop_assert!(!body.is_ambiguous() && !body.is_incomplete());
+    }
+
+    #[test]
+    fn an_event_says_the_same_in_any_order_of_its_fields(
+        (task, context, state, bytes) in (word(), word(), 0_u64..9).prop_flat_map(|(task, context, state)| {
+            let fields = vec![field(1, 2, task.as_bytes()), field(2, 2, context.as_bytes())];
+            // A state, beside a message that has a state's number for one of its fields.
+            let inner = shuffled(vec![field(1, 0, &varint(state)), field(2, 2, b"\x08\x03")]);
+            let with = move |status: Vec<u8>| [fields.clone(), vec![field(3, 2, &status)]].concat();
+            let update = inner.prop_flat_map(move |status| shuffled(with(status)));
+            let whole = update.prop_flat_map(|update| shuffled(vec![field(3, 2, &update)]));
+            (Just(task), Just(context), Just(state), whole)
+        }),
+        size in 1_usize..40,
+    ) {
+        let bytes = [&[0][..], &u32::try_from(bytes.len()).unwrap().to_be_bytes(), &bytes].concat();
+        let mut reader = GrpcAnswerReader::new(SendStreamingMessage);
+        prop_assert_eq!(bytes.chunks(size).filter_map(|piece| reader.read(piece)).count(), 1);
+        let Some(answer) = reader.answer() else { return Err(TestCaseError::fail("it is a message")) };
+        let said = (answer.kind(), answer.task(), answer.context());
+        prop_assert_eq!(said, (Kind::StatusUpdate, Some(&*task), Some(&*context)));
+        prop_assert_eq!(answer.state(), TaskState::from_number(state));
+        prop_assert!(!answer.is_ambiguous() && !answer.is_incomplete());
+    }
+}

@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
+use crate::a2a::wire::Framed;
 use crate::a2a::{
     AnswerReader, Body, BodyReader, EventReader, Fault, Generation, GrpcAnswerReader, GrpcRequestReader, Ids,
-    Operation, card,
+    Operation, card, wire,
 };
 use crate::body::events;
 use crate::cluster::health;
@@ -309,18 +310,18 @@ pub fn agent_card_map(bytes: &[u8]) {
 
 /// The mapping of an agent card that comes over gRPC, with its frame and without: a second mapping changes nothing.
 pub fn agent_card_grpc(bytes: &[u8]) {
-    let (message, rest) = match card::in_frame(bytes) {
-        card::Framed::Whole(message, rest) => (message, rest),
-        card::Framed::Begun { length } => {
+    let (message, rest) = match wire::in_frame(bytes) {
+        Framed::Whole(message, rest) => (message, rest),
+        Framed::Begun { length } => {
             assert!(length.is_none_or(|length| length > bytes.len() - 5), "what has come is no message yet");
             (bytes, &[][..])
         }
-        card::Framed::Compressed | card::Framed::Other => (bytes, &[][..]),
+        Framed::Compressed | Framed::Other => (bytes, &[][..]),
     };
     for generation in [Generation::V0_3, Generation::V1_0] {
         if let Some(once) = mapped_once(message, card::Place::Message(generation)) {
-            let framed = card::framed(&once, rest);
-            assert_eq!(card::in_frame(&framed), card::Framed::Whole(&once, rest), "what is framed is found");
+            let framed = wire::framed(&once, rest);
+            assert_eq!(wire::in_frame(&framed), Framed::Whole(&once, rest), "what is framed is found");
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Holder {
 /// Finds the endpoint that holds what the request is about.
 pub(super) fn find(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(followed) = &route.followed else { return Ok(Passage::On) };
-    exchange.destination.session = followed.session(exchange.message()?.headers(), exchange.request.seen);
+    exchange.destination.session = followed.session(exchange.message()?.headers(), exchange.request.seen).map(Box::new);
     if exchange.call.is_none() && exchange.destination.session.is_none() {
         return Ok(Passage::On);
     }
@@ -102,7 +102,7 @@ pub(super) fn keeper(
     let in_flight = exchange.guards.in_flight.as_ref()?;
     let keeper = keeper_for(Rc::clone(in_flight.handle()), table, route, cluster);
     let began = exchange.operation.is_some_and(Operation::is_send).then_some(exchange.request.started);
-    Some(Keeper { began, makes: exchange.destination.makes, ..keeper })
+    Some(Keeper { began, makes: exchange.destination.makes.as_deref().copied(), ..keeper })
 }
 
 /// What writes down what an answer of that endpoint says.

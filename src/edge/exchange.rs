@@ -107,7 +107,7 @@ pub(super) struct Guards {
     /// What is done to it on purpose.
     pub(super) fault: Option<Box<Injected>>,
     /// Its place in a split whose outcomes are looked at.
-    pub(super) sample: Option<RolloutSample>,
+    pub(super) sample: Option<Box<RolloutSample>>,
     stream: Option<GaugeGuard>,
     /// The same by what was asked of an agent.
     call_stream: Option<Box<CallStream>>,
@@ -348,5 +348,16 @@ impl Drop for Exchange {
             self.connection.streams.set(self.connection.streams.get() - 1);
         }
         self.worker.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_small_enough_for_the_allocators_fast_path() {
+        // glibc keeps blocks up to this size apart for each thread. What is rare in an exchange is boxed for that.
+        assert!(size_of::<Exchange>() <= 1032, "{}", size_of::<Exchange>());
     }
 }

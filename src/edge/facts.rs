@@ -113,11 +113,11 @@ pub(super) struct Destination {
     /// The cluster of the route that holds what it is about, by its position.
     pub(super) part: Option<usize>,
     /// The session it names.
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<Box<Session>>,
     /// The endpoint it should go to.
     pub(super) preferred: Option<Preference>,
     /// Who makes what is new.
-    pub(super) makes: Option<Makes>,
+    pub(super) makes: Option<Box<Makes>>,
     /// The protocol is switched if the endpoint agrees.
     pub(super) upgrade: Option<OnUpgrade>,
 }

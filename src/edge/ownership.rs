@@ -35,7 +35,7 @@ pub(super) fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<
         Touch::Lists => return Err(guards::refuse(route, CallRefusal::List)),
     }
     if is_send && task == Named::Nothing {
-        exchange.destination.makes = Some(Makes { maker, context: context == Named::Nothing });
+        exchange.destination.makes = Some(Box::new(Makes { maker, context: context == Named::Nothing }));
         if let Some(message) = &mut exchange.message {
             // What cannot be read belongs to nobody.
             headers::ask_uncoded(message.headers_mut(), exchange.request.grpc);

@@ -46,7 +46,7 @@ struct Withdrawal {
 
 impl Withdrawal {
     fn of(exchange: &Exchange) -> Option<Self> {
-        let sample = exchange.guards.sample.as_ref().filter(|sample| sample.may_be_cut())?;
+        let sample = exchange.guards.sample.as_deref().filter(|sample| sample.may_be_cut())?;
         Some(Self { sample: sample.clone(), next: Box::pin(sleep(WITHDRAWAL_LOOK)) })
     }
 

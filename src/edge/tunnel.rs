@@ -27,7 +27,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let worker = Rc::clone(&exchange.worker);
     let connection = Rc::clone(&exchange.connection);
     let (client, idle, end) = (switched.client, switched.idle, switched.end);
-    let sample = exchange.guards.sample.clone().filter(RolloutSample::may_be_cut);
+    let sample = exchange.guards.sample.clone().filter(|sample| sample.may_be_cut());
     let task = tokio::task::spawn_local(async move {
         let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
         let Some(mut upstream) = body.detach() else {
@@ -39,7 +39,7 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
             copied = copy_bidirectional(&mut client, &mut upstream) => copied.map(|_sizes| ()),
             () = silence(&tunnel.traffic, idle) => return tunnel.exchange.failed(&Error::StreamIdle),
             () = moment(end) => return tunnel.exchange.failed(&Error::StreamTooLong),
-            () = withdrawn(sample.as_ref()) => return tunnel.exchange.failed(&Error::Withdrawn),
+            () = withdrawn(sample.as_deref()) => return tunnel.exchange.failed(&Error::Withdrawn),
         };
         // A side that just closes its socket is how many tunnels end.
         if let Err(error) = ended {

@@ -40,7 +40,7 @@ fn place(exchange: &mut Exchange, route: &ServedRoute<'_>, split: &Split) -> Res
     let choice = served.chooser.choose(hints).ok_or(Error::NoEndpoint("no version of the split has a weight"))?;
     let part = served.part(choice.part).ok_or_else(|| Error::Internal)?;
     if served.control.has_rollout() {
-        exchange.guards.sample = Some(served.sample(choice));
+        exchange.guards.sample = Some(Box::new(served.sample(choice)));
     }
     if choice.drawn
         && let Some(HashKey::Cookie(name)) = &split.sticky

@@ -1,8 +1,28 @@
 //! What several rooms read from the head of a request: its cookies, fields that count once, and the word that its
-//! method is counted under.
+//! method is counted under. And values that the gateway puts into heads.
 
+use bytes::BytesMut;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+/// Makes field values one after the other in shared blocks: a block of memory for each, and another when it is copied
+/// for the first time, would cost more than the value. One that is kept keeps its whole block, so blocks are small.
+#[derive(Debug, Default)]
+pub struct Values(BytesMut);
+
+impl Values {
+    /// A value with this text; `None` where a field may not have it (RFC 9110 section 5.5).
+    pub fn make(&mut self, text: &[u8]) -> Option<HeaderValue> {
+        if self.0.capacity() < text.len() {
+            self.0 = BytesMut::with_capacity(BLOCK.max(text.len()));
+        }
+        self.0.extend_from_slice(text);
+        HeaderValue::from_maybe_shared(self.0.split().freeze()).ok()
+    }
+}
+
+/// Bytes of a block.
+const BLOCK: usize = 512;
 
 /// Value of the first cookie of that name (RFC 6265 section 5.4). HTTP/2 may split cookies over several fields (RFC
 /// 9113 section 8.2.3).
@@ -54,6 +74,16 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn values_of_one_block_stay_what_they_are() {
+        let mut values = Values::default();
+        let texts: Vec<_> = (0..100).map(|number| format!("value {number}")).chain(["x".repeat(2000)]).collect();
+        let made: Vec<_> = texts.iter().map(|text| values.make(text.as_bytes()).unwrap()).collect();
+        assert_eq!(values.make(b"a\nb"), None, "no field may have a line break");
+        assert!(made.iter().zip(&texts).all(|(value, text)| value == text));
+        assert_eq!(values.make(b"").unwrap(), "");
+    }
 
     #[test]
     fn the_first_cookie_counts_or_the_only_one() {

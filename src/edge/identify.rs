@@ -32,7 +32,8 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
         let hops = || headers::hops(fields, peer, is_trusted);
         client.claimed = Claimed::read(fields, hops);
     }
-    request.id = Some(request_id(fields, client.trusted, request.time, &mut rng));
+    let mut values = exchange.worker.values();
+    request.id = Some(request_id(fields, client.trusted, request.time, &mut rng, &mut values));
     Ok(Passage::On)
 }
 

@@ -1,6 +1,6 @@
 //! The state of one worker thread: its view of the snapshot, its connections, its part of the access log.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
 use crate::config::model::{ClusterId, ListenerId, RouteId};
 use crate::context::Connection;
+use crate::head::Values;
 use crate::observe::handles::{ClusterHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
@@ -34,6 +35,7 @@ pub struct Worker {
     pub(super) metrics: Arc<Metrics>,
     pub(super) sink: Option<Sink>,
     rng: RefCell<fastrand::Rng>,
+    values: RefCell<Values>,
     active: Cell<usize>,
     tunnels: RefCell<Vec<(AbortHandle, Rc<Connection>)>>,
     pub(super) stall_detectors: StallDetectors,
@@ -77,6 +79,7 @@ impl Worker {
             metrics,
             sink,
             rng: RefCell::new(rng),
+            values: RefCell::default(),
             active: Cell::new(0),
             tunnels: RefCell::default(),
             stall_detectors: StallDetectors::default(),
@@ -139,6 +142,11 @@ impl Worker {
         let view = self.view();
         let at = view.snapshot.clusters.iter().position(|cluster| *cluster.name == *name)?;
         view.target(ClusterId(at)).cloned()
+    }
+
+    /// What makes values for heads.
+    pub(super) fn values(&self) -> RefMut<'_, Values> {
+        self.values.borrow_mut()
     }
 
     /// A generator of its own for one request.

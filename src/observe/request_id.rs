@@ -7,15 +7,23 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Builder;
 use uuid::fmt::Hyphenated;
 
+use crate::head::Values;
+
 /// The header.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id for a request: that of `headers` if `trusted` and sane (1 to 128 visible ASCII characters, given once), else
 /// a new one made from `since_epoch` and `rng`. Ids are for finding log lines; they are not secrets.
 #[must_use]
-pub fn request_id(headers: &HeaderMap, trusted: bool, since_epoch: Duration, rng: &mut Rng) -> HeaderValue {
+pub fn request_id(
+    headers: &HeaderMap,
+    trusted: bool,
+    since_epoch: Duration,
+    rng: &mut Rng,
+    values: &mut Values,
+) -> HeaderValue {
     let believed = if trusted { sane(headers) } else { None };
-    believed.cloned().unwrap_or_else(|| fresh(since_epoch, rng))
+    believed.cloned().unwrap_or_else(|| fresh(since_epoch, rng, values))
 }
 
 fn sane(headers: &HeaderMap) -> Option<&HeaderValue> {
@@ -25,14 +33,14 @@ fn sane(headers: &HeaderMap) -> Option<&HeaderValue> {
     (fits && values.next().is_none()).then_some(value)
 }
 
-fn fresh(since_epoch: Duration, rng: &mut Rng) -> HeaderValue {
+fn fresh(since_epoch: Duration, rng: &mut Rng, values: &mut Values) -> HeaderValue {
     let mut random = [0; 10];
     rng.fill(&mut random);
     let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
     let id = Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
     let mut text = [0; Hyphenated::LENGTH];
     let text = id.hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+    values.make(text.as_bytes()).unwrap_or(HeaderValue::from_static("-"))
 }
 
 #[cfg(test)]
@@ -46,7 +54,7 @@ mod tests {
         for value in sent {
             headers.append(REQUEST_ID, HeaderValue::from_str(value).unwrap());
         }
-        let id = request_id(&headers, trusted, NOW, &mut Rng::with_seed(7));
+        let id = request_id(&headers, trusted, NOW, &mut Rng::with_seed(7), &mut Values::default());
         id.to_str().unwrap().to_owned()
     }
 
@@ -74,14 +82,15 @@ mod tests {
         }
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap());
-        assert_eq!(request_id(&headers, true, NOW, &mut Rng::with_seed(7)), *fresh, "not ASCII");
+        let id = request_id(&headers, true, NOW, &mut Rng::with_seed(7), &mut Values::default());
+        assert_eq!(id, *fresh, "not ASCII");
     }
 
     #[test]
     fn later_ids_sort_later() {
-        let mut rng = Rng::with_seed(1);
-        let first = fresh(NOW, &mut rng);
-        let second = fresh(NOW + Duration::from_millis(1), &mut rng);
+        let (mut rng, mut values) = (Rng::with_seed(1), Values::default());
+        let first = fresh(NOW, &mut rng, &mut values);
+        let second = fresh(NOW + Duration::from_millis(1), &mut rng, &mut values);
         assert!(first < second);
     }
 }

@@ -5,7 +5,9 @@
 use std::fmt;
 
 use fastrand::Rng;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
+
+use crate::head::Values;
 
 /// Id of a whole trace, never zero. Displays as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +98,7 @@ impl TraceContext {
 
 /// Reads the caller's context from `headers` and replaces it by that of the next hop: same trace, new span. Without a
 /// readable one a new trace begins and `tracestate` is dropped. `carried` says whether `headers` hold either field.
-pub fn propagate(headers: &mut HeaderMap, carried: bool, rng: &mut Rng) -> TraceContext {
+pub fn propagate(headers: &mut HeaderMap, carried: bool, rng: &mut Rng, values: &mut Values) -> TraceContext {
     let caller = if carried { caller(headers) } else { None };
     let context = match caller {
         Some(caller) => caller.child(rng),
@@ -105,7 +107,7 @@ pub fn propagate(headers: &mut HeaderMap, carried: bool, rng: &mut Rng) -> Trace
     if carried && caller.is_none() {
         headers.remove(&TRACESTATE);
     }
-    if let Ok(value) = HeaderValue::from_bytes(&context.to_bytes()) {
+    if let Some(value) = values.make(&context.to_bytes()) {
         headers.insert(TRACEPARENT, value);
     }
     context
@@ -170,6 +172,8 @@ mod tests {
 
     use std::str;
 
+    use http::HeaderValue;
+
     use super::*;
 
     const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -216,7 +220,7 @@ mod tests {
         headers.insert(TRACEPARENT, HeaderValue::from_static(EXAMPLE));
         headers.append(TRACESTATE, HeaderValue::from_static("a=1"));
         headers.append(TRACESTATE, HeaderValue::from_static("b=2"));
-        let context = propagate(&mut headers, true, &mut Rng::with_seed(1));
+        let context = propagate(&mut headers, true, &mut Rng::with_seed(1), &mut Values::default());
         let sent = headers.get(TRACEPARENT).unwrap().as_bytes();
         assert_eq!(sent, context.to_bytes());
         assert_eq!(&sent[..36], &EXAMPLE.as_bytes()[..36], "version and trace");
@@ -229,7 +233,7 @@ mod tests {
     fn an_unsampled_trace_stays_unsampled() {
         let mut headers = HeaderMap::new();
         headers.insert(TRACEPARENT, EXAMPLE.replace("-01", "-00").parse().unwrap());
-        assert!(!propagate(&mut headers, true, &mut Rng::with_seed(1)).sampled());
+        assert!(!propagate(&mut headers, true, &mut Rng::with_seed(1), &mut Values::default()).sampled());
     }
 
     #[test]
@@ -240,7 +244,7 @@ mod tests {
                 headers.append(TRACEPARENT, HeaderValue::from_static(value));
             }
             headers.insert(TRACESTATE, HeaderValue::from_static("a=1"));
-            let context = propagate(&mut headers, true, &mut Rng::with_seed(2));
+            let context = propagate(&mut headers, true, &mut Rng::with_seed(2), &mut Values::default());
             assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1, "{values:?}");
             assert_eq!(headers.get(TRACEPARENT).unwrap(), str::from_utf8(&context.to_bytes()).unwrap());
             assert_eq!(headers.get(TRACESTATE), None, "belongs to the trace that was lost: {values:?}");

@@ -115,8 +115,7 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     if let Some(agent) = &record.agent {
         agent_facts(out, agent);
     }
-    // A method is made of letters that need no care (RFC 9110 section 9.1).
-    clean(out, ",\"method\":", record.method.as_bytes());
+    string(out, ",\"method\":", record.method.as_bytes());
     string(out, ",\"authority\":", record.authority.as_bytes());
     out.extend_from_slice(b",\"path\":\"");
     masked_path(out, record.path);

@@ -84,10 +84,10 @@ impl Uploader {
 
     /// How many bytes the gateway leaves unread.
     async fn settled(&self) -> u64 {
-        let (mut last, mut since) = (self.unread(), Instant::now());
+        let (mut last, mut since) = (self.unread().await, Instant::now());
         while last > 0 && since.elapsed() < Duration::from_millis(500) {
             sleep(Duration::from_millis(1)).await;
-            let now = self.unread();
+            let now = self.unread().await;
             if now != last {
                 (last, since) = (now, Instant::now());
             }
@@ -96,20 +96,22 @@ impl Uploader {
     }
 
     /// The receive queue of the gateway's side, as Linux tells it. Linux hands the table out in pieces, and leaves out
-    /// a line now and then where sockets come and go in between: then it is read again.
-    fn unread(&self) -> u64 {
+    /// a line now and then where sockets come and go in between: then it is read again, a moment later.
+    async fn unread(&self) -> u64 {
         let (theirs, ours) = (format!(":{:04X}", self.ports.0), format!(":{:04X}", self.ports.1));
-        let queue = (0..1_000).find_map(|_| {
-            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            table.lines().find_map(|line| {
-                let columns: Vec<_> = line.split_whitespace().collect();
-                let ends = columns.get(1)?.ends_with(&theirs) && columns.get(2)?.ends_with(&ours);
-                let (_, unread) = ends.then(|| columns.get(4)?.split_once(':')).flatten()?;
-                Some(u64::from_str_radix(unread, 16).unwrap())
-            })
-        });
-        queue.expect("the connection is known")
+        soon("the table of sockets has the connection", || async { receive_queue(&theirs, &ours) }).await
     }
+}
+
+/// Bytes that wait to be read at the socket with these ends, if the table of sockets has it.
+fn receive_queue(local: &str, remote: &str) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().find_map(|line| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let ends = columns.get(1)?.ends_with(local) && columns.get(2)?.ends_with(remote);
+        let (_, unread) = ends.then(|| columns.get(4)?.split_once(':')).flatten()?;
+        Some(u64::from_str_radix(unread, 16).unwrap())
+    })
 }
 
 /// The exchange was the client's doing and nobody else's.

@@ -1,5 +1,5 @@
 //! Messages of protocol buffers that are here as a whole: their numbers and fields, and the frames that gRPC puts them
-//! in. What comes in pieces is read by [`super::protobuf`].
+//! in. What comes in pieces is read by `protobuf`.
 
 use super::protobuf::Varint;
 

@@ -95,6 +95,12 @@ pub(super) fn tenant_in<'a>(prefix: &'a str, base: &str) -> Option<Cow<'a, str>>
 /// match paths without regard to case. Ids keep their letters. `None` where nothing changes.
 #[must_use]
 pub fn respelled(path: &str) -> Option<String> {
+    // Most paths are none of REST at all, and nothing is made for them.
+    let mut segments = path.trim_end_matches('/').rsplit('/');
+    let is_last_word = |last: &str| LAST_WORDS.iter().any(|word| word.eq_ignore_ascii_case(last));
+    if !segments.next().is_some_and(is_last_word) && !segments.any(|segment| segment.eq_ignore_ascii_case("tasks")) {
+        return None;
+    }
     let lower = path.to_ascii_lowercase().replace("pushnotificationconfigs", CONFIGS);
     let end = lower.strip_suffix('/').unwrap_or(&lower);
     let (before, last) = end.rsplit_once('/')?;

@@ -2,6 +2,7 @@
 //! sections 3.2, 5.4, 9.5 and 11; 0.3 sections 6 to 8). The answer is only looked at as it passes.
 
 use super::json::{Capture, Fault, Place, Reader, Skipped, Tokenizer, Value};
+use super::operation::Binding;
 use super::task::TaskState;
 use super::texts::{Span, Texts};
 
@@ -25,6 +26,15 @@ impl AnswerReader {
         Self { tokenizer: Tokenizer::default(), answer: Answer::new(Spot::Payload) }
     }
 
+    /// For answers in this binding; those of gRPC are read by [`GrpcAnswerReader`](super::GrpcAnswerReader).
+    #[must_use]
+    pub fn of(binding: Binding) -> Self {
+        match binding {
+            Binding::JsonRpc => Self::json_rpc(),
+            Binding::Rest | Binding::Grpc => Self::rest(),
+        }
+    }
+
     /// Takes the next bytes. After a fault every call gives the same one, until [`AnswerReader::restart`].
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.tokenizer.feed(bytes, &mut self.answer)
@@ -32,7 +42,7 @@ impl AnswerReader {
 
     /// The same, and `skips` is told of what nobody reads, and how many bytes before the end of these it begins.
     pub(super) fn feed_and_tell(&mut self, bytes: &[u8], skips: impl FnMut(Skipped, usize)) -> Result<(), Fault> {
-        self.tokenizer.feed(bytes, &mut Told { answer: &mut self.answer, skips })
+        self.tokenizer.feed(bytes, &mut Watched { answer: &mut self.answer, skips })
     }
 
     /// What has been read so far.
@@ -331,12 +341,12 @@ impl Reader for Answer {
 }
 
 /// An answer whose reader is told of what is skipped.
-struct Told<'a, S> {
+struct Watched<'a, S> {
     answer: &'a mut Answer,
     skips: S,
 }
 
-impl<S: FnMut(Skipped, usize)> Reader for Told<'_, S> {
+impl<S: FnMut(Skipped, usize)> Reader for Watched<'_, S> {
     type Place = Spot;
 
     fn root(&self) -> Spot {

@@ -86,10 +86,7 @@ impl AnswerScan {
         if fields.contains_key(header::CONTENT_ENCODING) {
             return None;
         }
-        let json = || match call.binding {
-            Binding::JsonRpc => AnswerReader::json_rpc(),
-            Binding::Rest | Binding::Grpc => AnswerReader::rest(),
-        };
+        let json = || AnswerReader::of(call.binding);
         let reader = match (events, call.binding) {
             (Some(Events::Messages), Binding::Grpc) => Reader::Grpc(GrpcAnswerReader::new(operation)),
             (Some(Events::Lines), Binding::JsonRpc | Binding::Rest) => Reader::Events(EventReader::new(json())),

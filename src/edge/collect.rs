@@ -9,7 +9,7 @@ use http::response::Parts;
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::exchange::Exchange;
+use super::facts::ReplyFields;
 use crate::a2a::wire::{Framed, in_frame};
 use crate::body::Come;
 use crate::error::Error;
@@ -25,8 +25,16 @@ pub(super) enum Collected {
 }
 
 /// Reads up to `most` bytes, until `end` at the latest.
-pub(super) async fn collect(body: ResponseBody, most: usize, end: Instant) -> Result<Collected, Error> {
-    timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))
+pub(super) async fn collect(mut body: ResponseBody, most: usize, end: Instant) -> Result<Collected, Error> {
+    let data = timeout_at(end, read(&mut body, most)).await.unwrap_or(Err(Error::Timeout))?;
+    let is_whole = data.len() <= most;
+    Ok(if is_whole { Collected::Whole(data) } else { Collected::TooLarge(Come { data, trailers: None }, body) })
+}
+
+/// The same for a body that is kept; `None` where it has more.
+pub(super) async fn whole(body: &mut ResponseBody, most: usize, end: Instant) -> Result<Option<Bytes>, Error> {
+    let data = timeout_at(end, read(body, most)).await.unwrap_or(Err(Error::Timeout))?;
+    Ok(Some(data).filter(|data| data.len() <= most))
 }
 
 /// Reads a body up to the end of its first message of gRPC, as far as that has at most `most` bytes, until `end` at the
@@ -54,12 +62,12 @@ pub(super) async fn message(mut body: ResponseBody, most: usize, end: Instant) -
 
 /// An answer of which a part was taken, to be passed on after all.
 pub(super) fn given_back(
-    exchange: &mut Exchange,
+    reply: &mut ReplyFields,
     head: Parts,
     come: Come,
     rest: ResponseBody,
 ) -> Response<ResponseBody> {
-    exchange.reply.come = Some(Box::new(come));
+    reply.come = Some(Box::new(come));
     Response::from_parts(head, rest)
 }
 
@@ -70,18 +78,17 @@ fn wants_more(come: &[u8], most: usize) -> bool {
     }
 }
 
-async fn read(mut body: ResponseBody, most: usize) -> Result<Collected, Error> {
+/// Up to the end, or as soon as there is more than `most`.
+async fn read(body: &mut ResponseBody, most: usize) -> Result<Bytes, Error> {
     let mut collected = Bytes::new();
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(Error::UpstreamAborted)?.into_data() else {
-            continue;
-        };
-        collected = joined(collected, data);
-        if collected.len() > most {
-            return Ok(Collected::TooLarge(Come { data: collected, trailers: None }, body));
+    while collected.len() <= most
+        && let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+    {
+        if let Ok(data) = frame.map_err(Error::UpstreamAborted)?.into_data() {
+            collected = joined(collected, data);
         }
     }
-    Ok(Collected::Whole(collected))
+    Ok(collected)
 }
 
 /// Most answers come in one piece.

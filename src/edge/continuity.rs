@@ -5,11 +5,13 @@
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Uri, header};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::call::Call;
@@ -65,6 +67,8 @@ pub(super) struct Again<'a> {
     pub(super) worker_endpoint: Rc<WorkerEndpoint>,
     /// The others of its version, which may have it too.
     pub(super) others: Vec<Rc<WorkerEndpoint>>,
+    /// Places for questions to the others.
+    pub(super) places: Arc<Semaphore>,
     pub(super) rng: fastrand::Rng,
 }
 
@@ -114,6 +118,7 @@ impl Continuity {
             host: self.host.clone(),
             own: again.worker_endpoint,
             others: again.others,
+            places: again.places,
             binding: call.binding,
             generation: call.generation,
             id: call.id().map(Box::from),

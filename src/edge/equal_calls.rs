@@ -169,7 +169,7 @@ async fn take(
         Collected::TooLarge(come, rest) => {
             run.stands_alone();
             exchange.guards.run = Some(Box::new(run));
-            return Ok(Answered::Streamed(collect::given_back(exchange, head, come, rest), limits));
+            return Ok(Answered::Streamed(collect::given_back(&mut exchange.reply, head, come, rest), limits));
         }
     };
     if let Some(scan) = &mut exchange.scan {

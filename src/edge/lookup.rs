@@ -226,10 +226,7 @@ async fn read(
     let said = if is_grpc { Application::of_head(&head.headers) } else { Application::Silent };
     let mut outcome = Outcome::answered(head.status, said);
     let mut left = MAX_ANSWER;
-    let mut json = match question.binding {
-        Binding::JsonRpc => AnswerReader::json_rpc(),
-        Binding::Rest | Binding::Grpc => AnswerReader::rest(),
-    };
+    let mut json = AnswerReader::of(question.binding);
     let mut grpc = GrpcAnswerReader::new(question.operation());
     let is_seen = |answer: Option<&Answer>| answer.map(seen).is_some();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {

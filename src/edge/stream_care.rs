@@ -3,6 +3,7 @@
 //! byte of the agent waits for it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -166,7 +167,8 @@ fn again<'e>(exchange: &'e Exchange, cluster: &str) -> Option<Again<'e>> {
     let is_other = |other: &Rc<WorkerEndpoint>| other.endpoint().id != worker_endpoint.endpoint().id;
     let others = exchange.worker.cluster(cluster).map(|cluster| cluster.askable()).into_iter().flatten();
     let others = others.filter(is_other).take(MAX_OTHERS).collect();
-    Some(Again { call, task, worker_endpoint, others, rng: exchange.worker.fork_rng() })
+    let places = Arc::clone(&exchange.worker.view().snapshot.agents.resumptions);
+    Some(Again { call, task, worker_endpoint, others, places, rng: exchange.worker.fork_rng() })
 }
 
 /// Takes what may still come of a mark off the beginning of a body. What only began as one is given back.

@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,8 +13,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::collect;
 use super::facts::{is_event_stream, is_grpc};
 use crate::a2a::{
     Answer, AnswerReader, Binding, EventReader, EventShape, Generation, GrpcAnswerReader, Kind, Operation, Phase,
@@ -37,6 +40,8 @@ pub(super) struct Subscription {
     pub(super) own: Rc<WorkerEndpoint>,
     /// The others of its version.
     pub(super) others: Vec<Rc<WorkerEndpoint>>,
+    /// Places for questions to the others, over all workers: an endpoint that fails breaks many streams at once.
+    pub(super) places: Arc<Semaphore>,
     pub(super) binding: Binding,
     pub(super) generation: Generation,
     /// The id of the caller's JSON-RPC call.
@@ -99,7 +104,7 @@ impl Subscription {
             match came {
                 Came::Resumed(resumed) => return (left, Ok(*resumed)),
                 Came::Refused => return (left, Err("refused")),
-                Came::Unknown | Came::Silent if is_lost => return (left, Err("refused")),
+                Came::Unknown if is_lost => return (left, Err("refused")),
                 Came::Unknown | Came::Silent => {}
             }
         }
@@ -132,6 +137,7 @@ impl Subscription {
 
     /// At the first of the other endpoints that has the task.
     async fn elsewhere(&self, end: Instant) -> Came {
+        let Ok(Ok(place)) = timeout_at(end, self.places.acquire()).await else { return Came::Silent };
         let deadline = end.min(Instant::now() + ELSEWHERE);
         let look = |endpoint| async move { (endpoint, self.whole_at(endpoint, deadline).await) };
         let mut asked: FuturesUnordered<_> = self.others.iter().map(look).collect();
@@ -144,6 +150,7 @@ impl Subscription {
             }
         };
         drop(asked);
+        drop(place);
         self.at(holder, end).await
     }
 
@@ -171,7 +178,7 @@ impl Subscription {
         let mut body = asked.response.into_body();
         let mut come = Come::default();
         if self.binding != Binding::Grpc {
-            let mut reader = EventReader::new(self.reader());
+            let mut reader = EventReader::new(AnswerReader::of(self.binding));
             let mut data = BytesMut::new();
             while data.len() < MAX_FIRST_EVENT {
                 let frame = match timeout_at(until, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await {
@@ -202,7 +209,7 @@ impl Subscription {
             return Whole::Silent;
         }
         let mut body = asked.response.into_body();
-        let Ok(Some(answer)) = timeout_at(deadline, read(&mut body)).await else { return Whole::Silent };
+        let Ok(Some(answer)) = collect::whole(&mut body, MAX_WHOLE, deadline).await else { return Whole::Silent };
         match self.phase_in(&answer) {
             None => return Whole::Unknown,
             Some(Phase::Working | Phase::Interrupted) => return Whole::GoesOn,
@@ -224,7 +231,7 @@ impl Subscription {
             reader.read(answer)?;
             return self.phase_of(reader.answer()?);
         }
-        let mut reader = self.reader();
+        let mut reader = AnswerReader::of(self.binding);
         reader.feed(answer).ok()?;
         self.phase_of(reader.finish().ok()?)
     }
@@ -232,13 +239,6 @@ impl Subscription {
     fn phase_of(&self, answer: &Answer) -> Option<Phase> {
         let is_it = answer.kind() == Kind::Task && answer.task() == Some(&*self.task);
         is_it.then(|| answer.state().map_or(Phase::Working, |state| state.phase()))
-    }
-
-    fn reader(&self) -> AnswerReader {
-        match self.binding {
-            Binding::JsonRpc => AnswerReader::json_rpc(),
-            Binding::Rest | Binding::Grpc => AnswerReader::rest(),
-        }
     }
 }
 
@@ -252,19 +252,6 @@ fn first_kind(reader: &mut EventReader, piece: &[u8]) -> Option<Kind> {
         }
     }
     None
-}
-
-/// The whole of an answer; `None` where it is too long, or broken.
-async fn read(body: &mut ResponseBody) -> Option<Bytes> {
-    let mut answer = BytesMut::new();
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-        let Ok(data) = frame.ok()?.into_data() else { continue };
-        answer.extend_from_slice(&data);
-        if answer.len() > MAX_WHOLE {
-            return None;
-        }
-    }
-    Some(answer.freeze())
 }
 
 enum Said {

@@ -21,6 +21,8 @@ pub struct Agents {
     pub lookups: Arc<Count>,
     /// Places for questions for cards, for catalogs.
     pub card_questions: Arc<Semaphore>,
+    /// Places for questions who else has the task of a stream that broke off.
+    pub resumptions: Arc<Semaphore>,
     /// Makes the numbers of clients that made a task.
     pub makers: Makers,
     /// The memory for the bodies that are looked at.
@@ -35,6 +37,7 @@ impl Agents {
             unknown: UnknownIds::new(Instant::now()),
             lookups: Count::new(()),
             card_questions: Arc::new(Semaphore::new(MAX_CARD_QUESTIONS)),
+            resumptions: Arc::new(Semaphore::new(MAX_RESUMPTIONS)),
             makers: Makers::default(),
             room: Room { held: Count::new(()), blocks: MAX_BLOCKS },
         })
@@ -45,5 +48,7 @@ impl Agents {
 const MAX_IDS: usize = 200_000;
 /// Cards that are asked for at the same time; others wait, at most one for each route.
 const MAX_CARD_QUESTIONS: usize = 16;
+/// Streams for which other endpoints are asked at the same time, for 2 s at most; others wait for their turn.
+const MAX_RESUMPTIONS: usize = 16;
 /// Blocks of 64 KiB that bodies may hold beyond their first pieces while they are looked at: 64 MiB.
 const MAX_BLOCKS: usize = 1024;

@@ -57,5 +57,5 @@ pub(super) async fn take(
         come.data = Bytes::from(new);
         head.headers.remove(header::CONTENT_LENGTH);
     }
-    Ok(Answered::Streamed(collect::given_back(exchange, head, come, rest), limits))
+    Ok(Answered::Streamed(collect::given_back(&mut exchange.reply, head, come, rest), limits))
 }

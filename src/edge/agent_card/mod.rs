@@ -131,7 +131,7 @@ async fn take(
         Collected::Whole(document) => document,
         Collected::TooLarge(come, rest) => {
             cards.agent_cards.count("too_large");
-            let response = collect::given_back(exchange, head, come, rest);
+            let response = collect::given_back(&mut exchange.reply, head, come, rest);
             return Ok(passed(exchange, response, limits));
         }
     };

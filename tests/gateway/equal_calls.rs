@@ -125,12 +125,11 @@ async fn the_first_goes_on_for_the_others_when_its_client_leaves() {
             let _never = client.send_patiently(first).await;
         });
         eventually("it is at the agent", || async { agent.backend.hits() == turn + 1 }).await;
+        let connections = || gw.metric("attache_downstream_connections", &[("listener", "http")]);
+        eventually("the gateway counts the one who will leave", || async { connections().await == 1.0 }).await;
         waits.abort();
         assert!(waits.await.unwrap_err().is_cancelled());
-        eventually("the gateway has seen it leave", || async {
-            gw.metric("attache_downstream_connections", &[("listener", "http")]).await == 0.0
-        })
-        .await;
+        eventually("the gateway has seen it leave", || async { connections().await == 0.0 }).await;
         let again = started(&gw, message("2", &name, "hello")).await;
         agent.gate.add_permits(1);
         let reply = again.await.unwrap();

@@ -13,9 +13,11 @@ use tokio::task::{self, AbortHandle};
 use crate::config::model::{ListenerId, TlsVersion};
 
 mod held_wakes;
+mod identity;
 mod lingering;
 
 pub use held_wakes::HeldWakes;
+pub use identity::{Identity, Principal};
 pub use lingering::Lingering;
 
 /// Facts of one downstream connection.
@@ -191,15 +193,6 @@ impl Drop for Underway {
             self.0.forget_finished();
         }
     }
-}
-
-/// Who a client is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// Who it is. That is proven, never what a client merely says.
-    pub principal: Option<Box<str>>,
-    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true.
-    pub tenant: Option<Box<str>>,
 }
 
 /// What tells clients apart by their addresses: the address, or the network of IPv6, whose addresses one client can all

@@ -287,7 +287,7 @@ pub struct ChangeFacts<'a> {
 impl ChangeFacts<'_> {
     fn value(&self, fact: RequestFact) -> Option<HeaderValue> {
         let text = match fact {
-            RequestFact::Principal => self.identity.principal.as_deref()?,
+            RequestFact::Principal => self.identity.name()?,
             RequestFact::Tenant => call::tenant(self.identity, self.call)?,
             RequestFact::Operation => self.operation?.name(),
         };

@@ -50,7 +50,7 @@ pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
-        principal: exchange.client.identity.principal.as_deref(),
+        principal: exchange.client.identity.name(),
         tenant: exchange.tenant(),
         operation: exchange.operation,
     })

@@ -173,7 +173,7 @@ impl Exchange {
             request_id: request.id.as_ref().map_or(b"-", HeaderValue::as_bytes),
             trace_id: request.trace_id,
             client_ip: self.client.address,
-            principal: self.client.identity.principal.as_deref(),
+            principal: self.client.identity.name(),
             tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
             agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::model::{ListenerId, TlsVersion};
-use crate::context::TlsFacts;
+use crate::context::{Principal, TlsFacts};
 
 fn map(fields: &[(&str, &str)]) -> HeaderMap {
     let pairs = fields.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
@@ -147,7 +147,8 @@ fn what_is_known_of_a_request_is_told_and_nobody_else_can_say_it() {
     let tell = tell.map(|(name, fact)| (HeaderName::from_static(name), fact)).collect();
     let changes = HeaderChanges { tell, ..HeaderChanges::default() };
     let forged = [("x-user", "root"), ("x-tenant", "all"), ("x-operation", "GetTask")];
-    let known = Identity { principal: Some("ann".into()), tenant: Some("north\n".into()) };
+    let principal = Principal { name: "ann".into(), ..Principal::default() };
+    let known = Identity { principal: Some(principal.into()), tenant: Some("north\n".into()) };
     let (send, nobody) = (Some(Operation::SendMessage), Identity::default());
     for (identity, operation, expected) in
         [(&known, send, [Some("ann"), None, Some("SendMessage")]), (&nobody, None, [None, None, None])]

@@ -1,0 +1,38 @@
+//! Who a client is, as far as that is known, and on whose behalf it acts.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// Who a client is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is. That is proven, never what a client merely says.
+    pub principal: Option<Arc<Principal>>,
+    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true.
+    pub tenant: Option<Box<str>>,
+}
+
+/// Who a client proved to be. A provider makes it from credentials; requests with the same credentials share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// Its name, which means something together with the provider only: the `sub` of a token, the name of a key or
+    /// user, the SPIFFE id or subject of a certificate.
+    pub name: Box<str>,
+    /// The provider that vouches for it.
+    pub provider: Arc<str>,
+    /// Roles it has, beside `public` and `authenticated`, which follow from there being a principal.
+    pub roles: Box<[Box<str>]>,
+    /// Claims of its token (RFC 7519 section 4). Empty for what is no token.
+    pub claims: Map<String, Value>,
+    /// Its SPIFFE id (`spiffe://trust-domain/path`), where its certificate or token carries one.
+    pub spiffe: Option<Box<str>>,
+}
+
+impl Identity {
+    /// Name of the principal, if anything is proven.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.principal.as_deref().map(|principal| &*principal.name)
+    }
+}

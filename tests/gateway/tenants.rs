@@ -189,8 +189,9 @@ async fn routes_are_chosen_by_the_tenant_that_a_body_names() {
             .await;
     let gw = Gw::with("routes: { acme: { match: { tenant: acme }, endpoints: ['{0}'] } }", &[&backend]).await;
     let sent = "x".repeat(100_000);
-    let body =
-        format!(r#"{{"method":"SendMessage","params":{{"tenant":"acme","message":{{"messageId":"m","parts":[{{"text":"{sent}"}}]}}}},"id":7,"jsonrpc":"2.0"}}"#);
+    let body = format!(
+        r#"{{"method":"SendMessage","params":{{"tenant":"acme","message":{{"messageId":"m","parts":[{{"text":"{sent}"}}]}}}},"id":7,"jsonrpc":"2.0"}}"#
+    );
     for mut client in [gw.h1().await, gw.h2().await] {
         let reply = client.reply(json("/", body.clone())).await;
         assert_eq!((reply.status, reply.text()), (200, &*body));

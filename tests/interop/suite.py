@@ -22,6 +22,7 @@ from python_client.difference_checks import no_difference, public_places
 from python_client.gateway_checks import everything_came_through, spreads_over_replicas, unguarded_call_is_refused
 from python_client.refusal_checks import refusals_are_understood, what_a_guard_refuses_is_understood
 from schema_checks import problems
+from sdk_0_2 import outcomes
 from world import GUARD_SECONDS, World, past_the_gateway, world
 
 LOAD_GUARD_SECONDS = 30 * GUARD_SECONDS  # for thousands of calls
@@ -130,6 +131,14 @@ async def gateway_checks(tally: Tally, here: World) -> None:
     tally.report('gateway/SIGTERM ends it with 0', None if code == 0 else f'exit code {code}')
 
 
+async def older_checks(tally: Tally, here: World, binary: str, directory: Path) -> None:
+    """The SDK of the generation 0.2 at both ends."""
+    if not tally.wants('0.2/'):
+        return
+    async for outcome in outcomes(binary, directory, here.ca_file):
+        tally.report(f'0.2/{outcome["name"]}', outcome['failure'])
+
+
 async def schema_fits(binary: str) -> None:
     """Says in what schema and program differ."""
     differences = await asyncio.to_thread(problems, binary)
@@ -146,6 +155,7 @@ async def run(arguments: argparse.Namespace, tally: Tally, directory: Path) -> N
         await python_checks(tally, here)
         await javascript_checks(tally, here, arguments.only)
         if here.gateway:
+            await older_checks(tally, here, binary, directory)
             await gateway_checks(tally, here)
 
 

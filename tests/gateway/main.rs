@@ -38,6 +38,7 @@ mod catalog;
 mod chaos;
 mod circuit_breaker;
 mod comings_and_goings;
+mod continuity_places;
 mod documents;
 mod drains;
 mod early_answers;

@@ -10,7 +10,7 @@ use attache::config::model::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, PathPolicy, Respond,
     RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
 };
-use attache::route::{Facts, Table, host_of, normalise};
+use attache::route::{BodyTenant, Facts, Table, host_of, normalise};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -63,7 +63,7 @@ fn table(count: usize, route_at: impl Fn(usize) -> Route) -> Table {
 }
 
 fn find(c: &mut Criterion, name: &str, table: &Table, host: &str, path: &str, headers: &HeaderMap) {
-    let facts = Facts { host, path, query: None, method: &Method::POST, headers };
+    let facts = Facts { host, path, query: None, method: &Method::POST, headers, body_tenant: BodyTenant::default() };
     assert!(table.find(ListenerId(0), &facts).is_some(), "{name} finds its route");
     c.bench_function(name, |b| b.iter(|| table.find(ListenerId(0), black_box(&facts))));
 }
@@ -75,7 +75,14 @@ fn in_turn(c: &mut Criterion, name: &str, table: &Table, paths: &[String]) {
     c.bench_function(name, |b| {
         b.iter(|| {
             let path = paths.next().map_or("/", String::as_str);
-            let facts = Facts { host: HOST, path, query: None, method: &Method::POST, headers: &headers };
+            let facts = Facts {
+                host: HOST,
+                path,
+                query: None,
+                method: &Method::POST,
+                headers: &headers,
+                body_tenant: BodyTenant::default(),
+            };
             table.find(ListenerId(0), black_box(&facts))
         });
     });

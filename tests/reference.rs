@@ -332,7 +332,10 @@ fn sorted(mut words: Vec<String>) -> Vec<String> {
 fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     let page = file("docs/access-log.md");
     let record = source("src/observe/record.rs");
-    let fields = [body(&record, "write_json"), body(&record, "agent_facts")].concat().replace(['\\', ' '], "");
+    let names = source("src/observe/record/names.rs");
+    let fields = [body(&record, "write_json"), body(&record, "agent_facts"), body(&names, "new")]
+        .concat()
+        .replace(['\\', ' '], "");
     let fields = fields.split("\":").filter_map(|before| before.rsplit('"').next());
     let fields: Vec<_> = fields.filter(|field| is_snake(field)).map(str::to_owned).collect();
     assert_eq!(first_column(&page, "## Fields"), sorted(fields));

@@ -18,7 +18,6 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     // Nothing is served by a listener that is gone.
     entry.settings()?;
     let peer = exchange.connection.peer_ip();
-    let mut rng = exchange.worker.fork_rng();
     let fields = exchange.message.as_ref().ok_or_else(|| Error::Internal)?.headers();
     let is_trusted = |address| is_trusted(&entry.config().client_ip, address);
     let (client, request) = (&mut exchange.client, &mut exchange.request);
@@ -32,7 +31,7 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
         let hops = || headers::hops(fields, peer, is_trusted);
         client.claimed = Claimed::read(fields, hops);
     }
-    let mut values = exchange.worker.values();
+    let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
     request.id = Some(request_id(fields, client.trusted, request.time, &mut rng, &mut values));
     Ok(Passage::On)
 }

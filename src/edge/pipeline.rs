@@ -28,7 +28,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
     pass!(catalog::answer(exchange, entry).await);
-    pass!(routing::find(exchange, entry));
+    pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));

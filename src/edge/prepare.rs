@@ -160,9 +160,9 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
     if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    let (mut rng, mut values) = (exchange.worker.fork_rng(), exchange.worker.values());
+    let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
     let trace_id = propagate(fields, seen.trace, &mut rng, &mut values).trace_id();
-    drop(values);
+    drop((rng, values));
     let card = settings.agent_card().and_then(|_| agent_card::asked_for(&exchange.request, outfit.operation));
     let card = card.map(|by| agent_card::ask(by, head));
     let fields = &mut head.headers;

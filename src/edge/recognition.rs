@@ -1,20 +1,17 @@
 //! Which A2A call a request is. The head tells most of it; of a JSON-RPC call, and for the ids of others, a bounded
 //! part of the body is looked at before an endpoint is chosen. What is no call of A2A passes as it is.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-use http::Request;
-
 use super::call::{self, Call};
 use super::exchange::Exchange;
+use super::reading::{PATIENCE, Read, Wanted, of_call};
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use super::{expectation, fault, guards, own_answer, prepare};
-use crate::a2a::{self, Binding, Body, BodyReader, Generation, GrpcRequestReader, Operation, Recognition};
-use crate::body::{LookLimits, Looked};
+use super::{expectation, fault, guards, own_answer, prepare, reading};
+use crate::a2a::{self, Body, BodyReader, Recognition};
+use crate::body::LookLimits;
 use crate::config::model::{A2a, LargeBodies, PathMatch, Rewrite};
 use crate::error::{CallRefusal, Error};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Notes the call in the exchange.
 pub(super) async fn recognize(
@@ -135,65 +132,6 @@ fn base(matched: &PathMatch) -> &str {
     }
 }
 
-/// How a body is to be read. What reads it is large, and made where it stays.
-#[derive(Clone, Copy, Debug)]
-enum Wanted {
-    JsonRpc {
-        /// Whether it goes on when the body has shown to be no call of JSON-RPC as it should be.
-        to_the_end: bool,
-    },
-    Rest,
-    Grpc(Operation, Generation),
-}
-
-/// What reads a body.
-enum Reader {
-    Json { reader: BodyReader, to_the_end: bool },
-    Grpc(GrpcRequestReader),
-}
-
-/// How to read the body of a call whose head names its operation, where it may say more.
-fn of_call(call: &Call) -> Option<Wanted> {
-    let operation = call.operation?;
-    match call.binding {
-        Binding::Grpc => Some(Wanted::Grpc(operation, call.generation)),
-        Binding::JsonRpc => Some(Wanted::JsonRpc { to_the_end: true }),
-        Binding::Rest => says_more(operation).then_some(Wanted::Rest),
-    }
-}
-
-/// Whether the body of a REST call names ids or addresses; others have everything in their paths.
-fn says_more(operation: Operation) -> bool {
-    operation.is_send() || operation == Operation::CreateTaskPushNotificationConfig
-}
-
-impl Reader {
-    fn new(wanted: Wanted) -> Self {
-        match wanted {
-            Wanted::JsonRpc { to_the_end } => Self::Json { reader: BodyReader::json_rpc(), to_the_end },
-            Wanted::Rest => Self::Json { reader: BodyReader::rest(), to_the_end: true },
-            Wanted::Grpc(operation, generation) => Self::Grpc(GrpcRequestReader::new(operation, generation)),
-        }
-    }
-
-    /// Takes a piece; whether it wants more.
-    fn feed(&mut self, piece: &[u8]) -> bool {
-        match self {
-            Self::Json { reader, to_the_end } => {
-                reader.feed(piece).is_ok() && (*to_the_end || !reader.so_far().is_foreign())
-            }
-            Self::Grpc(reader) => !reader.read(piece),
-        }
-    }
-
-    fn finish(self) -> Option<Body> {
-        match self {
-            Self::Json { reader, .. } => reader.finish().ok(),
-            Self::Grpc(reader) => reader.body(),
-        }
-    }
-}
-
 /// Looks at the body; `None` when it cannot be read, and then it passes unread.
 async fn read(
     exchange: &mut Exchange,
@@ -203,36 +141,18 @@ async fn read(
     wanted: Wanted,
 ) -> Result<Option<Body>, Error> {
     expectation::meet(exchange, route).await?;
-    let Some(body) = exchange.message.as_mut().map(Request::body_mut) else {
-        return Ok(None);
-    };
-    let room = entry.view.snapshot.agents.room.clone();
     let limits = LookLimits {
         bytes: settings.max_body_bytes,
         time: route.listener.limits.body_idle_timeout.min(PATIENCE),
-        room,
+        room: entry.view.snapshot.agents.room.clone(),
     };
-    let mut reader = Reader::new(wanted);
-    let looked = body.look(&limits, |piece| reader.feed(piece)).await;
-    if let Some(error) = exchange.request.upload.failure() {
-        return Err(error);
+    match reading::look(exchange, &limits, wanted).await? {
+        Read::Body(None) if route.is_strict => Err(guards::refuse(route, CallRefusal::Unread)),
+        Read::Body(body) => Ok(body),
+        Read::TooLong if route.is_strict || settings.large_bodies == LargeBodies::Refuse => Err(Error::BodyTooLarge),
+        Read::TooLong => unread(route, "too_long", CallRefusal::Unread).map(|()| None),
+        Read::Not(word, refusal) => unread(route, word, refusal).map(|()| None),
     }
-    let (word, refusal) = match looked {
-        Looked::Whole | Looked::Enough => {
-            let body = reader.finish();
-            let is_missed = body.is_none() && route.is_strict;
-            return if is_missed { Err(guards::refuse(route, CallRefusal::Unread)) } else { Ok(body) };
-        }
-        Looked::TooLong if route.is_strict || settings.large_bodies == LargeBodies::Refuse => {
-            return Err(Error::BodyTooLarge);
-        }
-        Looked::TooLong => ("too_long", CallRefusal::Unread),
-        Looked::NoRoom => ("no_room", CallRefusal::NoRoom),
-        Looked::Late => ("late", CallRefusal::Unread),
-        Looked::Broken => return Err(Error::ClientGone),
-    };
-    unread(route, word, refusal)?;
-    Ok(None)
 }
 
 /// A body that nobody has read passes, unless a guard that somebody chose has to know what is in it.
@@ -246,5 +166,3 @@ fn unread(route: &WorkerRoute, word: &'static str, refusal: CallRefusal) -> Resu
 
 /// Bytes of a refused body that are read for its id.
 const READ_OF_REFUSED: usize = 16 * 1024;
-/// How long a client may take for what is looked at.
-const PATIENCE: Duration = Duration::from_secs(30);

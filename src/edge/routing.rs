@@ -1,29 +1,49 @@
 //! Which route a request belongs to.
 
+use std::cell::Cell;
+
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage};
-use super::{headers, own_answer, public};
+use super::{body_tenant, headers, own_answer, public};
 use crate::error::Error;
-use crate::route::Facts;
+use crate::route::{BodyTenant, Facts, Found};
 
 /// Finds the route. What is about the gateway itself is answered here.
-pub(super) fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
-    let (request, settings) = (&exchange.request, entry.settings()?);
-    let head = exchange.message()?;
-    if request.path() == "*" || headers::ends_here(&request.method, head.headers()) {
+pub(super) async fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
+    let request = &exchange.request;
+    if request.path() == "*" || headers::ends_here(&request.method, exchange.message()?.headers()) {
         return Ok(own_answer::about_us());
     }
+    let is_missed = Cell::new(false);
+    let mut found = ask(exchange, entry, BodyTenant { named: None, is_missed: Some(&is_missed) })?;
+    if is_missed.get()
+        && let Some(tenant) = Box::pin(body_tenant::read(exchange, entry)).await?
+    {
+        found = ask(exchange, entry, BodyTenant { named: Some(&tenant), is_missed: None })?;
+    }
+    enter(exchange, entry, found.ok_or_else(|| Error::NoRoute)?)
+}
+
+/// Asks the table.
+fn ask(exchange: &Exchange, entry: &Entry, body_tenant: BodyTenant<'_>) -> Result<Option<Found>, Error> {
+    let request = &exchange.request;
     let facts = Facts {
         host: request.host(),
         path: request.path(),
         query: request.uri.query(),
         method: &request.method,
-        headers: head.headers(),
+        headers: exchange.message()?.headers(),
+        body_tenant,
     };
     let served_by = exchange.route.served_by.ok_or_else(|| Error::NoRoute)?;
-    let found = entry.view.snapshot.table.find(served_by, &facts).ok_or_else(|| Error::NoRoute)?;
+    Ok(entry.view.snapshot.table.find(served_by, &facts))
+}
+
+/// Notes the route, and what it says of the request.
+fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage, Error> {
+    let settings = entry.settings()?;
     let route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?.settings();
-    let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *request.path());
+    let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *exchange.request.path());
     exchange.route.logged = route.access_log && !excluded;
     exchange.route.id = Some(found.route);
     exchange.route.matched = found.matched;

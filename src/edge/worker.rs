@@ -149,7 +149,12 @@ impl Worker {
         self.values.borrow_mut()
     }
 
-    /// A generator of its own for one request.
+    /// What makes its random numbers.
+    pub(super) fn rng(&self) -> RefMut<'_, fastrand::Rng> {
+        self.rng.borrow_mut()
+    }
+
+    /// A generator of its own, for what waits.
     pub(super) fn fork_rng(&self) -> fastrand::Rng {
         self.rng.borrow_mut().fork()
     }

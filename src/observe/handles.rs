@@ -17,6 +17,7 @@ pub use super::catalogue::{
     MirrorHandles, RateLimitHandles,
 };
 use super::metrics::Metrics;
+use super::record::RecordNames;
 use super::series::{Counter, Gauge, Histogram};
 use crate::error::LimitHit;
 use crate::head::method_word;
@@ -32,6 +33,8 @@ pub(super) struct RouteShared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) route: Arc<str>,
     pub(super) cluster: Arc<str>,
+    /// Made for the first record.
+    names: OnceCell<Box<RecordNames>>,
     /// Sorted by key; at most methods times statuses long, in practice two or three.
     finished: RefCell<Vec<(u32, Finished)>>,
     in_flight: OnceCell<Gauge>,
@@ -59,6 +62,7 @@ impl RouteHandles {
             metrics,
             route: route.into(),
             cluster: cluster.into(),
+            names: OnceCell::new(),
             finished: RefCell::default(),
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
@@ -88,6 +92,13 @@ impl RouteHandles {
         &self.shared.cluster
     }
 
+    /// Both, as records have them.
+    #[must_use]
+    pub fn names(&self) -> &RecordNames {
+        let RouteShared { route, cluster, names, .. } = &*self.shared;
+        names.get_or_init(|| Box::new(RecordNames::new(route, Arc::clone(cluster))))
+    }
+
     /// Counts an exchange that is over, response body included. `first_byte` is how long the head of an endpoint's
     /// answer took, if one came.
     pub fn finished(&self, method: &Method, status: u16, duration: Duration, first_byte: Option<Duration>) {
@@ -114,13 +125,13 @@ impl RouteHandles {
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn in_flight(&self) -> GaugeGuard {
-        GaugeGuard::of(self.shared.in_flight.get_or_init(|| self.shared.metrics.in_flight(&self.shared.route)))
+        GaugeGuard::of(self.shared.in_flight.get_or_init(|| self.shared.metrics.in_flight(self.route())))
     }
 
     /// Counts a stream as open until the guard is dropped.
     #[must_use]
     pub fn stream(&self) -> GaugeGuard {
-        GaugeGuard::of(self.shared.streams.get_or_init(|| self.shared.metrics.streams(&self.shared.route)))
+        GaugeGuard::of(self.shared.streams.get_or_init(|| self.shared.metrics.streams(self.route())))
     }
 
     /// How its exchanges ended.

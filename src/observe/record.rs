@@ -1,6 +1,8 @@
 //! One line of the access log: the facts of a finished exchange, and how they are written. Written by hand because it
 //! happens for every request: one pass over each value, no allocation, no formatting machinery.
 
+mod names;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use super::clock::Clock;
 use super::trace::TraceId;
 use crate::config::model::TlsVersion;
 use crate::visible::{is_hidden, write_out};
+
+pub use names::RecordNames;
 
 /// A finished exchange. Absent facts are left out of the line.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +50,8 @@ pub struct AccessRecord<'a> {
     /// Reason word of the gateway's own answer, or why an answer was passed on that should have been tried again
     /// (`URX`).
     pub reason: Option<&'static str>,
-    /// Name of the route.
-    pub route: Option<&'a str>,
-    /// Name of the cluster.
-    pub cluster: Option<&'a str>,
+    /// Names of the route and the cluster.
+    pub names: Option<&'a RecordNames>,
     /// Endpoint that answered, or was tried last.
     pub endpoint: Option<&'a str>,
     /// Times an endpoint was tried.
@@ -124,8 +126,7 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     number(out, ",\"status\":", record.status);
     clean(out, ",\"flags\":", record.flags.as_bytes());
     optional(out, ",\"reason\":", record.reason);
-    optional(out, ",\"route\":", record.route);
-    optional(out, ",\"cluster\":", record.cluster);
+    out.extend_from_slice(record.names.map_or(b"", RecordNames::json));
     optional(out, ",\"endpoint\":", record.endpoint);
     number(out, ",\"attempts\":", record.attempts);
     if let Some(status) = record.upstream_status {
@@ -176,7 +177,7 @@ pub fn write_text(record: &AccessRecord<'_>, clock: &mut Clock, color: bool, out
     }
     if let Some(endpoint) = record.endpoint {
         out.extend_from_slice(b" -> ");
-        escape(out, record.cluster.unwrap_or_default().as_bytes());
+        escape(out, record.names.map_or("", RecordNames::cluster).as_bytes());
         out.push(b'/');
         escape(out, endpoint.as_bytes());
     }

@@ -2,6 +2,7 @@
 //! headers, query. Nothing here allocates unless a regular expression has to look at an encoded query value.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, Method};
@@ -24,6 +25,17 @@ pub struct Facts<'a> {
     pub method: &'a Method,
     /// Header fields.
     pub headers: &'a HeaderMap,
+    /// The tenant that the body names.
+    pub body_tenant: BodyTenant<'a>,
+}
+
+/// The tenant that the body of a call names, as far as somebody has looked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyTenant<'a> {
+    /// The tenant.
+    pub named: Option<&'a str>,
+    /// Set when an alternative is passed over only because nothing names a tenant: it is worth a look then.
+    pub is_missed: Option<&'a Cell<bool>>,
 }
 
 /// The first thing that kept a request from matching.
@@ -137,13 +149,20 @@ impl TenantCondition {
         Self { wanted: wanted.clone(), base }
     }
 
-    /// As it is for the call itself, the header counts before the path.
+    /// As it is for the call itself, the header counts before the path, and the path before the body.
     fn holds(&self, facts: &Facts<'_>) -> bool {
         let TenantMatch { header, value } = &self.wanted;
         match header.as_ref().and_then(|name| only_value(facts.headers, name)) {
             Some(named) => value.fits(named.as_bytes()),
             None => {
-                tenant_of_path(facts.method, facts.path, &self.base).is_some_and(|named| value.fits(named.as_bytes()))
+                let of_path = tenant_of_path(facts.method, facts.path, &self.base);
+                match of_path.as_deref().or(facts.body_tenant.named) {
+                    Some(named) => value.fits(named.as_bytes()),
+                    None => {
+                        facts.body_tenant.is_missed.inspect(|is_missed| is_missed.set(true));
+                        false
+                    }
+                }
             }
         }
     }
@@ -271,7 +290,8 @@ mod tests {
             }
             let wanted = TenantMatch { header: named.cloned(), value: ValueMatch::Exact("acme".to_owned()) };
             let condition = TenantCondition::new(&wanted, &PathMatch::Prefix(base.to_owned()));
-            let facts = Facts { host: "", path, query: None, method, headers: &headers };
+            let facts =
+                Facts { host: "", path, query: None, method, headers: &headers, body_tenant: BodyTenant::default() };
             assert_eq!(condition.holds(&facts), expected, "{method} {path} below {base} with {fields:?}");
         }
     }

@@ -20,7 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Facts, Miss};
+pub use condition::{BodyTenant, Facts, Miss};
 pub use host::host_of;
 pub use location::LocationMap;
 pub use path::normalise;

@@ -35,7 +35,13 @@ async fn a_record_says_why_the_endpoint_failed() {
 #[tokio::test]
 async fn the_other_http_version_is_named_with_what_to_do() {
     let old = RawBackend::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-    let curt = Backend::replying(200).await;
+    // It takes all that comes: closing with bytes unread would be a reset.
+    let curt = RawBackend::script(|mut connection| async move {
+        connection.read_until("PRI * HTTP/2.0").await;
+        connection.finish().await;
+        connection.read_to_end().await;
+    })
+    .await;
     let new = Backend::replying_as(Speak { http2: true, ..Speak::default() }, 200).await;
     for (backend, protocol, advice) in [
         (&old as &dyn Place, "h2c", "the endpoint does not speak HTTP/2: take `protocol: h2c` out"),

@@ -1,6 +1,7 @@
 //! Tenants: who a request is made for, as a header or the call of an agent says, decides limits, routes and series.
 
-use http::Request;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::support::{Backend, Body, Gw, Reply, Speak, eventually, full, post, request, with_field};
@@ -140,6 +141,70 @@ async fn routes_are_chosen_by_tenant_where_the_head_names_it() {
         let path = request.uri().clone();
         assert_eq!(gw.send(request).await.text(), expected, "{path}");
     }
+}
+
+#[tokio::test]
+async fn routes_are_chosen_by_the_tenant_that_a_body_names() {
+    let gw = Gw::with(
+        "tenants: { header: x-tenant }\n\
+         routes:\n  \
+         acme: { match: { tenant: acme }, respond: { body: acme } }\n  \
+         other: { match: { path: { prefix: /other } }, respond: { body: other } }\n  \
+         rest: { respond: { body: rest } }",
+        &[],
+    )
+    .await;
+    let send = |tenant: &str, rest: &str| {
+        json(
+            "/",
+            format!(
+                r#"{{"method":"SendMessage","params":{{"message":{{"messageId":"m","parts":[]}},"tenant":"{tenant}"}},"id":7,"jsonrpc":"2.0"{rest}}}"#
+            ),
+        )
+    };
+    for (request, status, expected) in [
+        (call("GetTask", Some("acme")), 200, "acme"),
+        (call("GetTask", Some("acme2")), 200, "rest"),
+        (call("GetTask", None), 200, "rest"),
+        (of("globex", call("GetTask", Some("acme"))), 200, "rest"),
+        (send("acme", ""), 200, "acme"),
+        (send("acme", r#","method":"SendMessage""#), 400, ""),
+        (json("/message:send", r#"{"tenant":"acme","message":{"messageId":"m","parts":[]}}"#), 200, "acme"),
+        (json("/", r#"[{"method":"GetTask","params":{"id":"t","tenant":"acme"},"id":7,"jsonrpc":"2.0"}]"#), 400, ""),
+        (with_field("content-encoding", "gzip", call("GetTask", Some("acme"))), 400, ""),
+        (json("/", "no JSON"), 200, "rest"),
+        (json("/other", "x".repeat(2 << 20)), 200, "other"),
+        (json("/", format!(r#"{{"jsonrpc":"2.0","method":"GetTask","id":"{}"}}"#, "x".repeat(2 << 20))), 413, ""),
+    ] {
+        let path = request.uri().clone();
+        let reply = gw.send(request).await;
+        assert_eq!(reply.status, status, "{path} {expected}: {}", reply.text());
+        if status == 200 {
+            assert_eq!(reply.text(), expected, "{path}");
+        }
+    }
+    // Nobody looks at a body for a route that asks for no tenant, and what was looked at is whole for the agent.
+    let backend =
+        Backend::handling(async |request| Response::new(full(request.into_body().collect().await.unwrap().to_bytes())))
+            .await;
+    let gw = Gw::with("routes: { acme: { match: { tenant: acme }, endpoints: ['{0}'] } }", &[&backend]).await;
+    let sent = "x".repeat(100_000);
+    let body = format!(
+        r#"{{"method":"SendMessage","params":{{"tenant":"acme","message":{{"messageId":"m","parts":[{{"text":"{sent}"}}]}}}},"id":7,"jsonrpc":"2.0"}}"#
+    );
+    for mut client in [gw.h1().await, gw.h2().await] {
+        let reply = client.reply(json("/", body.clone())).await;
+        assert_eq!((reply.status, reply.text()), (200, &*body));
+    }
+    let grpc_agent = agent().await;
+    let gw = Gw::with(
+        "routes: { acme: { match: { tenant: acme }, cluster: agents }, rest: { respond: { status: 418 } } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&grpc_agent],
+    )
+    .await;
+    assert_eq!(gw.h2().await.reply(grpc("acme")).await.status, 200);
+    assert_ne!(gw.h2().await.reply(grpc("globex")).await.status, 200);
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ mod route;
 mod split;
 mod subject;
 
+use std::cell::Cell;
+
 use clap::Args;
 
 use super::configuration::Source;
@@ -27,7 +29,7 @@ use super::words::wrapped;
 use super::{Ending, Failure, terminal};
 use crate::config::Environment;
 use crate::config::model::{Config, Listener, ListenerId};
-use crate::route::{Considered, Facts, Miss, Table};
+use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
 use entry::Entry;
 use request::Request;
@@ -91,12 +93,14 @@ fn explain_route(
 ) -> Result<bool, Failure> {
     let host = request.host()?;
     let path = request.path(entry.listener, entry.stripped)?;
+    let is_missed = Cell::new(false);
     let facts = Facts {
         host: &host,
         path: &path,
         query: request.query.as_deref(),
         method: &request.method,
         headers: &request.headers,
+        body_tenant: BodyTenant { named: None, is_missed: Some(&is_missed) },
     };
     lines.push(format!("matched   host {host}, path {path}"));
     if let Some(catalog) = config.listeners.get(id.0).and_then(|listener| answer::catalog(listener, request, &path)) {
@@ -104,6 +108,9 @@ fn explain_route(
         return Ok(true);
     }
     let considered = Table::build(&config.routes).explain(id, &facts);
+    if is_missed.get() {
+        lines.push("tenant    none is named here; a call that names one in its body may have another route".to_owned());
+    }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
         Some(found) => lines.extend(on_route(config, entry.listener, found, &facts)),

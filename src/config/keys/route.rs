@@ -104,7 +104,7 @@ section! {
         headers: Vec<HeaderMatch> as Named<ValueMatch> = {},
         /// Query parameter conditions, by name.
         query: Vec<(String, ValueMatch)> as Named<ValueMatch> = {},
-        /// The tenant: as `tenants.header` says, else as the path of an A2A call over REST does.
+        /// The tenant: as `tenants.header` says, else as an A2A call does, in its path before its body.
         tenant: Option<ValueMatch>,
     }
 

@@ -19,7 +19,7 @@ use crate::host::is_itself;
 use crate::jose::Key;
 use crate::route::card::{CardMap, GrpcAt};
 use crate::route::public::{Face, Origin, Sources};
-use crate::route::{Facts, host_of};
+use crate::route::{BodyTenant, Facts, host_of};
 use crate::upstream::WorkerCluster;
 
 /// A card after its mapping.
@@ -224,7 +224,14 @@ impl Agent<'_> {
         let mut headers = HeaderMap::with_capacity(1);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         let host = self.exchange.request.host();
-        let facts = Facts { host, path: call, query: None, method: &Method::POST, headers: &headers };
+        let facts = Facts {
+            host,
+            path: call,
+            query: None,
+            method: &Method::POST,
+            headers: &headers,
+            body_tenant: BodyTenant::default(),
+        };
         let found = self.entry.view.snapshot.table.find(self.exchange.route.served_by?, &facts)?;
         self.entry.view.route(found.route).cloned()
     }

@@ -18,8 +18,8 @@ use crate::a2a::card::{NAMES, is_known, weak_tag};
 use crate::body::Body;
 use crate::config::model::{Catalog, Listener, ListenerId, PathMatch, Route, RouteId};
 use crate::error::Error;
-use crate::route::Facts;
 use crate::route::public::Sources;
+use crate::route::{BodyTenant, Facts};
 use crate::snapshot::{CardFault, KnownCard, RememberedCard};
 use crate::visible::visible;
 use fetch::Place;
@@ -148,8 +148,14 @@ fn agent(
     let card = snapshot.routes.get(route.0)?.remembered_card.clone()?;
     settings.matches.iter().find_map(|alternative| {
         let path = path_of_card(&alternative.path)?;
-        let facts =
-            Facts { host: exchange.request.host(), path: &path, query: None, method: &Method::GET, headers: fields };
+        let facts = Facts {
+            host: exchange.request.host(),
+            path: &path,
+            query: None,
+            method: &Method::GET,
+            headers: fields,
+            body_tenant: BodyTenant::default(),
+        };
         let found = snapshot.table.find(id, &facts).filter(|found| found.route == route)?;
         let matched = settings.matches.get(found.matched)?;
         let sources = public::sources(exchange, listener.public_url.as_deref(), Some(settings));

@@ -25,8 +25,7 @@ fn record() -> AccessRecord<'static> {
         status: 200,
         flags: "-",
         reason: None,
-        route: None,
-        cluster: None,
+        names: None,
         endpoint: None,
         attempts: 1,
         bytes_received: 17,
@@ -69,6 +68,7 @@ fn the_least_a_line_says() {
 #[test]
 fn the_most_a_line_says() {
     let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+    let names = RecordNames::new("agents", "agents-v2".into());
     let full = AccessRecord {
         trace_id: Some(trace.trace_id()),
         client_ip: "2001:db8::7".parse().unwrap(),
@@ -78,8 +78,7 @@ fn the_most_a_line_says() {
         reason: Some("connect_failed"),
         flags: "UF",
         status: 502,
-        route: Some("agents"),
-        cluster: Some("agents-v2"),
+        names: Some(&names),
         endpoint: Some("192.0.2.1:8080"),
         attempts: 3,
         time_to_head: Some(Duration::from_millis(3)),
@@ -173,9 +172,10 @@ proptest! {
         id in any::<String>(), authority in any::<String>(), method in any::<String>(), path in "[^?]*",
         route in any::<String>(), agent in proptest::collection::vec(any::<u8>(), 0..USER_AGENT_BYTES),
     ) {
+        let names = RecordNames::new(&route, authority.as_str().into());
         let record = AccessRecord {
-            request_id: id.as_bytes(), authority: &authority, method: &method, path: &path, route: Some(&route),
-            cluster: Some(&authority), endpoint: Some(&id), user_agent: Some(&agent), ..record()
+            request_id: id.as_bytes(), authority: &authority, method: &method, path: &path, names: Some(&names),
+            endpoint: Some(&id), user_agent: Some(&agent), ..record()
         };
         let (line, value) = json_of(&record);
         assert_one_clean_line(&line)?;

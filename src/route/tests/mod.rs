@@ -6,7 +6,7 @@ mod model;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{Facts, Table};
+use super::{BodyTenant, Facts, Table};
 use crate::config::model::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Respond,
     RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
@@ -94,7 +94,14 @@ impl Request {
 
     fn facts(&self) -> Facts<'_> {
         let query = self.query.as_deref();
-        Facts { host: &self.host, path: &self.path, query, method: &self.method, headers: &self.headers }
+        Facts {
+            host: &self.host,
+            path: &self.path,
+            query,
+            method: &self.method,
+            headers: &self.headers,
+            body_tenant: BodyTenant::default(),
+        }
     }
 }
 

@@ -1,0 +1,36 @@
+//! Names that many records have in common, written once.
+
+use std::sync::Arc;
+
+use super::string;
+
+/// The route and cluster of a record; `-` where there is none.
+#[derive(Clone, Debug)]
+pub struct RecordNames {
+    cluster: Arc<str>,
+    /// Both as members of an object in JSON, each with its comma before it.
+    json: Box<[u8]>,
+}
+
+impl RecordNames {
+    /// Writes them, once for all records.
+    #[must_use]
+    pub fn new(route: &str, cluster: Arc<str>) -> Self {
+        let mut json = Vec::new();
+        for (key, name) in [(",\"route\":", route), (",\"cluster\":", &cluster)] {
+            if name != "-" {
+                string(&mut json, key, name.as_bytes());
+            }
+        }
+        Self { cluster, json: json.into() }
+    }
+
+    /// Name of the cluster.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    pub(super) fn json(&self) -> &[u8] {
+        &self.json
+    }
+}

@@ -1,8 +1,12 @@
 //! PEM files as editors, other systems and copying hands leave them: with a byte order mark, line ends of any kind,
 //! indented, with text around. What cannot be used is called what it is. Every room that reads PEM reads it here.
 
+mod pair;
+
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+pub use pair::pair;
 
 /// Why a file is no use. Reads after the name of the file.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +17,9 @@ pub enum PemError {
     /// There is no key in it.
     #[error("holds no private key in PEM form")]
     NoKey,
+    /// There is no revocation list in it.
+    #[error("holds no revocation list (X509 CRL) in PEM form")]
+    NoRevocationList,
     /// There is a key in it that needs a password.
     #[error("holds an encrypted private key")]
     Encrypted,
@@ -37,6 +44,7 @@ impl PemError {
             Self::Binary => Some(
                 "convert it with `openssl x509 -inform der`, `openssl pkey -inform der` or `openssl pkcs12 -nodes`",
             ),
+            Self::NoRevocationList => Some("convert it with `openssl crl -inform der`, if it is binary"),
             Self::NoCertificate | Self::NoKey | Self::Malformed(_) => None,
         }
     }
@@ -52,6 +60,20 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErr
     let found = found.map_err(PemError::Malformed)?;
     if found.is_empty() {
         return Err(PemError::NoCertificate);
+    }
+    Ok(found)
+}
+
+/// Every revocation list in a file (RFC 5280 section 5); at least one.
+///
+/// # Errors
+/// When there is none, or one of them is broken.
+pub fn revocation_lists(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
+    let text = text(bytes)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(PemError::Malformed)?;
+    if found.is_empty() {
+        return Err(PemError::NoRevocationList);
     }
     Ok(found)
 }

@@ -253,7 +253,7 @@ const COMPLETE: &[(&str, &str)] = &[
         "clusters",
         "{ endpoints: ['a:80', 'b:80', 'c:80'], drainTasks: 1m, loadBalancer: random, protocol: h2,
            tls: { caFile: gateway.crt,
-             serverName: a.example, certFile: gateway.crt, keyFile: gateway.key },
+             serverName: a.example, subjectAltNames: b.example, certFile: gateway.crt, keyFile: gateway.key },
            connectTimeout: 7s, handshakeTimeout: 7s, keepalive: { idleTimeout: 7s, maxIdle: 7 },
            tcpKeepalive: { time: 7s, interval: 7s, probes: 7 }, http2: { keepalive: { interval: 7m, timeout: 7s } },
            healthCheck: { type: http, path: /h, method: HEAD, expectedStatuses: 204, host: a.example,

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::aws_lc_rs;
-use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::environment::Environment;
 use super::files::reason;
@@ -57,10 +57,10 @@ pub(super) fn pair(cert_file: &Path, key_file: &Path, env: &Environment) -> Resu
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => return Err([chain.err(), key.err()].into_iter().flatten().collect()),
     };
-    let facts = leaf(chain.first(), cert_file).map_err(|problem| vec![problem])?;
+    leaf(chain.first(), cert_file).map_err(|problem| vec![problem])?;
     let (cert, key_place) = (cert_file.display(), key_file.display());
-    match CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
-        Ok(_) => Ok(facts),
+    match pem::pair(chain, key, &aws_lc_rs::default_provider()) {
+        Ok(pair) => leaf(pair.cert.first(), cert_file).map_err(|problem| vec![problem]),
         Err(rustls::Error::InconsistentKeys(_)) => Err(vec![Problem {
             code: "key-mismatch",
             ..bad(Part::Key, format!("`{key_place}` is not the key of `{cert}`"))
@@ -109,6 +109,21 @@ pub(super) fn bundle(path: &Path, env: &Environment) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Loads a bundle of revocation lists; gives the earliest time at which one of them is out of date.
+pub(super) fn revocation_lists(path: &Path, env: &Environment) -> Result<Option<SystemTime>, Problem> {
+    let bytes = read(path, env, Part::Certificate)?;
+    let lists = pem::revocation_lists(&bytes).map_err(|error| unusable(Part::Certificate, path, &error))?;
+    let mut earliest = None;
+    for list in &lists {
+        let Ok((_, parsed)) = CertificateRevocationList::from_der(list) else {
+            return Err(bad(Part::Certificate, format!("`{}` holds a revocation list that is broken", path.display())));
+        };
+        let next = parsed.next_update().and_then(|next| time(next.timestamp()));
+        earliest = earliest.into_iter().chain(next).min();
+    }
+    Ok(earliest)
+}
+
 /// The private key that a file holds.
 pub(super) fn key(path: &Path, env: &Environment) -> Result<PrivateKeyDer<'static>, Problem> {
     let bytes = read(path, env, Part::Key)?;
@@ -152,8 +167,6 @@ fn bad(part: Part, message: String) -> Problem {
 
 fn facts(certificate: &CertificateDer<'_>) -> Option<(X509Version, Facts)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let time =
-        |seconds: i64| u64::try_from(seconds).ok().map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     let validity = parsed.validity();
     let extension = parsed.subject_alternative_name().ok().flatten();
     let names = extension.map(|extension| extension.value.general_names.iter().filter_map(name).collect());
@@ -163,6 +176,10 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<(X509Version, Facts)> {
         not_after: time(validity.not_after.timestamp()),
     };
     Some((parsed.version(), facts))
+}
+
+fn time(seconds: i64) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 fn name(name: &GeneralName<'_>) -> Option<HostPattern> {

@@ -56,7 +56,10 @@ impl Gateway {
         let metrics = Arc::clone(&self.metrics);
         generation.start(Task::RateLimits, move || limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics)));
         let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
-        generation.start(Task::Certificates, move || certificates::watch(listeners.clone(), Arc::clone(&metrics)));
+        let said = Arc::clone(&self.said_of_certificates);
+        generation.start(Task::Certificates, move || {
+            certificates::watch(listeners.clone(), Arc::clone(&metrics), Arc::clone(&said))
+        });
         self.generation = generation;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));

@@ -7,6 +7,7 @@ mod certificates;
 mod clusters;
 mod config_thread;
 mod connections;
+mod expiry;
 mod files;
 mod generation;
 mod holder;
@@ -181,6 +182,8 @@ pub struct Gateway {
     build_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
+    /// Which certificates were warned of.
+    said_of_certificates: certificates::Said,
     /// Tasks that belong to the present configuration.
     generation: Tasks,
     stop: CancellationToken,
@@ -231,6 +234,7 @@ impl Gateway {
             config_thread: ConfigThread::new("config").map_err(Error::Worker)?,
             build_thread: ConfigThread::new("build").map_err(Error::Worker)?,
             names_gone: false,
+            said_of_certificates: certificates::Said::default(),
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),
             generation: Tasks::new(&metrics),

@@ -23,8 +23,17 @@ use crate::pem;
 pub(crate) struct Pair {
     key: Arc<CertifiedKey>,
     names: Vec<Name>,
-    /// End of validity of the leaf, in seconds since 1970.
-    pub(crate) not_after: i64,
+    /// Of the leaf.
+    pub(crate) validity: Validity,
+}
+
+/// From when to when a certificate counts, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The beginning.
+    pub not_before: i64,
+    /// The end.
+    pub not_after: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,21 +110,25 @@ impl Pair {
     /// Builds a pair from the content of its files.
     pub(crate) fn parse(spec: &Certificate, files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let chain = pem::certificates(&files.chain).map_err(|source| TlsError::pem(&spec.cert_file, source))?;
-        let leaf = chain.first().cloned().ok_or_else(|| TlsError::Empty { path: spec.cert_file.clone() })?;
         let key = pem::private_key(&files.key).map_err(|source| TlsError::pem(&spec.key_file, source))?;
-        let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Pair {
+        let key = pem::pair(chain, key, provider).map_err(|source| TlsError::Pair {
             cert: spec.cert_file.clone(),
             key: spec.key_file.clone(),
             source,
         })?;
+        let leaf = key.cert.first().ok_or_else(|| TlsError::Empty { path: spec.cert_file.clone() })?;
         let (_, parsed) =
-            X509Certificate::from_der(&leaf).map_err(|_detail| TlsError::Leaf { path: spec.cert_file.clone() })?;
+            X509Certificate::from_der(leaf).map_err(|_detail| TlsError::Leaf { path: spec.cert_file.clone() })?;
         let names = if spec.hosts.is_empty() {
             subject_names(&parsed)
         } else {
             spec.hosts.iter().map(|pattern| Name { pattern: pattern.clone(), one_label: false }).collect()
         };
-        Ok(Self { key: Arc::new(key), names, not_after: parsed.validity().not_after.timestamp() })
+        let validity = Validity {
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+        };
+        Ok(Self { key: Arc::new(key), names, validity })
     }
 }
 

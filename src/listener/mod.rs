@@ -6,6 +6,7 @@ pub mod accept;
 pub mod bind;
 pub mod ceiling;
 pub mod certificates;
+mod clients;
 pub mod command;
 pub mod connection_handle;
 mod fault;

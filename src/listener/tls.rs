@@ -7,16 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
-use xxhash_rust::xxh3::xxh3_64;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::config::model::{AuthMode, Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
-use crate::listener::certificates::{Files, Pair, Resolver, Table, read};
+use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::listener::certificates::{Files, Pair, Resolver, Table, Validity};
+use crate::listener::clients::{ClientFiles, Clients};
 use crate::listener::tls_error::TlsError;
-use crate::pem;
 
 /// TLS of one listener.
 #[derive(Debug)]
@@ -47,14 +45,6 @@ enum PemRole {
     Authorities,
 }
 
-/// The client certificate policy with its authorities.
-#[derive(Clone, Debug)]
-struct Clients {
-    verifier: Arc<dyn ClientCertVerifier>,
-    /// Of the authorities' file; zero without one.
-    hash: u64,
-}
-
 impl Tls {
     /// Reads the files. The tickets of `previous`, the same listener's TLS before a reload, stay valid unless the
     /// client certificate policy differs: a ticket also vouches for the client.
@@ -64,7 +54,7 @@ impl Tls {
     pub fn load(tls: &ListenerTls, protocols: &[HttpVersion], previous: Option<&Self>) -> Result<Self, TlsError> {
         let provider = provider();
         let pairs = tls.certificates.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
-        let clients = Clients::load(&tls.client_auth, &provider)?;
+        let clients = Clients::parse(&tls.client_auth, &ClientFiles::read(&tls.client_auth)?, &provider)?;
         let table = table(&pairs, tls)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(table)));
         let tickets = match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
@@ -126,15 +116,15 @@ impl Tls {
 
     fn refresh_clients(&self, files: &mut Loaded, provider: &Arc<CryptoProvider>) -> (u64, Result<bool, TlsError>) {
         let policy = &self.settings.client_auth;
-        let content = match policy.authorities().map(read).transpose() {
-            Ok(content) => content,
+        let files_of_clients = match ClientFiles::read(policy) {
+            Ok(read) => read,
             Err(error) => return (UNREADABLE, Err(error)),
         };
-        let hash = content.as_deref().map_or(0, xxh3_64);
+        let hash = files_of_clients.hash();
         if hash == files.clients.hash {
             return (hash, Ok(false));
         }
-        let clients = Clients::load(policy, provider);
+        let clients = Clients::parse(policy, &files_of_clients, provider);
         let taken = clients.and_then(|clients| self.take_clients(files, clients));
         (hash, taken.map(|()| true))
     }
@@ -147,12 +137,12 @@ impl Tls {
         Ok(())
     }
 
-    /// Every certificate's file with the end of its validity, in seconds since 1970.
+    /// Every certificate's file with the validity of the certificate that is served from it.
     #[must_use]
-    pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
+    pub fn validities(&self) -> Vec<(PathBuf, Validity)> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = self.settings.certificates.iter().map(|spec| spec.cert_file.clone());
-        paths.zip(files.pairs.iter().map(|(_, pair)| pair.not_after)).collect()
+        paths.zip(files.pairs.iter().map(|(_, pair)| pair.validity)).collect()
     }
 
     /// Whether a handshake for this name is taken.
@@ -176,29 +166,6 @@ impl Loaded {
     /// fault once.
     fn is_news(&mut self, place: PemRole, hash: u64) -> bool {
         self.refused.insert(place, hash) != Some(hash)
-    }
-}
-
-impl Clients {
-    fn load(policy: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let path = match (policy.mode, policy.authorities()) {
-            (AuthMode::None, _) => return Ok(Self { verifier: WebPkiClientVerifier::no_client_auth(), hash: 0 }),
-            (AuthMode::Optional | AuthMode::Require, None) => return Err(TlsError::NoAuthorities),
-            (AuthMode::Optional | AuthMode::Require, Some(path)) => path,
-        };
-        let content = read(path)?;
-        let mut roots = RootCertStore::empty();
-        let authorities = pem::certificates(&content).map_err(|source| TlsError::pem(path, source))?;
-        for authority in authorities {
-            roots.add(authority).map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
-        }
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let builder = match policy.mode {
-            AuthMode::Optional => builder.allow_unauthenticated(),
-            AuthMode::None | AuthMode::Require => builder,
-        };
-        let verifier = builder.build().map_err(|source| TlsError::Verifier { path: path.to_owned(), source })?;
-        Ok(Self { verifier, hash: xxh3_64(&content) })
     }
 }
 
@@ -282,7 +249,7 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
-    use crate::config::model::UnknownSni;
+    use crate::config::model::{AuthMode, UnknownSni};
     use crate::listener::certificates::tests::{Authority, Files as Folder, is_issued_for};
 
     impl Tls {
@@ -303,7 +270,7 @@ mod tests {
     }
 
     fn asking(mode: AuthMode, ca_file: PathBuf) -> ClientAuth {
-        ClientAuth { mode, ca_file: Some(ca_file) }
+        ClientAuth { mode, ca_file: Some(ca_file), crl_file: None }
     }
 
     /// Connects twice, and says what was agreed on the second time: resumed when a ticket was taken. The error is
@@ -375,7 +342,7 @@ mod tests {
             vec![folder.issue(&authority, "one", &["one.test"]), folder.issue(&authority, "two", &["two.test"])];
         let tls = Tls::load(&settings(certificates), &[HttpVersion::Http1], None).unwrap();
         assert!(tls.shows(Some("two.test"), "two.test"));
-        assert!(tls.expiries().iter().all(|(_, end)| *end > 0));
+        assert!(tls.validities().iter().all(|(_, validity)| validity.not_after > validity.not_before));
         let (changed, errors) = tls.refresh();
         assert!(!changed && errors.is_empty(), "nothing changed: {errors:?}");
 
@@ -418,7 +385,7 @@ mod tests {
         open.client_auth = asking(AuthMode::Require, folder.write("ca.pem", ""));
         assert!(matches!(load(&open), Err(TlsError::Empty { .. })), "an empty bundle never fails open");
         for mode in [AuthMode::Optional, AuthMode::Require] {
-            open.client_auth = ClientAuth { mode, ca_file: None };
+            open.client_auth = ClientAuth { mode, ca_file: None, crl_file: None };
             assert!(matches!(load(&open), Err(TlsError::NoAuthorities)), "neither does none");
         }
     }

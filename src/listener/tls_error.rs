@@ -72,6 +72,15 @@ pub enum TlsError {
         #[source]
         source: VerifierBuilderError,
     },
+    /// Revocation lists cannot be used.
+    #[error("{path} holds revocation lists that cannot be used")]
+    RevocationLists {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: VerifierBuilderError,
+    },
     /// There is no certificate, or the cryptographic provider refused.
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),

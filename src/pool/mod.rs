@@ -10,6 +10,7 @@ mod h1;
 mod h2;
 mod io;
 mod long_head;
+mod pinned;
 mod promise;
 mod queue;
 mod quota;

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pinned::Pinned;
 use super::tls_words::plain;
 use crate::config::model::{UpstreamProtocol, UpstreamTls};
 use crate::pem;
@@ -58,13 +62,17 @@ impl ClientTls {
     pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots(settings.ca_file.as_deref())?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let verifier = verifier(settings, roots, &provider)?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
-            .with_webpki_verifier(verifier);
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let mut config = match settings.client_cert() {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => builder.with_client_auth_cert(certificates(cert)?, private_key(key)?)?,
+            Some((cert, key)) => {
+                let pair = pem::pair(certificates(cert)?, private_key(key)?, &provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
+            }
         };
         config.alpn_protocols = match protocol {
             UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -95,6 +103,19 @@ impl ClientTls {
         }
         self.connector.connect(expected, tcp).await.map_err(plain)
     }
+}
+
+/// Verifies an endpoint's certificate by its address, or by the names it is known by.
+fn verifier(
+    settings: &UpstreamTls,
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let provider = Arc::clone(provider);
+    if settings.subject_alt_names.is_empty() {
+        return Ok(WebPkiServerVerifier::builder_with_provider(roots, provider).build()?);
+    }
+    Ok(Arc::new(Pinned { roots, provider, names: settings.subject_alt_names.clone() }))
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, TlsError> {

@@ -4,6 +4,8 @@ use std::io;
 
 use rustls::{CertificateError, Error};
 
+use super::pinned::OtherName;
+
 /// The same failure with words an operator can act on.
 pub(super) fn plain(error: io::Error) -> io::Error {
     let words = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).map(words);
@@ -45,6 +47,7 @@ fn certificate(error: &CertificateError) -> String {
             let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
             return format!("is not valid for name \"{}\" but for {names}", expected.to_str());
         }
+        CertificateError::Other(other) if other.0.is::<OtherName>() => return other.0.to_string(),
         CertificateError::BadEncoding => "cannot be read",
         CertificateError::Expired => "has expired",
         CertificateError::NotValidYet => "is not valid yet",

@@ -203,3 +203,33 @@ fn what_is_wrong_with_a_file_is_said_in_plain_words_at_its_key() {
         assert_eq!(found, place, "{text}");
     }
 }
+
+#[test]
+fn revocation_lists_that_are_no_use_are_refused_at_their_key() {
+    let files = Certificates::new();
+    files.make("good", &["a.example.com"], (-1, 90));
+    fs::write(files.root.path().join("empty.crl"), "").expect("written");
+    let good = fs::read(files.root.path().join("good.crt")).expect("it is there");
+    fs::write(files.root.path().join("certificate.crl"), good).expect("written");
+    fs::write(files.root.path().join("broken.crl"), encode("X509 CRL", b"nonsense")).expect("written");
+    for (auth, code, words) in [
+        ("mode: require, caFile: good.crt, crlFile: empty.crl", "bad-certificate", "holds no revocation list"),
+        ("mode: require, caFile: good.crt, crlFile: certificate.crl", "bad-certificate", "holds no revocation list"),
+        (
+            "mode: require, caFile: good.crt, crlFile: broken.crl",
+            "bad-certificate",
+            "holds a revocation list that is broken",
+        ),
+        ("mode: require, caFile: good.crt, crlFile: none.crl", "missing-file", "there is no such file"),
+        ("crlFile: empty.crl", "missing-field", "revocation lists without authorities have no use"),
+    ] {
+        let text = format!(
+            "listeners: {{ web: {{ address: '127.0.0.1:0', tls: {{ certificates: [{{ certFile: good.crt, keyFile: \
+             good.key }}], clientAuth: {{ {auth} }} }} }} }}\nroutes: {{ a: {{ respond: {{}} }} }}\n"
+        );
+        let report = parse(&text, "gateway.yaml", &env().with_root(files.root.path())).expect_err("refused");
+        assert_eq!(codes(&report), [code], "{auth}:\n{report}");
+        let shown = report.human(false);
+        assert!(shown.contains(words) && shown.contains("crlFile"), "{auth}: {shown}");
+    }
+}

@@ -90,3 +90,46 @@ async fn an_endpoint_that_speaks_no_tls_is_502() {
     let reply = gw.send(post("/", "x")).await;
     assert_eq!((reply.status, reply.reason()), (502, "upstream_tls"));
 }
+
+#[tokio::test]
+async fn endpoints_can_be_known_by_names_of_their_certificates() {
+    let ca = Ca::new();
+    let identity = ca.issue(&["inner.example", "spiffe://example.org/ns/prod/sa/planner"]);
+    let backend = backend(&identity, &["http/1.1"], None).await;
+    for names in
+        ["spiffe://example.org/ns/prod/sa/planner", "Inner.Example", "[spiffe://example.org/other, inner.example]"]
+    {
+        let rest = format!("tls: {{ caFile: '{{1}}', subjectAltNames: {names} }}");
+        let gw = Gw::with(&cluster(&rest), &[&backend, &ca]).await;
+        assert_eq!(gw.get("/").await.status, 200, "{names}: the address is in no certificate");
+    }
+    let hits = backend.hits();
+    for (rest, cause) in [
+        (
+            "subjectAltNames: spiffe://example.org/ns/prod/sa/plan",
+            "is not valid for spiffe://example.org/ns/prod/sa/plan but for inner.example, spiffe://example.org/ns/prod",
+        ),
+        ("subjectAltNames: other.example, serverName: inner.example", "is not valid for other.example but for"),
+    ] {
+        let gw = Gw::with(&cluster(&format!("tls: {{ caFile: '{{1}}', {rest} }}")), &[&backend, &ca]).await;
+        let reply = gw.get("/").await;
+        assert_eq!((reply.status, reply.reason()), (502, "upstream_tls"), "{rest}");
+        let record = gw.record().await;
+        let told = record["upstream_error"].as_str().unwrap_or_default();
+        assert!(told.contains(cause), "{rest}: {record}");
+    }
+    assert_eq!(backend.hits(), hits);
+}
+
+#[tokio::test]
+async fn a_name_of_a_certificate_is_believed_from_known_authorities_only() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let name = "spiffe://example.org/planner";
+    let backend = backend(&other.issue(&[name]), &["h2", "http/1.1"], None).await;
+    let rest = format!("tls: {{ caFile: '{{1}}', subjectAltNames: '{name}' }}");
+    let gw = Gw::with(&cluster(&rest), &[&backend, &ca]).await;
+    assert_eq!(gw.get("/").await.reason(), "upstream_tls");
+    let told = gw.record().await["upstream_error"].to_string();
+    assert!(told.contains("the endpoint's certificate has a bad signature"), "{told}");
+    assert_eq!(backend.hits(), 0);
+}

@@ -79,6 +79,9 @@ section! {
         ca_file: Option<PathBuf> as String,
         /// Name to ask for and verify. Default: the endpoint's.
         server_name: Option<String>,
+        /// Names of which an endpoint's certificate must hold one, instead of the server name: DNS names, IP addresses
+        /// and URIs such as `spiffe://example.org/agent`, letter for letter.
+        subject_alt_names: Vec<String> as Many<String>; empty,
         /// PEM client certificate chain; relative to this file.
         cert_file: Option<PathBuf> as String,
         /// PEM client key; relative to this file.

@@ -87,7 +87,7 @@ section! {
     pub struct Certificate {
         /// Names it serves. Default: those it holds.
         hosts: Vec<HostPattern> as List<HostPattern>; empty,
-        /// PEM chain, leaf first; relative to this file.
+        /// PEM chain, in any order; relative to this file.
         cert_file: PathBuf as String; empty,
         /// PEM private key; relative to this file.
         key_file: PathBuf as String; empty,
@@ -100,6 +100,9 @@ section! {
         mode: AuthMode = none,
         /// PEM bundle of accepted authorities; relative to this file.
         ca_file: Option<PathBuf> as String,
+        /// PEM bundle of revocation lists, one of each authority in a client's chain; relative to this file. Where one
+        /// is missing or out of date, its clients are refused.
+        crl_file: Option<PathBuf> as String,
     }
 
     #[derive(PartialEq, Eq)]
@@ -202,6 +205,12 @@ impl ClientAuth {
     #[must_use]
     pub fn authorities(&self) -> Option<&Path> {
         self.ca_file.as_deref().filter(|_| self.mode != AuthMode::None)
+    }
+
+    /// PEM bundle of the revocation lists that are looked into, if any are.
+    #[must_use]
+    pub fn revocation_lists(&self) -> Option<&Path> {
+        self.crl_file.as_deref().filter(|_| self.mode != AuthMode::None)
     }
 }
 

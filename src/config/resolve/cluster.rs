@@ -151,4 +151,24 @@ fn check_tls(name: &str, tls: &UpstreamTls, scope: &mut Scope<'_>) {
         let message = format!("`{server_name}` is not a name a certificate can hold");
         scope.invalid(&below(&at, "serverName"), message, "a host name or an IP address, without a port");
     }
+    for (index, name) in tls.subject_alt_names.iter().enumerate() {
+        if !is_subject_alt_name(name) {
+            let message = format!("`{name}` is not a name a certificate can hold");
+            let hint = "a host name, an IP address, or a URI such as `spiffe://example.org/agent`";
+            scope.invalid(&below(&below(&at, "subjectAltNames"), index), message, hint);
+        }
+    }
+}
+
+/// A URI with something behind its scheme, or a host.
+fn is_subject_alt_name(name: &str) -> bool {
+    match name.split_once("://") {
+        Some((scheme, rest)) => {
+            !scheme.is_empty()
+                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                && !rest.is_empty()
+                && rest.bytes().all(|byte| byte.is_ascii_graphic())
+        }
+        None => crate::config::forms::names::host(name).is_ok(),
+    }
 }

@@ -103,5 +103,25 @@ fn client_auth(at: &[Step], auth: &mut ClientAuth, scope: &mut Scope<'_>) {
             }
         }
     }
-    auth.ca_file = auth.authorities().map(Path::to_owned);
+    revocation(at, auth, scope);
+    (auth.ca_file, auth.crl_file) =
+        (auth.authorities().map(Path::to_owned), auth.revocation_lists().map(Path::to_owned));
+}
+
+/// Judges the revocation lists. One that is out of date refuses its clients, so that is said before it happens.
+fn revocation(at: &[Step], auth: &ClientAuth, scope: &mut Scope<'_>) {
+    let at = below(at, "crlFile");
+    let Some(file) = &auth.crl_file else { return };
+    if auth.ca_file.is_none() {
+        scope.lacks(&at, "revocation lists without authorities have no use", "add `caFile: clients-ca.crt`");
+        return;
+    }
+    match certs::revocation_lists(file, scope.env) {
+        Err(problem) => scope.add(&at, problem.diagnostic(scope.env)),
+        Ok(Some(end)) if end <= scope.env.now() => {
+            let message = format!("`{}` holds a revocation list that is out of date", file.display());
+            scope.warn(&at, "expired", message, "clients of its authority are refused until there is a new one");
+        }
+        Ok(_) => {}
+    }
 }

@@ -41,7 +41,7 @@ const HEADERS: [&str; 45] = [
 const FAMILIES: [&str; 4] = ["accept", "access-control-", "content-", "x-forwarded-"];
 
 /// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 5] = ["certFile", "keyFile", "caFile", "tokenFile", "lastGoodFile"];
+pub(super) const FILE_KEYS: [&str; 6] = ["certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile"];
 
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {

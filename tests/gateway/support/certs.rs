@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Place;
 
@@ -45,18 +49,40 @@ impl Ca {
         self.issue_as(names, IsCa::NoCa)
     }
 
+    /// As [`Self::issue`], with another kind of key, and for URIs as well (`spiffe://..`).
+    pub(crate) fn issue_with(&self, names: &[&str], key: &KeyPair) -> Identity {
+        let identity = Identity::place_for();
+        self.write_with(&identity, names, IsCa::NoCa, key);
+        identity
+    }
+
+    /// A revocation list that holds the certificates of these, for so many days from now (before now, if negative).
+    pub(crate) fn revoke(&self, revoked: &[&Identity], days: i64) -> String {
+        let now = time::OffsetDateTime::now_utc();
+        let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&identity.serial()),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: now - time::Duration::days(30),
+            next_update: now + time::Duration::days(days),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     /// As [`Self::issue`], but one that may issue others itself.
     pub(crate) fn issue_authority(&self, names: &[&str]) -> Identity {
         self.issue_as(names, IsCa::Ca(BasicConstraints::Unconstrained))
     }
 
     fn issue_as(&self, names: &[&str], is_ca: IsCa) -> Identity {
-        let directory = TempDir::new().unwrap();
-        let identity = Identity {
-            cert: directory.path().join("cert.pem"),
-            key: directory.path().join("key.pem"),
-            _directory: directory,
-        };
+        let identity = Identity::place_for();
         self.write(&identity, names, is_ca);
         identity
     }
@@ -67,12 +93,17 @@ impl Ca {
     }
 
     fn write(&self, identity: &Identity, names: &[&str], is_ca: IsCa) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names.clone()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        self.write_with(identity, names, is_ca, &KeyPair::generate().unwrap());
+    }
+
+    fn write_with(&self, identity: &Identity, names: &[&str], is_ca: IsCa, key: &KeyPair) {
+        let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
+        let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.subject_alt_names.extend(uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap())));
+        params.distinguished_name.push(DnType::CommonName, names[0]);
         params.is_ca = is_ca;
-        let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let cert = params.signed_by(key, &self.issuer).unwrap();
         std::fs::write(&identity.key, key.serialize_pem()).unwrap();
         std::fs::write(&identity.cert, cert.pem()).unwrap();
     }
@@ -96,6 +127,17 @@ impl Place for Ca {
 }
 
 impl Identity {
+    fn place_for() -> Self {
+        let directory = TempDir::new().unwrap();
+        Self { cert: directory.path().join("cert.pem"), key: directory.path().join("key.pem"), _directory: directory }
+    }
+
+    fn serial(&self) -> Vec<u8> {
+        let (chain, _) = self.load();
+        let (_, parsed) = X509Certificate::from_der(&chain[0]).unwrap();
+        parsed.raw_serial().to_vec()
+    }
+
     /// Chain and key for rustls.
     pub(crate) fn load(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_file_iter(&self.cert).unwrap().map(Result::unwrap).collect();

@@ -261,6 +261,13 @@ impl Tls {
         Self { config: Arc::new(config) }
     }
 
+    /// The same with other settings.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        change(&mut config);
+        Self { config: Arc::new(config) }
+    }
+
     /// Connects and asks for `name`.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<Client> {
         self.over(connect(address).await?, name).await

@@ -1,0 +1,106 @@
+//! Client certificates that were revoked.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::{Ca, Gw, Identity, Place, Tls, at_host, get};
+
+/// A file of revocation lists.
+struct Lists {
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Lists {
+    fn new(text: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let lists = Self { path: directory.path().join("clients.crl"), _directory: directory };
+        lists.write(text);
+        lists
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(&self.path, text).unwrap();
+    }
+}
+
+impl Place for Lists {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+const TEMPLATE: &str = "
+    listeners:
+      https:
+        address: '127.0.0.1:0'
+        tls: { certificates: [{ {0} }], clientAuth: { mode: require, caFile: '{1}', crlFile: '{2}' } }
+    routes: { all: { respond: { body: ok } } }
+";
+
+/// Whether a client is served on a connection of its own.
+async fn is_served(gw: &Gw, ca: &Ca, client: &Identity) -> bool {
+    is_served_as(gw, &Tls::with_identity(ca, &["http/1.1"], client)).await
+}
+
+async fn is_served_as(gw: &Gw, tls: &Tls) -> bool {
+    match gw.tls(tls, "a.example").await {
+        Ok(mut client) => client.send(at_host("a.example", get("/"))).await.is_ok_and(|reply| reply.status() == 200),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn rfc5280_6_3_revoked_certificates_are_refused_and_lists_are_read_again() {
+    let (ca, clients) = (Ca::new(), Ca::new());
+    let certificate = ca.issue(&["a.example"]);
+    let (good, bad) = (clients.issue(&["good"]), clients.issue(&["bad"]));
+    let lists = Lists::new(&clients.revoke(&[&bad], 7));
+    let gw = Gw::with(TEMPLATE, &[&certificate, &clients, &lists]).await;
+    let good_tls = Tls::with_identity(&ca, &["http/1.1"], &good);
+    assert!(is_served_as(&gw, &good_tls).await);
+    assert!(!is_served(&gw, &ca, &bad).await);
+    lists.write(&clients.revoke(&[&bad, &good], 7));
+    gw.refresh_certificates().await;
+    // This one has a ticket of a handshake from before; it counts no more.
+    assert!(!is_served_as(&gw, &good_tls).await);
+    lists.write("half a file");
+    gw.refresh_certificates().await;
+    assert!(!is_served(&gw, &ca, &good).await, "the old lists stay");
+    assert_eq!(gw.metric("attache_certificate_reloads_total", &[("result", "failed")]).await, 1.0);
+    lists.write(&clients.revoke(&[], 7));
+    gw.refresh_certificates().await;
+    assert!(is_served(&gw, &ca, &bad).await, "the new lists name nobody");
+}
+
+#[tokio::test]
+async fn without_a_list_that_counts_nobody_is_let_in() {
+    let (ca, clients, others) = (Ca::new(), Ca::new(), Ca::new());
+    let certificate = ca.issue(&["a.example"]);
+    let client = clients.issue(&["me"]);
+    let out_of_date = Lists::new(&clients.revoke(&[], -1));
+    let of_another = Lists::new(&others.revoke(&[], 7));
+    let forged = Lists::new(&{
+        // As the authority's, by its name, but with another key.
+        let namesake = Ca::new();
+        namesake.revoke(&[], 7)
+    });
+    for lists in [&out_of_date, &of_another, &forged] {
+        let gw = Gw::with(TEMPLATE, &[&certificate, &clients, lists]).await;
+        assert!(!is_served(&gw, &ca, &client).await);
+    }
+}
+
+#[tokio::test]
+async fn lists_that_cannot_be_read_change_nothing() {
+    let (ca, clients) = (Ca::new(), Ca::new());
+    let certificate = ca.issue(&["a.example"]);
+    let bad = clients.issue(&["bad"]);
+    let lists = Lists::new(&clients.revoke(&[&bad], 7));
+    let gw = Gw::with(TEMPLATE, &[&certificate, &clients, &lists]).await;
+    std::fs::remove_file(&lists.path).unwrap();
+    gw.refresh_certificates().await;
+    assert!(!is_served(&gw, &ca, &bad).await, "it stays revoked");
+    assert!(is_served(&gw, &ca, &clients.issue(&["good"])).await);
+}

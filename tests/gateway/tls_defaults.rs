@@ -1,0 +1,76 @@
+//! What a listener agrees to with nothing configured but a certificate: Mozilla's "intermediate", with a key exchange
+//! that a quantum computer does not break, and without early data.
+
+use rustls::{CipherSuite, ProtocolVersion};
+
+use crate::support::{Ca, Gw, Tls, at_host, get};
+
+const TEMPLATE: &str = "
+    listeners: { https: { address: '127.0.0.1:0', tls: { certificates: [{ {0} }] } } }
+    routes: { all: { respond: { body: ok } } }
+";
+
+async fn gateway(ca: &Ca) -> Gw {
+    Gw::with(TEMPLATE, &[&ca.issue(&["a.example"])]).await
+}
+
+#[tokio::test]
+async fn the_key_exchange_is_post_quantum_where_the_client_can() {
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    let socket = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
+    let stream = Tls::new(&ca, &["h2"]).stream(socket, "a.example").await.unwrap();
+    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap();
+    assert_eq!(format!("{:?}", group.name()), "X25519MLKEM768");
+}
+
+#[tokio::test]
+async fn rfc9325_4_2_every_suite_has_forward_secrecy_and_is_authenticated() {
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    let every = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
+    let mut agreed = Vec::new();
+    for suite in every {
+        let provider = rustls::crypto::CryptoProvider {
+            cipher_suites: vec![*suite],
+            ..rustls::crypto::aws_lc_rs::default_provider()
+        };
+        let builder = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(ca.roots()).with_no_client_auth();
+        let tls = Tls::new(&ca, &[]).changed(|own| *own = config);
+        let socket = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
+        if let Ok(stream) = tls.stream(socket, "a.example").await {
+            let session = stream.get_ref().1;
+            let version = session.protocol_version().unwrap();
+            agreed.push((version, session.negotiated_cipher_suite().unwrap().suite()));
+        }
+    }
+    assert!(agreed.contains(&(ProtocolVersion::TLSv1_2, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)));
+    assert!(agreed.contains(&(ProtocolVersion::TLSv1_3, CipherSuite::TLS13_AES_128_GCM_SHA256)));
+    for (version, suite) in agreed {
+        let name = format!("{suite:?}");
+        let is_new = version == ProtocolVersion::TLSv1_3 && name.starts_with("TLS13_");
+        let is_old = version == ProtocolVersion::TLSv1_2
+            && name.starts_with("TLS_ECDHE_ECDSA_")
+            && (name.contains("_GCM_") || name.contains("CHACHA20_POLY1305"));
+        assert!(is_new || is_old, "{version:?} {name}");
+    }
+}
+
+#[tokio::test]
+async fn rfc8470_no_early_data_is_offered() {
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    let tls = Tls::new(&ca, &["http/1.1"]).changed(|config| config.enable_early_data = true);
+    let mut first = gw.tls(&tls, "a.example").await.unwrap();
+    first.reply(at_host("a.example", get("/"))).await;
+    let mut second = gw.tls(&tls, "a.example").await.unwrap();
+    assert!(second.resumed, "it has a ticket");
+    assert_eq!(second.reply(at_host("a.example", get("/"))).await.status, 200);
+    let socket = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
+    let mut stream = tls.stream(socket, "a.example").await.unwrap();
+    let (_, session) = stream.get_mut();
+    assert!(!session.is_early_data_accepted());
+    assert!(session.early_data().is_none(), "the ticket allows none");
+}

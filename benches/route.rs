@@ -45,6 +45,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         rate_limits: Vec::new(),
         calls: Vec::new(),
         concurrency: None,
+        auth: None,
         access_log: true,
         a2a: None,
         card_key: None,

@@ -15,10 +15,12 @@ use crate::config::model::{ListenerId, TlsVersion};
 mod held_wakes;
 mod identity;
 mod lingering;
+mod protected_fields;
 
 pub use held_wakes::HeldWakes;
-pub use identity::{Identity, Principal};
+pub use identity::{Identity, Principal, PrincipalKind};
 pub use lingering::Lingering;
+pub use protected_fields::{ProtectedFields, strip_spellings};
 
 /// Facts of one downstream connection.
 #[derive(Debug)]

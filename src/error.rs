@@ -5,9 +5,10 @@ mod call_error;
 mod call_refusal;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::config::model::AbortAnswer;
 
@@ -79,6 +80,19 @@ pub enum Error {
     /// The route does not allow protocol upgrades.
     #[error("upgrade not allowed")]
     UpgradeRefused,
+    /// The route wants to know who the client is, and it presents nothing. The challenges say what it should
+    /// (`WWW-Authenticate`).
+    #[error("no credentials")]
+    CredentialsMissing(Arc<[HeaderValue]>),
+    /// What it presents is not good.
+    #[error("the credentials are not good")]
+    CredentialsInvalid(Arc<[HeaderValue]>),
+    /// A provider knows the client and does not let it in.
+    #[error("not let in by a provider")]
+    AuthDenied,
+    /// A provider cannot say at the moment who the client is.
+    #[error("a provider cannot be asked")]
+    AuthUnavailable,
     /// A guard of the route refuses the call.
     #[error("call refused: {}", .0.reason_word())]
     CallRefused(CallRefusal),
@@ -196,11 +210,14 @@ impl Error {
             Self::UnknownExpectation | Self::UnmetExpectation => StatusCode::EXPECTATION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::UpgradeRefused => StatusCode::FORBIDDEN,
+            Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
+            Self::UpgradeRefused | Self::AuthDenied => StatusCode::FORBIDDEN,
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoEndpoint(_) | Self::Withdrawn | Self::CircuitOpen { .. } | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoEndpoint(_)
+            | Self::Withdrawn
+            | Self::CircuitOpen { .. }
+            | Self::AuthUnavailable
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectFailed(_)
             | Self::UpstreamTls(_)
             | Self::UpstreamReset(_)
@@ -224,6 +241,15 @@ impl Error {
         }
     }
 
+    /// What the client should present (`WWW-Authenticate`, RFC 9110 section 11.6.1), with answers of 401.
+    #[must_use]
+    pub fn challenges(&self) -> &[HeaderValue] {
+        match self {
+            Self::CredentialsMissing(challenges) | Self::CredentialsInvalid(challenges) => challenges,
+            _ => &[],
+        }
+    }
+
     /// Word for `x-attache-reason`, the access log and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -239,6 +265,10 @@ impl Error {
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
+            Self::CredentialsMissing(_) => "credentials_missing",
+            Self::CredentialsInvalid(_) => "credentials_invalid",
+            Self::AuthDenied => "auth_denied",
+            Self::AuthUnavailable => "auth_unavailable",
             Self::CallRefused(refusal) => refusal.reason_word(),
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyOpen => "too_many_open",
@@ -271,6 +301,9 @@ impl Error {
     pub fn flag(&self) -> &'static str {
         match self {
             Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
+            Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) | Self::AuthDenied | Self::AuthUnavailable => {
+                "UAEX"
+            }
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint(_) => "UH",
             Self::CircuitOpen { .. } => "UO",

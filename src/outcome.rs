@@ -324,6 +324,9 @@ impl Transport {
             | Error::Misdirected
             | Error::NoRoute
             | Error::UpgradeRefused
+            | Error::CredentialsMissing(_)
+            | Error::CredentialsInvalid(_)
+            | Error::AuthDenied
             | Error::CallRefused(_)
             | Error::RateLimited(_)
             | Error::TooManyOpen
@@ -334,6 +337,7 @@ impl Transport {
             | Error::Withdrawn
             | Error::SignedCard
             | Error::Draining
+            | Error::AuthUnavailable
             | Error::FaultAbort(_)
             | Error::FaultDelay
             | Error::FaultCut

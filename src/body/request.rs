@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use super::streaming::Streaming;
 use super::tee::{Copied, TooLarge};
 use super::{Replay, Upload, UploadState};
+use crate::context::ProtectedFields;
 use crate::error::Error;
 
 /// A request body.
@@ -42,6 +44,13 @@ impl RequestBody {
     pub fn hold_to(&mut self, limit: Option<u64>, idle: Duration) {
         if let Self::Streaming(streaming) = self {
             streaming.hold_to(limit, idle);
+        }
+    }
+
+    /// Takes these fields out of its trailers.
+    pub fn keep_out(&mut self, fields: &Arc<ProtectedFields>) {
+        if let Self::Streaming(streaming) = self {
+            streaming.keep_out(fields);
         }
     }
 

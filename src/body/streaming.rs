@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::ahead::Ahead;
 use super::tee::{Copied, Tee, TooLarge};
 use super::upload_state::{AnswerProgress, Failure};
 use super::{IdleTimer, Upload, UploadState};
+use crate::context::ProtectedFields;
 use crate::error::Error;
 
 /// A streamed request body.
@@ -28,6 +30,8 @@ pub struct Streaming {
     timer: IdleTimer,
     /// The receiver of a copy.
     tee: Option<Box<Tee>>,
+    /// Fields that no trailer may have.
+    kept_out: Option<Arc<ProtectedFields>>,
 }
 
 impl Streaming {
@@ -42,6 +46,7 @@ impl Streaming {
             state,
             timer: IdleTimer::new(Duration::MAX),
             tee: None,
+            kept_out: None,
         }
     }
 
@@ -49,6 +54,11 @@ impl Streaming {
     pub(super) fn hold_to(&mut self, limit: Option<u64>, idle: Duration) {
         self.left = limit.unwrap_or(u64::MAX);
         self.timer = IdleTimer::new(idle);
+    }
+
+    /// Takes these fields out of its trailers.
+    pub(super) fn keep_out(&mut self, fields: &Arc<ProtectedFields>) {
+        self.kept_out = Some(Arc::clone(fields));
     }
 
     /// Copies the body while it passes: at most `limit` bytes, an error when more is announced.
@@ -166,7 +176,11 @@ impl Streaming {
                     }
                 }
                 match frame.into_trailers() {
-                    Ok(fields) => Poll::Ready(Some(Ok(Frame::trailers(super::clean_trailers(fields))))),
+                    Ok(fields) => {
+                        let mut fields = super::clean_trailers(fields);
+                        self.kept_out.iter().for_each(|kept_out| kept_out.clean(&mut fields));
+                        Poll::Ready(Some(Ok(Frame::trailers(fields))))
+                    }
                     Err(frame) => Poll::Ready(Some(Ok(frame))),
                 }
             }

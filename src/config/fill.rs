@@ -135,6 +135,7 @@ fn applies(kind: &str, key: &str, node: &Node) -> bool {
             detection.and_then(|block| block.get("minHealthPercent")).is_none_or(Node::is_null)
         }
         ("Route", key) => given("cluster") || given("split") || !OF_FORWARDING.contains(&key),
+        ("ApiKey", "header") => !given("query") && !is_on(node, "bearer"),
         ("HealthCheck", key) => applies_to_check(node, key),
         _ => true,
     }
@@ -162,7 +163,9 @@ fn applies_to_check(node: &Node, key: &str) -> bool {
 
 fn is_on(node: &Node, key: &str) -> bool {
     match node.get(key).map(|value| &value.value) {
-        Some(Value::Scalar(word)) => !word.is_null() && !matches!(word.text.to_ascii_lowercase().as_str(), "off" | "0"),
+        Some(Value::Scalar(word)) => {
+            !word.is_null() && !matches!(word.text.to_ascii_lowercase().as_str(), "off" | "0" | "false")
+        }
         _ => false,
     }
 }

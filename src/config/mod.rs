@@ -14,6 +14,7 @@ mod forms;
 mod hosts;
 mod inputs;
 mod keys;
+mod keys_file;
 mod merge_defaults;
 pub mod model;
 mod render;

@@ -60,8 +60,8 @@ pub(super) enum Advice {
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
-    ("Root", &["authProviders", "tracing"]),
-    ("Route", &["auth", "cors", "compression", "authorization"]),
+    ("Root", &["tracing"]),
+    ("Route", &["cors", "compression", "authorization"]),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];

@@ -21,6 +21,8 @@ pub struct Principal {
     pub name: Box<str>,
     /// The provider that vouches for it.
     pub provider: Arc<str>,
+    /// What kind of provider that is.
+    pub kind: PrincipalKind,
     /// Roles it has, beside `public` and `authenticated`, which follow from there being a principal.
     pub roles: Box<[Box<str>]>,
     /// Claims of its token (RFC 7519 section 4). Empty for what is no token.
@@ -29,10 +31,32 @@ pub struct Principal {
     pub spiffe: Option<Box<str>>,
 }
 
+/// By what a client proved who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A server that was asked said so.
+    #[default]
+    External,
+    /// A key that the gateway knows.
+    ApiKey,
+    /// A name and a password.
+    Basic,
+    /// A certificate.
+    Certificate,
+    /// A signed token (RFC 7519).
+    Jwt,
+}
+
 impl Identity {
     /// Name of the principal, if anything is proven.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.principal.as_deref().map(|principal| &*principal.name)
+    }
+
+    /// The provider that vouches for the principal.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        self.principal.as_deref().map(|principal| &*principal.provider)
     }
 }

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -46,6 +47,8 @@ pub(super) struct RequestFacts {
     pub(super) upload: Rc<UploadState>,
     /// An agent card is asked for.
     pub(super) card: Option<Box<CardRequest>>,
+    /// What the provider that knows the client tells agents.
+    pub(super) vouched: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// An agent card is asked for, which will be mapped.
@@ -170,6 +173,7 @@ impl RequestFacts {
             announced: None,
             upload: Rc::default(),
             card: None,
+            vouched: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::authentication;
 use super::claimed::Claimed;
 use super::exchange::Exchange;
 use super::headers;
@@ -17,6 +18,7 @@ use crate::observe::request_id::request_id;
 pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
     // Nothing is served by a listener that is gone.
     entry.settings()?;
+    authentication::take_out_forged(exchange, entry);
     let peer = exchange.connection.peer_ip();
     let fields = exchange.message.as_ref().ok_or_else(|| Error::Internal)?.headers();
     let is_trusted = |address| is_trusted(&entry.config().client_ip, address);

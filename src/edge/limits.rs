@@ -5,10 +5,9 @@ use super::stage::{Passage, ServedRoute};
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
-/// Counts the request, or refuses it: either way it is on its route now. What it takes is held by the exchange, to the
+/// Counts the request, or refuses it. What it takes is held by the exchange, to the
 /// end of the answer's body.
 pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
-    exchange.routed(&route.handles);
     let Some(limits) = &route.limits else {
         return Ok(Passage::On);
     };
@@ -50,7 +49,7 @@ pub(super) fn caller(exchange: &Exchange) -> Result<Caller<'_>, Error> {
         client: exchange.client.address,
         method: &exchange.request.method,
         headers: exchange.message()?.headers(),
-        principal: exchange.client.identity.name(),
+        principal: exchange.client.identity.principal.as_deref(),
         tenant: exchange.tenant(),
         operation: exchange.operation,
     })

@@ -7,6 +7,7 @@ mod agent_card;
 mod answer;
 mod answer_scan;
 mod attempts;
+mod authentication;
 mod body_tenant;
 mod call;
 mod catalog;

@@ -6,9 +6,9 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
-    admission, affinity, agent_card, answer, attempts, catalog, certificate, expectation, fault, guards,
-    https_redirect, hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition, resumption,
-    routing, sharing, version,
+    admission, affinity, agent_card, answer, attempts, authentication, catalog, certificate, expectation, fault,
+    guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition,
+    resumption, routing, sharing, version,
 };
 use crate::error::Error;
 
@@ -30,6 +30,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(catalog::answer(exchange, entry).await);
     pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
+    pass!(authentication::check(exchange, route).await);
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));
     pass!(fault::inject(exchange, route).await);

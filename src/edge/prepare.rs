@@ -8,6 +8,7 @@ use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version, h
 use hyper::upgrade::OnUpgrade;
 
 use super::agent_card;
+use super::authentication;
 use super::exchange::Exchange;
 use super::facts::CardRequest;
 use super::headers::{self, ChangeFacts, Forwarded};
@@ -119,6 +120,9 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
     };
     let (seen, upgrade) = (exchange.request.seen, outfit.upgrade);
     let fields = &mut head.headers;
+    if let Some(auth) = &route.auth {
+        auth.strip(fields);
+    }
     // Otherwise the map grows twice on the way.
     fields.reserve(ADDED_FIELDS);
     let trailers = headers::strip_hop_by_hop(fields, seen);
@@ -166,6 +170,8 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
     let card = settings.agent_card().and_then(|_| agent_card::asked_for(&exchange.request, outfit.operation));
     let card = card.map(|by| agent_card::ask(by, head));
     let fields = &mut head.headers;
+    // After what `Connection` names is gone: no client takes these out.
+    authentication::tell(exchange, route, fields);
     let facts = ChangeFacts { operation: outfit.operation, ..exchange.change_facts(false) };
     headers::apply(fields, &settings.request_headers, facts);
     if let UpstreamHost::Fixed(host) = &settings.upstream_host {

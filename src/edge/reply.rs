@@ -36,6 +36,9 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     if !matches!(error, Error::CallRefused(CallRefusal::NotOwner)) {
         headers.insert(REASON, HeaderValue::from_static(error.reason()));
     }
+    for challenge in error.challenges() {
+        headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+    }
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

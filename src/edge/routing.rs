@@ -8,7 +8,8 @@ use super::{body_tenant, headers, own_answer, public};
 use crate::error::Error;
 use crate::route::{BodyTenant, Facts, Found};
 
-/// Finds the route. What is about the gateway itself is answered here.
+/// Finds the route: whatever becomes of the request now, it is counted there. What is about the gateway itself is
+/// answered here.
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
     let request = &exchange.request;
     if request.path() == "*" || headers::ends_here(&request.method, exchange.message()?.headers()) {
@@ -42,7 +43,8 @@ fn ask(exchange: &Exchange, entry: &Entry, body_tenant: BodyTenant<'_>) -> Resul
 /// Notes the route, and what it says of the request.
 fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage, Error> {
     let settings = entry.settings()?;
-    let route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?.settings();
+    let worker_route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?;
+    let route = worker_route.settings();
     let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *exchange.request.path());
     exchange.route.logged = route.access_log && !excluded;
     exchange.route.id = Some(found.route);
@@ -52,5 +54,6 @@ fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage
         let limit = route.body_limit(&settings.limits);
         message.body_mut().hold_to(limit, settings.limits.body_idle_timeout);
     }
+    exchange.routed(&worker_route.handles);
     Ok(Passage::On)
 }

@@ -46,7 +46,9 @@ fn key(exchange: &Exchange, call: &Call, operation: Operation, seed: u64) -> Opt
         IpAddr::V4(address) => add(&address.octets()),
         IpAddr::V6(address) => add(&address.octets()),
     }
-    add(exchange.client.identity.name().unwrap_or_default().as_bytes());
+    let identity = &exchange.client.identity;
+    add(identity.provider().unwrap_or_default().as_bytes());
+    add(identity.name().unwrap_or_default().as_bytes());
     add(request.asked().as_bytes());
     add(request.path().as_bytes());
     add(request.uri.query().unwrap_or_default().as_bytes());

@@ -37,6 +37,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             trace_id: None,
             client_ip: connection.peer_ip(),
             principal: None,
+            auth: None,
             tenant: None,
             operation: None,
             agent: None,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::followed::Followed;
 use crate::config::model::{Action, ClusterId, Part, Route};
-use crate::observe::handles::RouteHandles;
+use crate::observe::handles::{AuthHandles, RouteHandles};
 use crate::observe::metrics::Metrics;
+use crate::policy::auth::{Provider, RouteAuth};
 use crate::policy::{WorkerCallLimits, WorkerLimits};
 use crate::route::rollout::{RolloutControl, RolloutSample};
 use crate::route::split::{Choice, Chooser};
@@ -22,6 +23,7 @@ pub(super) struct WorkerRoute {
     runtime: Arc<RouteRuntime>,
     /// Its series, towards its cluster where it has one.
     pub(super) handles: RouteHandles,
+    pub(super) auth_handles: Option<Box<RouteAuthHandles>>,
     pub(super) limits: Option<WorkerLimits>,
     /// Those of single operations of agents.
     pub(super) call_limits: Option<Box<WorkerCallLimits>>,
@@ -33,6 +35,13 @@ pub(super) struct WorkerRoute {
     pub(super) followed: Option<Followed>,
     /// Where copies of its requests go.
     pub(super) mirror: Option<Rc<WorkerCluster>>,
+}
+
+/// The series of a route's providers.
+#[derive(Debug)]
+pub(super) struct RouteAuthHandles {
+    providers: Box<[AuthHandles]>,
+    nobody: AuthHandles,
 }
 
 /// A split with this worker's turn in it.
@@ -74,6 +83,7 @@ impl WorkerRoute {
         };
         Self {
             handles: RouteHandles::new(Arc::clone(metrics), &*settings.name, name),
+            auth_handles: runtime.auth.as_deref().map(|auth| Box::new(RouteAuthHandles::new(auth, metrics))),
             limits: limits.map(|limits| WorkerLimits::new(&settings.name, limits, metrics)),
             call_limits: calls.map(|calls| Box::new(WorkerCallLimits::new(&settings.name, calls, metrics))),
             split: runtime.split.as_ref().map(|control| WorkerSplit {
@@ -110,6 +120,19 @@ impl Deref for WorkerRoute {
 
     fn deref(&self) -> &RouteRuntime {
         &self.runtime
+    }
+}
+
+impl RouteAuthHandles {
+    fn new(auth: &RouteAuth, metrics: &Metrics) -> Self {
+        let of = |provider: &Arc<Provider>| AuthHandles::new(metrics, provider.name());
+        Self { providers: auth.providers().iter().map(of).collect(), nobody: AuthHandles::new(metrics, "-") }
+    }
+
+    /// Counts what the provider at that position said, or that none had anything to say.
+    pub(super) fn count(&self, provider: Option<usize>, result: &'static str) {
+        let handles = provider.and_then(|at| self.providers.get(at)).unwrap_or(&self.nobody);
+        handles.results.count(result);
     }
 }
 

@@ -299,6 +299,9 @@ impl<'a> Names<'a> {
         }
         known.extend(config.listeners.iter().map(|listener| (Object::Listener, Cow::from(&listener.name))));
         known.extend(config.rate_limits.iter().map(|limit| (Object::RateLimit, Cow::from(limit.scope.to_string()))));
+        let providers = config.auth_providers.iter();
+        known.extend(providers.map(|provider| (Object::AuthProvider, Cow::from(&*provider.name))));
+        known.extend((!config.auth_providers.is_empty()).then_some((Object::AuthProvider, Cow::from("-"))));
         let tenants = &config.tenants.series;
         known.extend(tenants.iter().map(|tenant| (Object::Tenant, Cow::from(tenant))));
         known.extend((!tenants.is_empty()).then_some((Object::Tenant, Cow::from(tenants::OTHERS))));

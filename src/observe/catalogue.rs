@@ -190,6 +190,11 @@ families! {
         agent_task_duration: Life "attache_a2a_task_duration_seconds" [route, state]
             "Time from the call that began a task, else from when it was first seen, to the answer that told of its end, in buckets from 1 s to 12 h.";
     }
+    /// What one provider said of requests; `-` for what is for none.
+    struct AuthHandles(provider) {
+        results: Counters "attache_auth_total" [provider, result]
+            "Requests that a provider looked at: ok, invalid (refused with 401), denied (403) or unavailable (503). Without credentials the provider is -, and the result missing (401) or anonymous.";
+    }
     /// What is done for the calls of agents of one route.
     struct AgentHandles(route) {
         unread: Counters "attache_a2a_unread_bodies_total" [route, reason]

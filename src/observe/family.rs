@@ -55,6 +55,8 @@ pub enum Object {
     Listener,
     /// A rate limit.
     RateLimit,
+    /// A provider that knows clients.
+    AuthProvider,
     /// A tenant that has series of its own.
     Tenant,
 }
@@ -73,6 +75,7 @@ impl Family {
             "listener" => Object::Listener,
             "limit" => Object::RateLimit,
             "tenant" => Object::Tenant,
+            "provider" => Object::AuthProvider,
             _ => return None,
         };
         Some(self.only.unwrap_or(object))

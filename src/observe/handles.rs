@@ -13,8 +13,8 @@ use http::Method;
 use super::agent_series::AgentSeries;
 pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
-    AgentHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles, ListenerHandles,
-    MirrorHandles, RateLimitHandles,
+    AgentHandles, AuthHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles,
+    ListenerHandles, MirrorHandles, RateLimitHandles,
 };
 use super::metrics::Metrics;
 use super::record::RecordNames;

@@ -168,7 +168,8 @@ mod tests {
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
-        ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles, RouteHandles,
+        AuthHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
+        RouteHandles,
     };
     use crate::observe::tenants::TenantSeries;
 
@@ -211,6 +212,7 @@ mod tests {
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
         route.cards().catalog_cards.count("read");
+        AuthHandles::new(metrics, "keys").results.count("ok");
         calls_of_agents(&route);
         route.ends().errors.count("no_route");
         let cluster = ClusterHandles::new(metrics, "v1");

@@ -29,6 +29,8 @@ pub struct AccessRecord<'a> {
     pub client_ip: IpAddr,
     /// Who the client proved to be.
     pub principal: Option<&'a str>,
+    /// The provider that knows it.
+    pub auth: Option<&'a str>,
     /// On whose behalf.
     pub tenant: Option<&'a str>,
     /// What it asks of an agent.
@@ -112,6 +114,7 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     address(out, record.client_ip);
     out.push(b'"');
     optional(out, ",\"principal\":", record.principal);
+    optional(out, ",\"auth\":", record.auth);
     optional(out, ",\"tenant\":", record.tenant);
     optional(out, ",\"operation\":", record.operation);
     if let Some(agent) = &record.agent {

@@ -1,14 +1,17 @@
 //! The key by which a limit tells clients apart: address, header, cookie or method, packed into 16 bytes whatever its
 //! length.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU64;
 
 use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
 
 use crate::a2a::Operation;
 use crate::config::model::LimitKey;
+use crate::context::{Principal, PrincipalKind};
 use crate::head::{method_word, only_cookie, only_value};
 
 /// What a key is made of.
@@ -21,7 +24,7 @@ pub struct Caller<'a> {
     /// Its header fields.
     pub headers: &'a HeaderMap,
     /// Who the client proved to be.
-    pub principal: Option<&'a str>,
+    pub principal: Option<&'a Principal>,
     /// On whose behalf it acts, as far as that is known.
     pub tenant: Option<&'a str>,
     /// What the request asks of an agent.
@@ -60,10 +63,12 @@ impl Keyring {
                 let mut hasher = self.seed.build_hasher();
                 hasher.write_u8(half);
                 for at in 0..parts.len() {
-                    if let Some(value) = value(parts, at, caller) {
-                        // With its length, so that ("ab", "c") and ("a", "bc") differ.
-                        hasher.write_usize(value.len());
-                        hasher.write(value);
+                    if let Some(values) = value(parts, at, caller) {
+                        for value in values {
+                            // With its length, so that ("ab", "c") and ("a", "bc") differ.
+                            hasher.write_usize(value.len());
+                            hasher.write(&value);
+                        }
                     } else {
                         let Key(address) = address();
                         hasher.write_usize(usize::MAX);
@@ -112,17 +117,39 @@ fn network(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() & mask)
 }
 
-/// The bytes of one part of a key, or `None` for the client's address.
-fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<&'a [u8]> {
-    match parts.get(at)? {
-        LimitKey::ClientIp => None,
-        LimitKey::Global => Some(b""),
-        LimitKey::Method => Some(method_word(caller.method).1.as_bytes()),
-        LimitKey::Header(name) => only_value(caller.headers, name).map(HeaderValue::as_bytes),
-        LimitKey::Principal => Some(caller.principal?.as_bytes()),
-        LimitKey::Tenant => Some(caller.tenant?.as_bytes()),
-        LimitKey::Operation => Some(caller.operation?.name().as_bytes()),
-        LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty()),
+/// The bytes of one part of a key, or `None` for the client's address. A name means something together with who gave it
+/// only, so both count.
+fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<[Cow<'a, [u8]>; 2]> {
+    let named =
+        |principal: &'a Principal| [principal.provider.as_bytes(), principal.name.as_bytes()].map(Cow::Borrowed);
+    let alone = match parts.get(at)? {
+        LimitKey::ClientIp => return None,
+        LimitKey::Principal => return caller.principal.map(named),
+        LimitKey::ApiKey => {
+            return caller.principal.filter(|principal| principal.kind == PrincipalKind::ApiKey).map(named);
+        }
+        LimitKey::Claim(name) => {
+            let principal = caller.principal?;
+            let value = claim(principal.claims.get(name.as_str())?)?;
+            return Some([Cow::Borrowed(principal.provider.as_bytes()), value]);
+        }
+        LimitKey::Global => b"",
+        LimitKey::Method => method_word(caller.method).1.as_bytes(),
+        LimitKey::Header(name) => only_value(caller.headers, name).map(HeaderValue::as_bytes)?,
+        LimitKey::Tenant => caller.tenant?.as_bytes(),
+        LimitKey::Operation => caller.operation?.name().as_bytes(),
+        LimitKey::Cookie(name) => only_cookie(caller.headers, name.as_bytes()).filter(|value| !value.is_empty())?,
+    };
+    Some([alone, b""].map(Cow::Borrowed))
+}
+
+/// A claim that is one value. What is a list or an object tells nobody apart.
+fn claim(value: &Value) -> Option<Cow<'_, [u8]>> {
+    match value {
+        Value::String(text) => (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes())),
+        Value::Number(number) => Some(Cow::Owned(number.to_string().into_bytes())),
+        Value::Bool(is_true) => Some(Cow::Borrowed(if *is_true { b"true" } else { b"false" })),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -232,7 +259,8 @@ mod tests {
     #[test]
     fn what_is_known_of_a_client_tells_it_apart_and_what_is_not_is_its_address() {
         let (ring, headers) = (Keyring::default(), HeaderMap::new());
-        let (ann, bob, nobody) = ((Some("ann"), Some("north")), (Some("bob"), Some("north")), (None, None));
+        let [ann, bob] = ["ann", "bob"].map(|name| Principal { name: name.into(), ..Principal::default() });
+        let (ann, bob, nobody) = ((Some(&ann), Some("north")), (Some(&bob), Some("north")), (None, None));
         let key = |part: LimitKey, last: u8, (principal, tenant), operation: Option<Operation>| {
             let caller = Caller::new([192, 0, 2, last].into(), &Method::GET, &headers);
             ring.key(&[part], 64, &Caller { principal, tenant, operation, ..caller })

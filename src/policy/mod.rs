@@ -4,6 +4,7 @@
 
 pub mod agent_url;
 mod answer_room;
+pub mod auth;
 mod call_limits;
 pub mod calls;
 mod concurrency;

@@ -25,6 +25,7 @@ pub use host::host_of;
 pub use location::LocationMap;
 pub use path::normalise;
 pub use path_mapping::{PathMapping, PathMappings};
+pub use path_match::canonical_path;
 pub use redirect::redirect;
 pub use rewrite::rewrite;
 pub use table::{Considered, Found, Table};

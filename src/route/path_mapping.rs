@@ -3,8 +3,8 @@
 
 use http::HeaderValue;
 
-use super::path_match::{after_prefix, canonical_path};
-use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route};
+use super::path_match::canonical_path;
+use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Rewrite, Route, after_prefix};
 
 /// The mappings of one route.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! How the path of a route matches: its rank among others, whether it fits, and the spelling in which it is compared.
+//! How the path of a route matches: its rank among others, and the spelling in which it is compared.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -15,16 +15,9 @@ pub(super) fn path_rank(path: &PathMatch) -> (u8, Reverse<(usize, usize)>) {
     }
 }
 
-pub(super) fn path_holds(path: &PathMatch, actual: &str) -> bool {
-    match path {
-        PathMatch::Exact(wanted) => wanted == actual,
-        PathMatch::Prefix(prefix) => after_prefix(actual, prefix).is_some(),
-        PathMatch::Regex(regex) => regex.is_match(actual),
-    }
-}
-
 /// Requests are matched in one spelling, so a route written in another (`/%7Euser`) has to be brought into it.
-pub(super) fn canonical_path(path: &PathMatch) -> PathMatch {
+#[must_use]
+pub fn canonical_path(path: &PathMatch) -> PathMatch {
     // Slashes are kept: a listener that does not merge them may have routes with several.
     let policy = PathPolicy { merge_slashes: false, allow_encoded_slash: true };
     let canonical = |path: &str| normalise(path, policy).map_or_else(|_| path.to_owned(), Cow::into_owned);
@@ -36,11 +29,4 @@ pub(super) fn canonical_path(path: &PathMatch) -> PathMatch {
         }
         PathMatch::Regex(regex) => PathMatch::Regex(regex.clone()),
     }
-}
-
-/// What follows `prefix` in `path` when it ends at a segment's end: nothing, or a slash and more.
-pub(super) fn after_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(prefix)?;
-    let is_whole = rest.starts_with('/') || (rest.is_empty() && !prefix.is_empty());
-    is_whole.then_some(rest)
 }

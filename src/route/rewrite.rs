@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::path::inspect;
-use super::path_match::{after_prefix, canonical_path};
-use crate::config::model::{PathMatch, PathPolicy, Rewrite};
+use super::path_match::canonical_path;
+use crate::config::model::{PathMatch, PathPolicy, Rewrite, after_prefix};
 
 /// The target that `rewrite` makes of a path which `matched` has matched; the query is kept.
 ///

@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 
 use super::condition::{Conditions, Facts, Miss};
 use super::index::{Hosts, suffixes};
-use super::path_match::{canonical_path, path_holds, path_rank};
+use super::path_match::{canonical_path, path_rank};
 use crate::config::model::{HostPattern, ListenerId, PathMatch, Route, RouteId};
 
 /// The routes of a snapshot, indexed by listener, host and path. Immutable.
@@ -90,7 +90,7 @@ impl Table {
                 let host = origin.host_rank(facts.host);
                 let miss = match host {
                     None => Some(Miss::Host),
-                    Some(_) if !path_holds(&origin.path, facts.path) => Some(Miss::Path),
+                    Some(_) if !origin.path.holds(facts.path) => Some(Miss::Path),
                     Some(_) => conditions.miss(facts),
                 };
                 let (route, matched) = (conditions.route, conditions.matched);

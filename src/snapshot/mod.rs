@@ -2,6 +2,7 @@
 //! at all.
 
 mod agents;
+mod auth;
 mod remembered_card;
 mod route_runtime;
 
@@ -25,6 +26,7 @@ use crate::route::rollout::{Millis, Now, RolloutControl};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 pub use agents::Agents;
+pub use auth::AuthState;
 pub use remembered_card::{Asking, CardFault, KnownCard, RememberedCard};
 use route_runtime::Build;
 pub use route_runtime::RouteRuntime;
@@ -44,6 +46,8 @@ pub struct Snapshot {
     pub tls: Vec<Option<ClientTls>>,
     /// The routes while they run, by [`crate::config::model::RouteId`].
     pub routes: Vec<Arc<RouteRuntime>>,
+    /// What knows clients.
+    pub auth: AuthState,
     /// What is known of agents.
     pub agents: Agents,
     /// What the cookies of splits are made with that have no key of their own.
@@ -79,7 +83,8 @@ impl Snapshot {
         let cookie_key = previous.map(|snapshot| snapshot.cookie_key.clone());
         let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
         let limits = Limits::build(&config, previous.map(|snapshot| &snapshot.limits));
-        let build = Build { config: &config, limits: &limits, cookie_key: &cookie_key, now: now() };
+        let auth = AuthState::adopt(&config, previous.map(|snapshot| &snapshot.auth));
+        let build = Build { config: &config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
         let route = |settings: &Arc<Route>| {
             let before = previous.and_then(|snapshot| snapshot.route(&settings.name));
             Arc::new(RouteRuntime::adopt(before.map(|route| &**route), settings, &build))
@@ -97,6 +102,7 @@ impl Snapshot {
             limits,
             tls,
             routes,
+            auth,
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
             cookie_key,
             listeners,
@@ -155,7 +161,9 @@ pub fn now() -> Now {
 pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
     let limits = Limits::build(config, None);
     let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
-    RouteRuntime::adopt(None, route, &Build { config, limits: &limits, cookie_key: &cookie_key, now: now() })
+    let auth = AuthState::adopt(config, None);
+    let build = Build { config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
+    RouteRuntime::adopt(None, route, &build)
 }
 
 /// The place where the current snapshot hangs. Workers compare the generation per request and fetch the snapshot only

@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use crate::bounded::Count;
 use crate::config::model::{A2a, Action, Config, CookieKey, Route};
 use crate::observe::told::Told;
+use crate::policy::auth::RouteAuth;
 use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
-use crate::snapshot::RememberedCard;
+use crate::snapshot::{AuthState, RememberedCard};
 
 /// A route in force. What is configured is in `settings`; all else is counted or worked out, and absent where nothing
 /// of it is configured.
@@ -20,6 +21,8 @@ pub struct RouteRuntime {
     pub settings: Arc<Route>,
     /// How the paths of clients relate to those of agents.
     pub paths: PathMappings,
+    /// Who may come in.
+    pub auth: Option<Box<RouteAuth>>,
     /// What one client may send, and have open.
     pub limits: Option<RouteLimits>,
     /// The same for single operations of agents.
@@ -47,6 +50,7 @@ pub struct RouteRuntime {
 pub(super) struct Build<'a> {
     pub(super) config: &'a Config,
     pub(super) limits: &'a Limits,
+    pub(super) auth: &'a AuthState,
     /// For the cookies of splits that have no key of their own.
     pub(super) cookie_key: &'a CookieKey,
     pub(super) now: Now,
@@ -60,6 +64,7 @@ impl RouteRuntime {
         let limits = previous.and_then(|before| before.limits.as_ref());
         Self {
             paths: PathMappings::of(build.config, settings),
+            auth: build.auth.of(settings),
             limits: build.limits.of(&settings.rate_limits, settings.concurrency, settings.sees_calls(), limits),
             calls: CallLimits::adopt(
                 &settings.calls,

@@ -29,6 +29,7 @@ mod agent_metrics;
 mod agent_streams;
 mod agent_wire;
 mod attempts;
+mod authentication;
 mod balancing;
 mod bindings;
 mod blame;

@@ -3,6 +3,7 @@
 
 mod a2a;
 mod answer;
+mod auth;
 mod circuit;
 mod cluster;
 mod ejection;

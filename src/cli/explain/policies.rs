@@ -2,7 +2,9 @@
 //! it runs, in lines of a label and facts, and in none where it does nothing.
 
 use super::subject::Subject;
-use super::{a2a, answer, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split};
+use super::{
+    a2a, answer, auth, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split,
+};
 use crate::config::model::Cluster;
 
 /// The lines of a policy about a request.
@@ -13,6 +15,7 @@ type Explain = fn(&Subject<'_>) -> Vec<String>;
 const POLICIES: &[(&str, Explain)] = &[
     ("routing", route::lines),
     ("routing", public::lines),
+    ("authentication", auth::lines),
     ("limits", limits::lines),
     ("own_answer", answer::lines),
     ("fault", fault::lines),

@@ -16,8 +16,9 @@ section! {
     #[derive(PartialEq, Eq)]
     /// A rate limit.
     pub(in crate::config) struct RateLimit {
-        /// Who is counted: `clientIp`, `global` (everybody together), `method`, `header:NAME`, `cookie:NAME`, `tenant`,
-        /// `operation` (of A2A), or a list of these for each combination.
+        /// Who is counted: `clientIp`, `principal` (who the client proved to be), `apiKey`, `jwt:CLAIM`, `global`
+        /// (everybody together), `method`, `header:NAME`, `cookie:NAME`, `tenant`, `operation` (of A2A), or a list of
+        /// these for each combination.
         key: Vec<LimitKey> as Many<LimitKey> = clientIp,
         /// Requests in a time, in the long run.
         rate: Option<Rate>,
@@ -83,6 +84,10 @@ pub enum LimitKey {
     Cookie(String),
     /// Who the client proved to be.
     Principal,
+    /// The same where it did so by an API key.
+    ApiKey,
+    /// A claim of its token (RFC 7519 section 4).
+    Claim(String),
     /// On whose behalf it acts.
     Tenant,
     /// What the request asks of an agent.
@@ -96,6 +101,8 @@ impl fmt::Display for LimitKey {
             Self::Global => f.write_str("nothing: everybody together"),
             Self::Method => f.write_str("method"),
             Self::Principal => f.write_str("principal"),
+            Self::ApiKey => f.write_str("API key"),
+            Self::Claim(name) => write!(f, "claim {name}"),
             Self::Tenant => f.write_str("tenant"),
             Self::Operation => f.write_str("operation"),
             Self::Header(name) => write!(f, "header {name}"),
@@ -106,13 +113,14 @@ impl fmt::Display for LimitKey {
 
 text_value!(LimitKey, key, "a key such as `clientIp`", {
     "type": "string",
-    "description": "clientIp, global, method, header:NAME, cookie:NAME, tenant or operation.",
+    "description": "clientIp, principal, apiKey, jwt:CLAIM, global, method, header:NAME, cookie:NAME, tenant or operation.",
     "pattern": key_pattern()
 });
 
 fn key_pattern() -> String {
-    let whole = CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method", "tenant", "operation"]).copied();
-    let (whole, named) = (spellings(whole), spellings(["header", "cookie"]));
+    let whole =
+        CLIENT_IP.iter().chain(&EVERYBODY).chain(&["method", "tenant", "operation", "principal", "apiKey"]).copied();
+    let (whole, named) = (spellings(whole), spellings(["header", "cookie", "jwt"]));
     format!("^({whole}|{named}:.+)$|{SUBSTITUTED}")
 }
 
@@ -125,6 +133,9 @@ fn key(text: &str) -> Result<LimitKey, String> {
         ("method", None) => Ok(LimitKey::Method),
         ("tenant", None) => Ok(LimitKey::Tenant),
         ("operation", None) => Ok(LimitKey::Operation),
+        ("principal", None) => Ok(LimitKey::Principal),
+        ("apikey", None) => Ok(LimitKey::ApiKey),
+        ("jwt", Some(name)) if !name.is_empty() => Ok(LimitKey::Claim(name.to_owned())),
         ("header", Some(name)) => HeaderName::from_bytes(name.as_bytes())
             .map(LimitKey::Header)
             .map_err(|_illegal| with_hint(format!("`{name}` is not a header name"), "write `header:x-api-key`")),
@@ -135,8 +146,8 @@ fn key(text: &str) -> Result<LimitKey, String> {
             }
             Ok(LimitKey::Cookie(name.to_owned()))
         }
-        ("jwt", _) => Err(with_hint(format!("this version does not have the key `{text}`"), ONE_OF)),
-        ("apikey", _) => Err(with_hint("an API key is in a header or a cookie", "write `header:x-api-key`")),
+        ("jwt", _) => Err(with_hint(format!("`{text}` does not say which claim"), "write `jwt:sub`")),
+        ("apikey" | "principal", Some(_)) => Err(with_hint(format!("`{text}` is not a key"), "write it without `:`")),
         ("header" | "cookie", None) => {
             Err(with_hint(format!("`{text}` does not say which"), format!("write `{kind}:NAME`")))
         }
@@ -148,7 +159,8 @@ fn key(text: &str) -> Result<LimitKey, String> {
     }
 }
 
-const ONE_OF: &str = "one of `clientIp`, `global`, `method`, `header:NAME`, `cookie:NAME`, `tenant`, `operation`";
+const ONE_OF: &str = "one of `clientIp`, `principal`, `apiKey`, `jwt:CLAIM`, `global`, `method`, `header:NAME`, `cookie:NAME`, `tenant`, \
+                      `operation`";
 
 /// Requests in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! references are resolved: that becomes the model.
 
 pub(super) mod a2a;
+pub(super) mod auth;
 pub(super) mod calls;
 pub(super) mod circuit_breaker;
 pub(super) mod cluster;

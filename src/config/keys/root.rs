@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::auth::AuthProvider;
 use super::limits::RateLimit;
 use super::operation::{
     AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
@@ -33,6 +34,8 @@ section! {
         clusters: Vec<(String, Cluster)> as Named<Cluster> = {},
         /// Rate limits that routes share, by name: every route that names one counts in the same buckets.
         rate_limits: Vec<(String, RateLimit)> as Named<RateLimit> = {},
+        /// What proves who clients are, by name; routes say under `auth` whom they ask.
+        auth_providers: Vec<(String, AuthProvider)> as Named<AuthProvider> = {},
         /// Merged under every route and cluster.
         defaults: Option<Defaults>,
         /// Whose word on the client's address is believed.

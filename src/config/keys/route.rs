@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::a2a::A2a;
+use super::auth::{Auth, AuthForm};
 use super::fault::Fault;
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
@@ -68,6 +69,9 @@ section! {
         websocket: bool = false,
         /// Size of a request body. Default: the listener's `limits.maxBodyBytes`.
         max_body_bytes: Option<OrOff<Size>>,
+        /// Who may come in: the name of one of `authProviders`, a list of names of which one must know the client, or
+        /// `{ anyOf: [..], except: [..] }`. `off` asks nobody.
+        auth: Option<Box<Auth>> as OrOff<AuthForm> = off; whole,
         /// Rate limits: names of shared ones, or limits of its own.
         rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = []; whole,
         /// What one client may have open, streams included.

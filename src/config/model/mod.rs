@@ -1,6 +1,7 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
+mod auth;
 mod cluster;
 mod limits;
 mod listener;
@@ -16,6 +17,7 @@ use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
 pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
+pub use super::keys::auth::{Credentials, IdentityHeaders};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
@@ -40,6 +42,10 @@ pub use super::keys::split::{
 pub use super::types::{
     Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
     MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, UpstreamHost, ValueMatch,
+    after_prefix,
+};
+pub use auth::{
+    ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
 };
 pub use cluster::Cluster;
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
@@ -62,6 +68,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Rate limits: the shared ones in name order, then those of routes. A [`RateLimitId`] indexes this list.
     pub rate_limits: Vec<RateLimit>,
+    /// What proves who clients are, in name order. An [`AuthProviderId`] indexes this list.
+    pub auth_providers: Vec<Arc<AuthProvider>>,
     /// What the cookies of splits are made with that have no key of their own: from the private keys of the listeners,
     /// where there are any.
     pub cookie_key: Option<CookieKey>,

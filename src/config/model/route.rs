@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
     A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
-    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, Split, Streaming,
-    TenantMatch, UpstreamHost,
+    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, RouteAuth, Split,
+    Streaming, TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
 use crate::jose::Key;
@@ -53,6 +53,8 @@ pub struct Route {
     pub websocket: bool,
     /// Overrides [`Limits::max_body_bytes`](super::Limits::max_body_bytes); `u64::MAX` switches the ceiling off.
     pub max_body_bytes: Option<u64>,
+    /// Who may come in; `None` asks nobody.
+    pub auth: Option<Box<RouteAuth>>,
     /// Rate limits a request must pass, each at most once.
     pub rate_limits: Vec<RateLimitId>,
     /// What one client may have open at a time. Default no limit.

@@ -4,6 +4,7 @@
 
 mod action;
 mod agents;
+mod auth;
 mod calls;
 mod circuit_breaker;
 mod cluster;
@@ -74,11 +75,13 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
     let redirects = listener::only_redirect(&listeners, trusts);
     let shared = sorted(raw.rate_limits);
     let mut limits = limits::Found::shared(shared, raw.client_ip.ipv6_prefix, &mut scope);
+    let providers = auth::providers(sorted(raw.auth_providers), &mut scope);
     let mut references = references::References {
         listeners: &listener_ids,
         redirects: &redirects,
         clusters: &cluster_ids,
         limits: &mut limits,
+        providers: &providers,
         tenant_header: raw.tenants.header.as_ref(),
     };
     let routes: Vec<model::Route> =
@@ -96,6 +99,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         client_ip: raw.client_ip,
         tenants: raw.tenants,
         rate_limits: limits.finish(),
+        auth_providers: providers,
         access_log: raw.access_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
         metrics: raw.metrics,

@@ -1,11 +1,12 @@
 //! What a route may refer to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::limits::Found;
-use crate::config::model::{ClusterId, ListenerId};
+use crate::config::model::{AuthProvider, ClusterId, ListenerId};
 
 /// What a route may refer to.
 pub(super) struct References<'a> {
@@ -15,6 +16,8 @@ pub(super) struct References<'a> {
     pub(super) clusters: &'a BTreeMap<String, ClusterId>,
     /// Rate limits; those of routes are added.
     pub(super) limits: &'a mut Found,
+    /// Who proves who clients are, in name order.
+    pub(super) providers: &'a [Arc<AuthProvider>],
     /// The header that names the tenant.
     pub(super) tenant_header: Option<&'a HeaderName>,
 }

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, agents, calls, fault, headers, mirror, retries};
+use super::{Scope, agents, auth, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
     HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
@@ -46,6 +46,7 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         streaming: raw.streaming,
         websocket: raw.websocket,
         max_body_bytes: raw.max_body_bytes.map(|size| size.on().map_or(u64::MAX, |size| size.0)),
+        auth: auth::of_route(name, raw.auth, references, scope),
         rate_limits: references.limits.of_uses(
             &steps!["routes", name],
             |index| LimitScope::Route { route: name.to_owned(), index },

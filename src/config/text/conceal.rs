@@ -12,11 +12,16 @@ use super::node::{Entry, Node, Scalar, Value};
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
 /// Sections whose keys are names that users choose.
-pub(in crate::config) const SECTIONS: [&str; 4] = ["listeners", "routes", "clusters", "rateLimits"];
+pub(in crate::config) const SECTIONS: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
 const CARRYING_NONE: [&str; 6] =
     ["byHeader", "retriableHeaders", "headerTimeout", "maxHeaders", "maxHeaderBytes", "header"];
+
+/// Keys of the language about authentication that sound like secrets, and say where one is and how it is dealt with.
+/// Elsewhere these names are nobody's, and hide what stands below.
+const ABOUT_CREDENTIALS: [&str; 9] =
+    ["apiKey", "auth", "basic", "bearer", "credentials", "forwardClaims", "identityHeaders", "jwt", "query"];
 
 /// What names the header field or parameter whose value stands beside it in the forms of other proxies.
 const NAMES: [&str; 6] = ["name", "key", "header", "headername", "httpheadername", "field"];
@@ -50,6 +55,19 @@ struct Around<'a> {
     is_match: bool,
     carries: Carries,
     is_secret: bool,
+    /// Its section and how deep in it.
+    section: &'a str,
+    depth: usize,
+    /// Under a provider, or under what a route asks of providers.
+    is_auth: bool,
+}
+
+impl Around<'_> {
+    /// Whether what stands under `key` here is about authentication.
+    fn is_auth_below(&self, key: &str) -> bool {
+        let is_of_route = self.depth == 2 && key == "auth" && matches!(self.section, "routes" | "defaults");
+        self.is_auth || is_of_route || (self.section == "authProviders" && self.depth == 2)
+    }
 }
 
 /// Whether the values below are those of header fields and the like.
@@ -90,11 +108,16 @@ impl Walk {
 
     fn entry(&mut self, entry: &mut Entry, around: Around<'_>, hides_values: bool) {
         let key = entry.key.as_str();
-        let (is_name, carries) = if around.names { (false, false) } else { self.about(key) };
+        let is_auth = around.is_auth_below(key);
+        let is_language = around.names || (is_auth && ABOUT_CREDENTIALS.contains(&key));
+        let (is_name, carries) = if is_language { (false, false) } else { self.about(key) };
         let names_cookie = key == "cookie" && NAMING.contains(&around.key);
         let mut below = Around {
             key,
-            names: around.key.is_empty() && SECTIONS.contains(&key),
+            names: (around.key.is_empty() && SECTIONS.contains(&key)) || (is_auth && key == "forwardClaims"),
+            section: if around.depth == 0 { key } else { around.section },
+            depth: around.depth + 1,
+            is_auth,
             is_match: around.is_match || matches!(key, "match" | "whenHeader"),
             carries: around.carries,
             is_secret: around.is_secret || (is_name && !names_cookie) || (hides_values && key.starts_with("value")),

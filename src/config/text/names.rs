@@ -41,7 +41,8 @@ const HEADERS: [&str; 45] = [
 const FAMILIES: [&str; 4] = ["accept", "access-control-", "content-", "x-forwarded-"];
 
 /// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 6] = ["certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile"];
+pub(super) const FILE_KEYS: [&str; 9] =
+    ["certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile", "keysFile", "usersFile", "secretFile"];
 
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
@@ -54,8 +55,8 @@ pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
 }
 
 /// What a rate limit counts by. Such a word is the value of a field named `key`, and no secret.
-pub(in crate::config) const LIMIT_KEYS: [&str; 9] =
-    ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "operation", "apiKey"];
+pub(in crate::config) const LIMIT_KEYS: [&str; 10] =
+    ["clientIp", "global", "method", "header", "cookie", "jwt", "tenant", "operation", "apiKey", "principal"];
 /// Words for the address of the client, as they are read.
 pub(in crate::config) const CLIENT_IP: [&str; 6] =
     ["clientip", "ip", "remoteaddr", "remoteaddress", "src", "binaryremoteaddr"];
@@ -140,7 +141,7 @@ mod tests {
         let found = crate::config::schema::keys();
         assert!(found.len() > 100, "{found:?}");
         let hidden: Vec<_> = found.iter().filter(|key| is_secret_name(key)).collect();
-        // Both name what a request carries, which the tree knows.
-        assert_eq!(hidden, ["cookie", "key"]);
+        // All name what a request carries, which the tree knows by where they stand.
+        assert_eq!(hidden, ["apiKey", "auth", "bearer", "cookie", "credentials", "key"]);
     }
 }

@@ -271,7 +271,7 @@ fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
         *first = entry;
         return;
     }
-    let named = matches!(entry.key.as_str(), "listeners" | "routes" | "clusters" | "rateLimits");
+    let named = matches!(entry.key.as_str(), "listeners" | "routes" | "clusters" | "rateLimits" | "authProviders");
     match (&mut first.value.value, entry.value.value) {
         (Value::List(first), Value::List(more)) if entry.key == "include" => first.extend(more),
         (Value::Map(first), Value::Map(more)) if named => {

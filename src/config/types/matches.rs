@@ -16,6 +16,26 @@ pub enum PathMatch {
     Regex(regex::Regex),
 }
 
+impl PathMatch {
+    /// Whether it holds for a path. Both are in the spelling in which requests are matched.
+    #[must_use]
+    pub fn holds(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(wanted) => wanted == path,
+            Self::Prefix(prefix) => after_prefix(path, prefix).is_some(),
+            Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
+/// What follows `prefix` in `path` when it ends at a segment's end: nothing, or a slash and more.
+#[must_use]
+pub fn after_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(prefix)?;
+    let is_whole = rest.starts_with('/') || (rest.is_empty() && !prefix.is_empty());
+    is_whole.then_some(rest)
+}
+
 impl fmt::Display for PathMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,7 +6,7 @@ mod upstream;
 
 use std::fmt;
 
-pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch};
+pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch, after_prefix};
 pub use public::{Authority, PublicUrl, Scheme};
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 

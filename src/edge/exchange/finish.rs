@@ -174,6 +174,7 @@ impl Exchange {
             trace_id: request.trace_id,
             client_ip: self.client.address,
             principal: self.client.identity.name(),
+            auth: self.client.identity.provider(),
             tenant: self.tenant(),
             operation: self.operation.map(Operation::name),
             agent: self.call.as_deref().map(|call| (call, call.ids())).map(|(call, ids)| AgentFacts {

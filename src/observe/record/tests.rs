@@ -15,6 +15,7 @@ fn record() -> AccessRecord<'static> {
         trace_id: None,
         client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
         principal: None,
+        auth: None,
         tenant: None,
         operation: None,
         agent: None,

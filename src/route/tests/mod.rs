@@ -34,6 +34,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         streaming: Streaming { idle_timeout: None, max_duration: None },
         websocket: false,
         max_body_bytes: None,
+        auth: None,
         rate_limits: Vec::new(),
         calls: Vec::new(),
         concurrency: None,

@@ -1,0 +1,38 @@
+//! Who has to know the client.
+
+use super::subject::Subject;
+use crate::config::model::{AuthKind, AuthProvider, Credentials, Needed};
+
+/// A line for the route's providers, and one for each of them.
+pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
+    let (Some(settings), Some(auth)) = (&subject.settings().auth, &subject.route.auth) else {
+        return Vec::new();
+    };
+    if auth.is_public(subject.method(), subject.facts.path) {
+        return vec!["auth      none for this path (`except`)".to_owned()];
+    }
+    let names: Vec<_> = auth.providers().iter().map(|provider| provider.name()).collect();
+    let who = match (&settings.needed, names.as_slice()) {
+        (_, [one]) => (*one).to_owned(),
+        (Needed::Any(_), _) => format!("one of {}", names.join(", ")),
+        (Needed::All(_), _) => format!("all of {}", names.join(", ")),
+    };
+    let without = if settings.optional { "without credentials as nobody" } else { "others get 401" };
+    let agents = match settings.credentials {
+        Credentials::Strip => "agents do not see the credentials",
+        Credentials::Pass => "agents see the credentials",
+    };
+    let providers = settings.needed.providers().iter().filter_map(|id| subject.config.auth_providers.get(id.0));
+    let told: Vec<_> = settings.identity_headers.names().map(ToString::to_string).collect();
+    let told = (!told.is_empty()).then(|| format!("          agents are told {}", told.join(", ")));
+    let first = format!("auth      {who}, {without}; {agents}");
+    std::iter::once(first).chain(providers.map(|provider| described(provider))).chain(told).collect()
+}
+
+fn described(provider: &AuthProvider) -> String {
+    match &provider.kind {
+        AuthKind::ApiKey(keys) => {
+            format!("          {}: {} API keys, in {}", provider.name, keys.keys.len(), keys.carrier)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Who the client is: the providers of the route are asked, and whoever is not known does not come in.
+
+use http::{HeaderMap, Request, Uri};
+
+use super::exchange::Exchange;
+use super::stage::{Entry, Passage, ServedRoute};
+use crate::error::Error;
+use crate::policy::auth::{Decision, Presented, Progress, Refusal, RouteAuth, Step, Waiting};
+
+/// Takes the fields out of a request that tell agents who a client is, on routes without providers too: nobody must take
+/// a client's word for the gateway's. It comes before anything is read from the fields, and before the end of a body can
+/// have come.
+pub(super) fn take_out_forged(exchange: &mut Exchange, entry: &Entry) {
+    if let Some(protected) = &entry.view.snapshot.auth.protected
+        && let Some(message) = &mut exchange.message
+    {
+        protected.clean(message.headers_mut());
+        message.body_mut().keep_out(protected);
+    }
+}
+
+/// Finds out whose the request is.
+pub(super) async fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+    let Some(auth) = route.auth.as_deref() else { return Ok(Passage::On) };
+    if !auth.is_public(&exchange.request.method, exchange.request.path()) {
+        let mut progress = Progress::default();
+        let decision = match auth.go_on(&presented(exchange)?, &mut progress, None) {
+            Step::Decided(decision) => decision,
+            Step::Wait(waiting) => Box::pin(find_out(exchange, auth, progress, waiting)).await?,
+        };
+        conclude(exchange, route, auth, decision)?;
+    }
+    strip_query(exchange, auth)?;
+    Ok(Passage::On)
+}
+
+/// Waits for the providers that have to find out.
+async fn find_out(
+    exchange: &Exchange,
+    auth: &RouteAuth,
+    mut progress: Progress,
+    mut waiting: Waiting,
+) -> Result<Decision, Error> {
+    loop {
+        let found = waiting.await;
+        match auth.go_on(&presented(exchange)?, &mut progress, Some(found)) {
+            Step::Decided(decision) => return Ok(decision),
+            Step::Wait(more) => waiting = more,
+        }
+    }
+}
+
+fn presented(exchange: &Exchange) -> Result<Presented<'_>, Error> {
+    let (request, client) = (&exchange.request, &exchange.client);
+    Ok(Presented {
+        method: &request.method,
+        authority: request.asked(),
+        path: request.path(),
+        query: request.uri.query(),
+        headers: exchange.message()?.headers(),
+        tls: exchange.connection.tls.as_ref(),
+        client: client.address,
+        https: client.https,
+        time: request.time,
+        now: request.started,
+    })
+}
+
+/// Counts what was decided, and notes whose the request is.
+fn conclude(
+    exchange: &mut Exchange,
+    route: &ServedRoute<'_>,
+    auth: &RouteAuth,
+    decision: Decision,
+) -> Result<(), Error> {
+    let (provider, result) = match &decision {
+        Decision::Verified(at, _) => (Some(*at), "ok"),
+        Decision::Anonymous => (None, "anonymous"),
+        Decision::Missing => (None, "missing"),
+        Decision::Refused(at, refusal) => (Some(*at), refusal.word()),
+    };
+    if let Some(handles) = &route.auth_handles {
+        handles.count(provider, result);
+    }
+    match decision {
+        Decision::Anonymous => Ok(()),
+        Decision::Verified(_, verified) => {
+            exchange.client.identity.principal = Some(verified.principal);
+            exchange.request.vouched = verified.fields;
+            Ok(())
+        }
+        Decision::Missing => Err(Error::CredentialsMissing(auth.challenges(None))),
+        Decision::Refused(at, Refusal::Invalid) => Err(Error::CredentialsInvalid(auth.challenges(Some(at)))),
+        Decision::Refused(_, Refusal::Denied) => Err(Error::AuthDenied),
+        Decision::Refused(_, Refusal::Unavailable) => Err(Error::AuthUnavailable),
+    }
+}
+
+/// Takes credentials out of the query, before anybody else looks at it.
+fn strip_query(exchange: &mut Exchange, auth: &RouteAuth) -> Result<(), Error> {
+    let request = &mut exchange.request;
+    let Some(left) = request.uri.query().and_then(|query| auth.stripped_query(query)) else { return Ok(()) };
+    let (path, mark) = (request.uri.path(), if left.is_empty() { "" } else { "?" });
+    let target = format!("{path}{mark}{left}");
+    let with_target = |uri: &Uri| {
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(target.parse().ok()?);
+        Uri::from_parts(parts).ok()
+    };
+    let uri = with_target(&request.uri).ok_or_else(|| Error::BadRequest("path"))?;
+    request.uri = uri.clone();
+    if let Some(target) = exchange.message.as_mut().map(Request::uri_mut) {
+        *target = uri;
+    }
+    Ok(())
+}
+
+/// Tells the agent who the client is.
+pub(super) fn tell(exchange: &Exchange, route: &ServedRoute<'_>, fields: &mut HeaderMap) {
+    let Some(auth) = &route.auth else { return };
+    if let Some(principal) = &exchange.client.identity.principal {
+        auth.tell(fields, principal);
+    }
+    for (name, value) in exchange.request.vouched.iter().flat_map(|vouched| vouched.iter()) {
+        fields.insert(name, value.clone());
+    }
+}

@@ -47,8 +47,8 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 impl Arguments {
     fn starter(&self) -> Result<Starter, Failure> {
         alike(&self.to)?;
-        let port = if self.tls.is_some() { 8443 } else { 8080 };
-        let listen = self.listen.unwrap_or(Listen::here(port));
+        let usual = Listen::here(if self.tls.is_some() { 8443 } else { 8080 });
+        let listen = self.listen.unwrap_or(usual);
         let certificate = match &self.tls {
             None => None,
             Some(Tls::Directory(directory)) => Some(CertificateFiles::within(directory)?),

@@ -97,7 +97,12 @@ fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Res
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        said::summary(voice, &summary(&gateway.config(), &bound));
+        let mut lines = summary(&gateway.config(), &bound);
+        if let Some(first) = lines.first_mut() {
+            // Nobody may have named it.
+            first.push_str(&format!(" of {}", start.document.path().display()));
+        }
+        said::summary(voice, &lines);
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }

@@ -33,11 +33,11 @@ pub(super) async fn ask(agent: &Agent) -> Result<Known, String> {
 impl Known {
     fn of(found: &Inspection, agent: &Agent) -> Self {
         let is_grpc = |interface: &&Interface| interface.transport.eq_ignore_ascii_case("GRPC");
-        let ports = found.interfaces.iter().filter(is_grpc).filter_map(|interface| port_at(&interface.url, agent));
+        let mut ports = found.interfaces.iter().filter(is_grpc).filter_map(|interface| port_at(&interface.url, agent));
         Self {
             name: found.name.clone(),
             version: found.version.clone(),
-            grpc: ports.filter(|port| *port != agent.port()).next(),
+            grpc: ports.find(|port| *port != agent.port()),
             is_grpc_alone: !found.interfaces.is_empty() && found.interfaces.iter().all(|interface| is_grpc(&interface)),
             is_signed: found.signatures > 0,
         }

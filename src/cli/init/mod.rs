@@ -57,8 +57,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let wanted = arguments.wanted()?;
     alike(&wanted.agents)?;
     let known = if arguments.no_card { None } else { card(&wanted.agents) };
+    let known = known.unwrap_or_default();
     let starter = wanted.starter(&arguments.out)?;
-    let text = text(&starter, known.as_ref().unwrap_or(&Known::default()), &arguments.out);
+    let text = text(&starter, &known, &arguments.out);
     // What is written here can be loaded: said by the same reader, not by hope.
     let name = arguments.out.to_string_lossy();
     if let Err(report) = parse(&text, &name, &Environment::process().without_certificates()) {
@@ -107,8 +108,9 @@ impl Arguments {
 impl Wanted {
     /// Settles the certificate too. Paths are those that the file will have.
     fn starter(self, out: &Path) -> Result<Starter, Failure> {
-        let listen = self.listen.unwrap_or(Listen::here(if self.tls.is_some() { 8443 } else { 8080 }));
-        let beside = out.parent().unwrap_or(Path::new(""));
+        let usual = Listen::here(if self.tls.is_some() { 8443 } else { 8080 });
+        let listen = self.listen.unwrap_or(usual);
+        let beside = out.parent().unwrap_or_else(|| Path::new(""));
         let certificate = match self.tls {
             None => None,
             Some(Tls::Development) => {

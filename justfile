@@ -40,6 +40,10 @@ compare *arguments:
 fuzz target="all" seconds="10":
     .ci/fuzz {{ target }} {{ seconds }}
 
+# Checks manifests, rules, dashboards and workflows: `just deploy --only dashboards`.
+deploy *arguments:
+    tests/deploy/run {{ arguments }}
+
 # Builds the image and proves that it runs. Needs root.
 image:
     .ci/image

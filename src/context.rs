@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,11 +13,13 @@ use tokio::task::{self, AbortHandle};
 
 use crate::config::model::{ListenerId, TlsVersion};
 
+mod client_certificate;
 mod held_wakes;
 mod identity;
 mod lingering;
 mod protected_fields;
 
+pub use client_certificate::ClientCertificate;
 pub use held_wakes::HeldWakes;
 pub use identity::{Identity, Principal, PrincipalKind};
 pub use lingering::Lingering;
@@ -218,6 +221,8 @@ pub struct TlsFacts {
     pub resumed: bool,
     /// Whether a client certificate was verified.
     pub client_verified: bool,
+    /// The names in that certificate.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A refusal found in the raw head of the request at position `request` (counted from zero) of a connection.

@@ -123,6 +123,7 @@ fn surroundings() -> (tempfile::TempDir, Environment) {
     fs::write(root.path().join("gateway.key"), made.signing_key.serialize_pem()).expect("written");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     fs::write(root.path().join("cards.key"), key.serialize_pem()).expect("written");
+    fs::write(root.path().join("clients.keys"), format!("ann:{}\n", "0a".repeat(32))).expect("written");
     let env = Environment::empty(SystemTime::now()).with_root(root.path());
     (root, env)
 }
@@ -240,6 +241,13 @@ const COMPLETE: &[(&str, &str)] = &[
     ("routes", "{ cluster: one, a2a: { methods: { deny: [SendMessage] } } }"),
     (
         "routes",
+        "{ cluster: one, auth: { anyOf: [keys, mesh], except: [cards, { path: { exact: /a }, methods: GET }],
+             optional: true, credentials: pass, realm: a, identityHeaders: { principal: x-p, provider: x-q, roles: x-r,
+               spiffe: x-s } } }",
+    ),
+    ("routes", "{ cluster: one, auth: { allOf: [keys, mesh] } }"),
+    (
+        "routes",
         "{ split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }], chosenBy: { header: x-v } },
            rollout: { canary: two, sticky: clientIp, steps: [{ setWeight: 5 }, { pause: 5m }, { setWeight: 100 }],
              onFailure: pause, losing: cut, startAt: 2030-01-01T00:00:00Z,
@@ -275,7 +283,7 @@ const COMPLETE: &[(&str, &str)] = &[
 
 /// Merged only as a whole: two of them would contradict each other.
 const WHOLES: &[&str] =
-    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit", "methods"];
+    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit", "methods", "auth"];
 
 /// Keys that a route or a cluster has to have for itself.
 const OWN: &[&str] = &["routes.endpoints"];
@@ -315,6 +323,7 @@ fn every_key_of_a_route_or_cluster_can_be_a_default() {
 fn meaning(section: &str, own: &Value, default: Option<&Value>, env: &Environment) -> String {
     let mut all = yaml(
         "{ listeners: { web: { address: '127.0.0.1:1' } }, rateLimits: { shared: { rate: 1/s } },
+           authProviders: { keys: { apiKey: { keysFile: clients.keys } }, mesh: { clientCertificate: {} } },
            routes: {}, clusters: {} }",
     );
     let kind = section.trim_end_matches('s');

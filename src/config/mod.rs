@@ -28,6 +28,7 @@ mod suggest;
 mod text;
 mod types;
 mod units;
+mod users_file;
 mod written;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,9 @@ use super::stage::{Entry, Passage, ServedRoute};
 use crate::error::Error;
 use crate::policy::auth::{Decision, Presented, Progress, Refusal, RouteAuth, Step, Waiting};
 
-/// Takes the fields out of a request that tell agents who a client is, on routes without providers too: nobody must take
-/// a client's word for the gateway's. It comes before anything is read from the fields, and before the end of a body can
-/// have come.
+/// Takes the fields out of a request that tell agents who a client is, on routes without providers too: nobody must
+/// take a client's word for the gateway's. It comes before anything is read from the fields, and before the end of a
+/// body can have come.
 pub(super) fn take_out_forged(exchange: &mut Exchange, entry: &Entry) {
     if let Some(protected) = &entry.view.snapshot.auth.protected
         && let Some(message) = &mut exchange.message

@@ -14,7 +14,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::model::{HttpVersion, TlsVersion};
-use crate::context::{Connection, TlsFacts};
+use crate::context::{ClientCertificate, Connection, TlsFacts};
 use crate::listener::ceiling::Permit;
 use crate::listener::connection_handle::ConnectionHandle;
 use crate::listener::io::{Io, Socket, Stream};
@@ -147,6 +147,7 @@ async fn within<T>(
 }
 
 fn tls_facts(session: &ServerConnection) -> TlsFacts {
+    let leaf = session.peer_certificates().and_then(|chain| chain.first());
     TlsFacts {
         server_name: session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str()),
         version: match session.protocol_version() {
@@ -154,7 +155,8 @@ fn tls_facts(session: &ServerConnection) -> TlsFacts {
             _ => TlsVersion::V13,
         },
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-        client_verified: session.peer_certificates().is_some(),
+        client_verified: leaf.is_some(),
+        certificate: leaf.and_then(|leaf| ClientCertificate::read(leaf)).map(Arc::new),
     }
 }
 

@@ -34,5 +34,9 @@ fn described(provider: &AuthProvider) -> String {
         AuthKind::ApiKey(keys) => {
             format!("          {}: {} API keys, in {}", provider.name, keys.keys.len(), keys.carrier)
         }
+        AuthKind::Basic(basic) => {
+            format!("          {}: {} names with passwords (Basic)", provider.name, basic.users.len())
+        }
+        AuthKind::ClientCertificate(_) => format!("          {}: client certificates", provider.name),
     }
 }

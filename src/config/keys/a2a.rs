@@ -74,7 +74,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// To whom tasks and contexts belong.
     pub struct Ownership {
-        /// What tells clients apart: `principal`, `clientIp`, `header:NAME`, `cookie:NAME`, or a list of these together.
+        /// What tells clients apart: `principal`, `clientIp`, `header:NAME`, `cookie:NAME`, or a list of these
+        /// together.
         by: Vec<LimitKey> as Many<LimitKey> = clientIp,
         /// What becomes of a call about a task or context whose maker is not known: `refuse` or `allow`.
         unknown: UnknownMaker = refuse,

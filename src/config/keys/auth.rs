@@ -9,6 +9,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::basic::Basic;
+use super::client_certificate::ClientCertificates;
 use super::retries::FieldName;
 use super::{Boxed, Many, Verb, Written, choice, schema_of, section, text_or};
 use crate::config::de::with_hint;
@@ -20,6 +22,10 @@ section! {
     pub(in crate::config) struct AuthProvider {
         /// Keys that clients send with each request.
         api_key: Option<Box<ApiKey>> as Boxed<ApiKey>; whole one of kind,
+        /// Names and passwords.
+        basic: Option<Basic>; whole one of kind,
+        /// Certificates that clients have shown to the listener.
+        client_certificate: Option<Box<ClientCertificates>> as Boxed<ClientCertificates>; whole one of kind,
     }
 
     #[derive()]
@@ -43,7 +49,8 @@ section! {
         any_of: Vec<String> as Many<String> = [],
         /// Providers that must all know the client. The first says who it is, and the roles of all are put together.
         all_of: Vec<String> as Many<String> = [],
-        /// What needs no credentials: `cards` (agent cards by their well-known names), or `{ path: .., methods: .. }`.
+        /// What needs no credentials: `cards` (agent cards by their well-known names), `health` (GET of `/health`,
+        /// `/healthz`, `/livez`, `/readyz` or `/a2a/health`), or `{ path: .., methods: .. }`.
         except: Vec<AuthException> as Many<AuthException> = [],
         /// Let requests without credentials pass as nobody's. Wrong credentials are refused all the same.
         optional: bool = false,
@@ -99,6 +106,7 @@ impl IdentityHeaders {
 #[derive(Clone, Debug)]
 pub(in crate::config) enum AuthException {
     Cards,
+    Health,
     Path(Box<PublicPath>),
 }
 
@@ -113,10 +121,11 @@ impl TryFrom<PublicPath> for AuthException {
 }
 
 text_or!(
-    AuthException, PublicPath, "`cards` or `{ path: .., methods: .. }`",
+    AuthException, PublicPath, "`cards`, `health` or `{ path: .., methods: .. }`",
     |text| match text.to_ascii_lowercase().as_str() {
         "cards" | "card" | "agent-cards" | "agentcards" => Ok(Self::Cards),
-        _ => Err(with_hint(format!("`{text}` is not known here"), "write `cards`, or `{ path: { exact: /health } }`")),
+        "health" => Ok(Self::Health),
+        _ => Err(with_hint(format!("`{text}` is not known here"), "write `cards`, `health`, or `{ path: { exact: /x } }`")),
     },
     { "type": "string" }
 );

@@ -3,8 +3,10 @@
 
 pub(super) mod a2a;
 pub(super) mod auth;
+pub(super) mod basic;
 pub(super) mod calls;
 pub(super) mod circuit_breaker;
+pub(super) mod client_certificate;
 pub(super) mod cluster;
 pub(super) mod fault;
 pub(super) mod health;

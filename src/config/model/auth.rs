@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-use super::{Credentials, IdentityHeaders, PathMatch};
+use super::{BasicUsers, ClientCertificates, Credentials, IdentityHeaders, PathMatch};
 
 /// Index into the providers of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,10 @@ pub struct AuthProvider {
 pub enum AuthKind {
     /// By a key that they send.
     ApiKey(ApiKeys),
+    /// By a name and a password.
+    Basic(BasicUsers),
+    /// By the certificate that it has shown.
+    ClientCertificate(Box<ClientCertificates>),
 }
 
 /// API keys.
@@ -115,6 +119,8 @@ impl Needed {
 pub enum AuthException {
     /// Agent cards by their well-known names.
     Cards,
+    /// What is asked whether an agent is well, by the usual names.
+    Health,
     /// A path.
     Path {
         /// The path, in the spelling in which requests are matched.

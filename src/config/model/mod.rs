@@ -2,6 +2,7 @@
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod auth;
+mod basic;
 mod cluster;
 mod limits;
 mod listener;
@@ -20,6 +21,7 @@ pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss
 pub use super::keys::auth::{Credentials, IdentityHeaders};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
+pub use super::keys::client_certificate::{CertificateName, ClientCertificates};
 pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
 pub use super::keys::fault::{AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, StreamFault};
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
@@ -41,12 +43,13 @@ pub use super::keys::split::{
 };
 pub use super::types::{
     Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
-    MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, UpstreamHost, ValueMatch,
-    after_prefix,
+    MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, TextPattern, UpstreamHost,
+    ValueMatch, after_prefix, trust_domain,
 };
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
 };
+pub use basic::{Argon2Variant, BasicUsers, KnownUser, PasswordHash};
 pub use cluster::Cluster;
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{HttpsRedirect, Listener};

@@ -1,14 +1,13 @@
-//! Providers and what routes ask of them. Files of credentials are read here, as part of the configuration: what cannot
-//! be read stops a start, and a reload keeps what was.
+//! Providers and what routes ask of them.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::Scope;
+use super::credentials_file::read;
 use super::references::References;
-use crate::config::files::reason;
+use super::{Scope, basic, client_certificate};
 use crate::config::keys::auth as raw;
 use crate::config::keys_file::{self, BadLine};
 use crate::config::model::{
@@ -28,7 +27,11 @@ pub(super) fn providers(entries: Vec<(String, raw::AuthProvider)>, scope: &mut S
 
 fn kind(name: &str, raw: raw::AuthProvider, scope: &mut Scope<'_>) -> AuthKind {
     let at = steps!["authProviders", name];
-    let kinds = [("apiKey", raw.api_key.is_some())];
+    let kinds = [
+        ("apiKey", raw.api_key.is_some()),
+        ("basic", raw.basic.is_some()),
+        ("clientCertificate", raw.client_certificate.is_some()),
+    ];
     let given: Vec<_> = kinds.iter().filter(|(_, given)| *given).map(|(kind, _)| *kind).collect();
     if let [first, second, ..] = given.as_slice() {
         let message = format!("`authProviders.{name}` is of two kinds: `{first}` and `{second}`");
@@ -36,6 +39,13 @@ fn kind(name: &str, raw: raw::AuthProvider, scope: &mut Scope<'_>) -> AuthKind {
     }
     if let Some(raw) = raw.api_key {
         return AuthKind::ApiKey(api_keys(&below(&at, "apiKey"), *raw, scope));
+    }
+    if let Some(raw) = raw.basic {
+        return AuthKind::Basic(basic::resolve(&below(&at, "basic"), &raw, scope));
+    }
+    if let Some(settings) = raw.client_certificate {
+        client_certificate::resolve(&below(&at, "clientCertificate"), &settings, scope);
+        return AuthKind::ClientCertificate(settings);
     }
     if given.is_empty() {
         let message = format!("`authProviders.{name}` does not say how it knows clients");
@@ -90,24 +100,6 @@ fn keys(at: &[Step], file: &Path, scope: &mut Scope<'_>) -> Vec<KnownKey> {
     }
 }
 
-/// What the file under `key` holds.
-fn read(at: &[Step], key: &'static str, file: &Path, scope: &mut Scope<'_>) -> Option<Vec<u8>> {
-    if file.as_os_str().is_empty() {
-        let name = scope.tree.locate(at).path;
-        scope.lacks(at, format!("`{name}` has no `{key}`"), format!("add `{key}: path`"));
-        return None;
-    }
-    match scope.env.read(file, MAX_FILE) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let message = format!("cannot read `{}`: {}", file.display(), reason(&error));
-            let kind = if scope.env.is_lenient() { Diagnostic::warning } else { Diagnostic::error };
-            scope.add(&below(at, key), kind("missing-file", message));
-            None
-        }
-    }
-}
-
 /// Resolves what a route asks.
 pub(super) fn of_route(
     route: &str,
@@ -135,6 +127,7 @@ pub(super) fn of_route(
     }
     let except = raw.except.into_iter().map(|exception| match exception {
         raw::AuthException::Cards => AuthException::Cards,
+        raw::AuthException::Health => AuthException::Health,
         raw::AuthException::Path(path) => AuthException::Path {
             // It has one: otherwise it was not read.
             path: path.path.unwrap_or_else(|| crate::config::model::PathMatch::Exact(String::new())),
@@ -210,8 +203,6 @@ pub(super) fn unused(config: &Config, scope: &mut Scope<'_>) {
     }
 }
 
-/// Size of a file of credentials.
-const MAX_FILE: usize = 16 << 20;
 const FORM: &str = "a line is `name:sha256hex` or `name:sha256hex:role,role`";
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Fields that frame, route or authorise a message.

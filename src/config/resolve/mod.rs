@@ -5,9 +5,12 @@
 mod action;
 mod agents;
 mod auth;
+mod basic;
 mod calls;
 mod circuit_breaker;
+mod client_certificate;
 mod cluster;
+mod credentials_file;
 mod fault;
 mod headers;
 mod health;

@@ -2,12 +2,16 @@
 
 mod matches;
 mod public;
+mod spiffe;
+mod text_pattern;
 mod upstream;
 
 use std::fmt;
 
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch, after_prefix};
 pub use public::{Authority, PublicUrl, Scheme};
+pub use spiffe::trust_domain;
+pub use text_pattern::TextPattern;
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
 
 /// A host to match, lower case and without port or trailing dot.

@@ -65,7 +65,13 @@ fn trailers_are_remembered() {
 }
 
 fn forward(headers: &mut HeaderMap, trusted: bool) {
-    let tls = TlsFacts { server_name: None, version: TlsVersion::V13, resumed: false, client_verified: false };
+    let tls = TlsFacts {
+        server_name: None,
+        version: TlsVersion::V13,
+        resumed: false,
+        client_verified: false,
+        certificate: None,
+    };
     let (peer, local) = ("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
     let connection = Connection::new(ListenerId(0), peer, local, Some(tls));
     let shown = Shown {

@@ -17,8 +17,11 @@
 //! A provider that is new has its settings in [`AuthKind`], a file here, and an arm in each function of [`Provider`].
 
 mod api_key;
+mod basic;
+mod client_certificate;
 mod presented;
 mod route_auth;
+mod seen;
 
 use std::fmt;
 use std::future::Future;
@@ -30,6 +33,8 @@ use http::{HeaderName, HeaderValue};
 use crate::config::model::{AuthKind, AuthProvider, KeyCarrier};
 use crate::context::Principal;
 use api_key::ApiKeys;
+use basic::Passwords;
+use client_certificate::Certificates;
 
 pub use presented::Presented;
 pub use route_auth::{Decision, Progress, RouteAuth, Step};
@@ -44,6 +49,8 @@ pub struct Provider {
 #[derive(Debug)]
 enum Kind {
     ApiKey(ApiKeys),
+    Basic(Arc<Passwords>),
+    ClientCertificate(Certificates),
 }
 
 /// What a provider says of a request.
@@ -133,10 +140,18 @@ impl Provider {
     /// The provider that `settings` describe. What `previous` of the same name remembers goes on where it means the
     /// same.
     #[must_use]
-    pub fn adopt(settings: &AuthProvider, _previous: Option<&Self>) -> Self {
+    pub fn adopt(settings: &AuthProvider, previous: Option<&Self>) -> Self {
         let name = Arc::clone(&settings.name);
         let kind = match &settings.kind {
             AuthKind::ApiKey(keys) => Kind::ApiKey(ApiKeys::new(&name, keys)),
+            AuthKind::Basic(users) => {
+                let before = previous.and_then(|previous| match &previous.kind {
+                    Kind::Basic(before) => Some(before),
+                    Kind::ApiKey(_) | Kind::ClientCertificate(_) => None,
+                });
+                Kind::Basic(Passwords::adopt(&name, users, before))
+            }
+            AuthKind::ClientCertificate(settings) => Kind::ClientCertificate(Certificates::new(&name, settings)),
         };
         Self { name, kind }
     }
@@ -152,6 +167,8 @@ impl Provider {
     pub fn verify(&self, presented: &Presented<'_>) -> Verdict {
         match &self.kind {
             Kind::ApiKey(keys) => keys.verify(presented),
+            Kind::Basic(passwords) => passwords.verify(presented),
+            Kind::ClientCertificate(certificates) => certificates.verify(presented),
         }
     }
 
@@ -164,6 +181,8 @@ impl Provider {
                 KeyCarrier::Bearer => Carrier::Authorization("bearer"),
                 KeyCarrier::Query(name) => Carrier::Query(name),
             },
+            Kind::Basic(_) => Carrier::Authorization("basic"),
+            Kind::ClientCertificate(_) => Carrier::Certificate,
         }
     }
 
@@ -171,7 +190,7 @@ impl Provider {
     #[must_use]
     pub fn forwards(&self) -> Vec<HeaderName> {
         match &self.kind {
-            Kind::ApiKey(_) => Vec::new(),
+            Kind::ApiKey(_) | Kind::Basic(_) | Kind::ClientCertificate(_) => Vec::new(),
         }
     }
 

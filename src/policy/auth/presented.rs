@@ -84,7 +84,7 @@ impl<'a> Presented<'a> {
 pub(super) const MAX_CREDENTIAL: usize = 16 << 10;
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A request with these fields and this query.

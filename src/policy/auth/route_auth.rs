@@ -29,6 +29,7 @@ pub struct RouteAuth {
 #[derive(Debug)]
 enum Exception {
     Cards,
+    Health,
     Path { path: PathMatch, methods: Box<[Method]> },
 }
 
@@ -112,14 +113,17 @@ impl RouteAuth {
     /// Whether a request needs no credentials whatever it carries. `path` is in the spelling that is forwarded.
     #[must_use]
     pub fn is_public(&self, method: &Method, path: &str) -> bool {
-        self.except.iter().any(|exception| match exception {
-            Exception::Cards => {
-                matches!(*method, Method::GET | Method::HEAD) && NAMES.iter().any(|name| path.ends_with(name))
-            }
-            Exception::Path { path: rule, methods } => {
-                (methods.is_empty() || methods.contains(method)) && rule.holds(path)
-            }
-        })
+        !self.except.is_empty()
+            && is_plain(path)
+            && self.except.iter().any(|exception| match exception {
+                Exception::Cards => {
+                    matches!(*method, Method::GET | Method::HEAD) && NAMES.iter().any(|name| path.ends_with(name))
+                }
+                Exception::Health => matches!(*method, Method::GET | Method::HEAD) && HEALTH.contains(&path),
+                Exception::Path { path: rule, methods } => {
+                    (methods.is_empty() || methods.contains(method)) && rule.holds(path)
+                }
+            })
     }
 
     /// Asks one provider after the other until it is decided or one has to find out. `found` is what that came to.
@@ -251,11 +255,22 @@ impl Exception {
     fn new(settings: &AuthException, canonical: fn(&PathMatch) -> PathMatch) -> Self {
         match settings {
             AuthException::Cards => Self::Cards,
+            AuthException::Health => Self::Health,
             AuthException::Path { path, methods } => {
                 Self::Path { path: canonical(path), methods: methods.as_slice().into() }
             }
         }
     }
+}
+
+/// Whether all agents read a path alike. Some decode what was encoded a second time, take backslashes for slashes, or
+/// leave out what stands behind a semicolon, and then see dot segments that are none here. What is excused must be what
+/// they see.
+fn is_plain(path: &str) -> bool {
+    let shapes = |digits: &str| matches!(digits.to_ascii_lowercase().as_str(), "2f" | "5c" | "25" | "2e" | "3b" | "00");
+    let is_shaped = path.split('%').skip(1).any(|rest| rest.get(..2).is_none_or(shapes));
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    !is_shaped && !path.contains('\\') && !path.split('/').any(is_dots)
 }
 
 /// One challenge for each kind of credentials; that of `refused` says so.
@@ -269,6 +284,10 @@ fn challenges(providers: &[Arc<Provider>], realm: &str, refused: Option<usize>) 
     }
     values.into()
 }
+
+/// By what agents and servers are asked whether they are well. Whole paths: behind a prefix, a task could have such a
+/// name.
+const HEALTH: [&str; 5] = ["/health", "/healthz", "/livez", "/readyz", "/a2a/health"];
 
 #[cfg(test)]
 mod tests {
@@ -298,6 +317,7 @@ mod tests {
             needed,
             except: vec![
                 AuthException::Cards,
+                AuthException::Health,
                 AuthException::Path { path: PathMatch::Prefix("/open".to_owned()), methods: vec![Method::GET] },
             ],
             optional,
@@ -397,7 +417,23 @@ mod tests {
             (Method::HEAD, "/research/.well-known/agent.json", true),
             (Method::POST, "/.well-known/agent-card.json", false),
             (Method::GET, "/.well-known/agent-card.json/x", false),
+            (Method::GET, "/healthz", true),
+            (Method::HEAD, "/a2a/health", true),
+            (Method::POST, "/health", false),
+            (Method::GET, "/research/health", false),
+            (Method::GET, "/health/", false),
             (Method::GET, "/open", true),
+            (Method::GET, "/open/%C3%A4;a=b/...", true),
+            (Method::GET, "/open/..;/x", false),
+            (Method::GET, "/open/.;a/x", false),
+            (Method::GET, "/open/..%2fx", false),
+            (Method::GET, "/open/%5C", false),
+            (Method::GET, "/open/%252e", false),
+            (Method::GET, "/open/%3B", false),
+            (Method::GET, "/open/%00", false),
+            (Method::GET, "/open/%2", false),
+            (Method::GET, "/open\\x", false),
+            (Method::GET, "/x/..;/.well-known/agent-card.json", false),
             (Method::GET, "/open/x", true),
             (Method::POST, "/open", false),
             (Method::GET, "/opened", false),

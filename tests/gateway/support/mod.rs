@@ -14,6 +14,7 @@ mod names;
 mod raw;
 mod sse;
 mod switchable_backend;
+mod text_file;
 mod wait;
 
 pub(crate) use agent::{Agent, call, message, says};
@@ -29,4 +30,5 @@ pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use switchable_backend::SwitchableBackend;
+pub(crate) use text_file::TextFile;
 pub(crate) use wait::{GUARD, eventually, pass, promised, soon, within};

@@ -54,9 +54,9 @@ mod tests {
         let reading = read(document.path(), &document.environment());
         assert_eq!(reading.outcome.unwrap().files, [Path::new("<standard input>")]);
         assert!(!reading.inputs.has_changed() && reading.inputs.watched().is_empty(), "there is nothing to watch");
-        let broken = Document::text("<standard input>", "listeners: [");
+        let broken = Document::text("<standard input>", "listeners: {}\nrutes: {}\n");
         let report = load(broken.path(), &broken.environment()).unwrap_err();
-        assert!(report.human(false).contains("<standard input>:1"), "{}", report.human(false));
+        assert!(report.human(false).contains("<standard input>:2"), "{}", report.human(false));
     }
 
     #[test]

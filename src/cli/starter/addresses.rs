@@ -68,7 +68,7 @@ impl FromStr for Agent {
         }
         let port = match authority.port() {
             Some(port) => port.as_str().parse().ok().filter(|port| *port > 0).ok_or(PORT)?,
-            None if authority.as_str().ends_with(':') => return Err(PORT.to_owned()),
+            None if authority.as_str() != authority.host() => return Err(PORT.to_owned()),
             None => {
                 if is_https {
                     443

@@ -18,6 +18,7 @@ use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
 pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
+pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use super::keys::auth::{Credentials, IdentityHeaders};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};

@@ -344,6 +344,12 @@ impl Error {
 /// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
+    chain_within(error, MAX_CHAIN)
+}
+
+/// As [`chain`], in at most so many characters.
+#[must_use]
+pub fn chain_within(error: &dyn std::error::Error, most: usize) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -355,7 +361,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    if let Some((end, _)) = text.char_indices().nth(MAX_CHAIN) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
     }
     text

@@ -1,6 +1,7 @@
 //! The edge: one request at a time through the rooms, in the order of the conductor (`pipeline`), and its answer
 //! through the one exit (`depart`).
 
+mod acme_challenge;
 mod admission;
 mod affinity;
 mod agent_card;

@@ -6,9 +6,9 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
-    admission, affinity, agent_card, answer, attempts, authentication, authorization, catalog, certificate,
-    expectation, fault, guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer, ownership,
-    prepare, recognition, resumption, routing, screening, sharing, version,
+    acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, catalog,
+    certificate, expectation, fault, guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer,
+    ownership, prepare, recognition, resumption, routing, screening, sharing, version,
 };
 use crate::error::Error;
 
@@ -25,6 +25,7 @@ macro_rules! pass {
 pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answered, Error> {
     pass!(identify::identify(exchange, entry));
     pass!(hygiene::admit(exchange, entry));
+    pass!(acme_challenge::answer(exchange, entry));
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
     pass!(catalog::answer(exchange, entry).await);

@@ -350,6 +350,10 @@ families! {
             "Unix time at which a served certificate expires, by its certFile.";
         certificate_reloads: Counter "attache_certificate_reloads_total" [listener, result]
             "Certificate files read again after a change: ok or failed.";
+        acme_orders: Counter "attache_acme_orders_total" [listener, result]
+            "Certificates that were ordered: ok, failed, or rate_limited by the authority.";
+        acme_last: Gauge "attache_acme_last_order_successful" [listener, domain]
+            "1 when the last order of a certificate for this name was, 0 when it failed.";
         admin_refused: Counter "attache_admin_requests_refused_total" [code]
             "Requests to the admin API that were not let in, by status.";
         dns_refreshes: Counter "attache_dns_refreshes_total" [cluster, result]

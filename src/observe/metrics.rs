@@ -120,6 +120,17 @@ impl Metrics {
         self.families.certificate_not_after.retain(|label, value| label != "listener" || value != listener);
     }
 
+    /// Drops the series of names for which no certificate is ordered any more.
+    pub fn keep_ordered(&self, is_ordered: impl Fn(&str) -> bool) {
+        self.families.acme_last.retain(|label, value| label != "domain" || is_ordered(value));
+    }
+
+    /// Counts a certificate that was ordered for `domain`.
+    pub fn acme_ordered(&self, listener: &str, domain: &str, result: &'static str) {
+        self.acme_orders(listener, result).inc();
+        self.acme_last(listener, domain).set(i64::from(result == "ok"));
+    }
+
     /// Says how many endpoints of a cluster can be used.
     pub fn surveyed(&self, cluster: &str, all: usize, usable: usize, ejected: usize, panic: bool) {
         self.endpoints_known(cluster).set_count(all);
@@ -242,6 +253,7 @@ mod tests {
         metrics.config_last_good().set(0);
         metrics.certificate_not_after("web", "a \"quoted\" \\ name").set(1_800_000_000);
         metrics.certificate_reloads("web", "ok").inc();
+        metrics.acme_ordered("web", "a.example", "ok");
         metrics.admin_refused("401").inc();
         metrics.dns_refreshes("v1", "ok").inc();
         let health = HealthHandles::new(metrics, "v1", &["ok"]);

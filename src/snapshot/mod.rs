@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use tracing::debug_span;
 
+use crate::acme::Challenges;
 use crate::cluster::Cluster;
 use crate::cluster::discovery::dns::Resolutions;
 use crate::config::model::{Config, CookieKey, ListenerId, Route};
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub auth: AuthState,
     /// What is known of agents.
     pub agents: Agents,
+    /// Challenges of certificates that are ordered, for requests without TLS.
+    pub challenges: Arc<Challenges>,
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -113,6 +116,7 @@ impl Snapshot {
             routes,
             auth,
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
+            challenges: previous.map(|snapshot| Arc::clone(&snapshot.challenges)).unwrap_or_default(),
             cookie_key,
             listeners,
             config,

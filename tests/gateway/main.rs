@@ -19,6 +19,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod admin;
 mod agent_cards;
 mod agent_cards_grpc;

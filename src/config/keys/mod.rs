@@ -2,6 +2,7 @@
 //! references are resolved: that becomes the model.
 
 pub(super) mod a2a;
+pub(super) mod acme;
 pub(super) mod auth;
 pub(super) mod authorization;
 pub(super) mod basic;

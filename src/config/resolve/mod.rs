@@ -2,6 +2,7 @@
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
+mod acme;
 mod action;
 mod agents;
 mod auth;
@@ -101,6 +102,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         clusters.into_iter().map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope)).collect();
     let places = https_redirect::RedirectTargets { raw: &listeners, ids: &listener_ids, routes: &routes, trusts };
     https_redirect::link(&places, &mut resolved, &mut scope);
+    acme::link(&listeners, &routes, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
     operation::check_metrics(&raw.metrics, &resolved, &mut scope);
     operation::check_reload(&raw.reload, &mut scope);

@@ -47,7 +47,7 @@ pub(super) const FILE_KEYS: [&str; 9] =
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
     match (parent, key) {
-        ("state", "file") => true,
+        ("state", "file") | ("acme", "storage") => true,
         // A word without either is no file.
         ("accessLog", "output") => text.contains(['/', '.']),
         _ => FILE_KEYS.contains(&key),

@@ -279,6 +279,16 @@ families! {
         catalog_cards: Counters "attache_catalog_cards_total" [route, result]
             "Agent cards that the gateway asked for by itself, for a catalog, by what came of it: read, no_card, unreachable, timed_out, refused, invalid or too_large.";
     }
+    /// Decisions of one rule of one route; `-` where no rule is about a request.
+    struct AuthorizationHandles(route, rule) {
+        decisions: Counters "attache_authorization_total" [route, rule, result]
+            "Decisions of authorization rules: allowed or denied by this rule (- where none is about the request), or shadow_allowed and shadow_denied by a policy that only counts.";
+    }
+    /// One pattern that the requests of one route are searched for; `unread` for what could not be searched.
+    struct ScreeningHandles(route, pattern) {
+        screened: Counters "attache_screening_total" [route, pattern, result]
+            "Requests with a pattern that their route looks for (unread where the body could not be searched): refused, or shadow where that is only counted.";
+    }
     /// Series of one rate limit.
     struct RateLimitHandles(limit, mode) {
         rate_limited: Counter "attache_rate_limited_total" [limit, mode]

@@ -179,8 +179,8 @@ mod tests {
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
-        AuthHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
-        RouteHandles,
+        AuthHandles, AuthorizationHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles,
+        ListenerHandles, RateLimitHandles, RouteHandles, ScreeningHandles,
     };
     use crate::observe::tenants::TenantSeries;
 
@@ -265,6 +265,8 @@ mod tests {
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_events("research", "weight").inc();
         metrics.draining().set(1);
+        AuthorizationHandles::new(metrics, "agents", "admins").decisions.count("denied");
+        ScreeningHandles::new(metrics, "agents", "jndi").screened.count("refused");
         RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
         metrics.affinity_ids().set(1);
         metrics.show_active_tasks("v1", 1);

@@ -21,9 +21,10 @@ use crate::cluster::Cluster;
 use crate::cluster::discovery::dns::Resolutions;
 use crate::config::model::{Config, CookieKey, ListenerId, Route};
 use crate::policy::Limits;
+use crate::policy::authorization::Policies;
 use crate::pool::ClientTls;
-use crate::route::Table;
 use crate::route::rollout::{Millis, Now, RolloutControl};
+use crate::route::{Table, canonical_path};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 pub use agents::Agents;
@@ -87,7 +88,15 @@ impl Snapshot {
         let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
         let limits = Limits::build(&config, previous.map(|snapshot| &snapshot.limits));
         let auth = AuthState::adopt(&config, previous.map(|snapshot| &snapshot.auth));
-        let build = Build { config: &config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
+        let authorization = Policies::build(&config, canonical_path);
+        let build = Build {
+            config: &config,
+            limits: &limits,
+            auth: &auth,
+            authorization: &authorization,
+            cookie_key: &cookie_key,
+            now: now(),
+        };
         let route = |settings: &Arc<Route>| {
             let before = previous.and_then(|snapshot| snapshot.route(&settings.name));
             Arc::new(RouteRuntime::adopt(before.map(|route| &**route), settings, &build))
@@ -165,8 +174,15 @@ pub fn now() -> Now {
 pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
     let limits = Limits::build(config, None);
     let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
-    let auth = AuthState::adopt(config, None);
-    let build = Build { config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
+    let (auth, authorization) = (AuthState::adopt(config, None), Policies::build(config, canonical_path));
+    let build = Build {
+        config,
+        limits: &limits,
+        auth: &auth,
+        authorization: &authorization,
+        cookie_key: &cookie_key,
+        now: now(),
+    };
     RouteRuntime::adopt(None, route, &build)
 }
 

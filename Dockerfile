@@ -1,10 +1,10 @@
-# The image holds one static binary and nothing else: no shell, no libc, no package manager.
+# The image holds one static binary, its bill of materials and nothing else: no shell, no libc, no package manager.
 #
 #   docker build -t attache .
 #
-# With a static binary built beside it, only the last stage is needed:
+# With a static binary built beside it and the bill (deploy/image/materials), only the last stage is needed:
 #
-#   docker build -t attache --target runtime --build-context build=DIRECTORY_WITH_THE_BINARY .
+#   docker build -t attache --target runtime --build-context build=DIRECTORY_WITH_BOTH .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -14,7 +14,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     target="$(rustc --print host-tuple)" \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" \
- && cp "target/$target/release/attache" /attache
+ && cp "target/$target/release/attache" /attache \
+ && deploy/image/materials --target "$target" >/attache.cdx.json
 
 FROM scratch AS runtime
 ARG VERSION=dev
@@ -25,6 +26,7 @@ LABEL org.opencontainers.image.title="attache" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /attache /attache
+COPY --from=build /attache.cdx.json /attache.cdx.json
 COPY deploy/image/gateway.yaml /etc/attache/gateway.yaml
 # A volume mounted here inherits this owner, so `certs dev` can fill it.
 COPY --chown=65532:65532 deploy/image/certs /certs

@@ -46,6 +46,8 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         calls: Vec::new(),
         concurrency: None,
         auth: None,
+        authorization: Vec::new(),
+        screening: None,
         access_log: true,
         a2a: None,
         card_key: None,

@@ -93,6 +93,12 @@ pub enum Error {
     /// A provider cannot say at the moment who the client is.
     #[error("a provider cannot be asked")]
     AuthUnavailable,
+    /// The rules of the route do not let this client do this.
+    #[error("not allowed by the rules of the route")]
+    Forbidden,
+    /// The request has a pattern that its route looks for, or its body cannot be searched.
+    #[error("refused for a pattern in it")]
+    Screened,
     /// A guard of the route refuses the call.
     #[error("call refused: {}", .0.reason_word())]
     CallRefused(CallRefusal),
@@ -211,7 +217,7 @@ impl Error {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
-            Self::UpgradeRefused | Self::AuthDenied => StatusCode::FORBIDDEN,
+            Self::UpgradeRefused | Self::AuthDenied | Self::Forbidden | Self::Screened => StatusCode::FORBIDDEN,
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
             Self::NoEndpoint(_)
             | Self::Withdrawn
@@ -269,6 +275,8 @@ impl Error {
             Self::CredentialsInvalid(_) => "credentials_invalid",
             Self::AuthDenied => "auth_denied",
             Self::AuthUnavailable => "auth_unavailable",
+            Self::Forbidden => "forbidden",
+            Self::Screened => "screened",
             Self::CallRefused(refusal) => refusal.reason_word(),
             Self::RateLimited(_) => "rate_limited",
             Self::TooManyOpen => "too_many_open",
@@ -301,9 +309,12 @@ impl Error {
     pub fn flag(&self) -> &'static str {
         match self {
             Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
-            Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) | Self::AuthDenied | Self::AuthUnavailable => {
-                "UAEX"
-            }
+            Self::CredentialsMissing(_)
+            | Self::CredentialsInvalid(_)
+            | Self::AuthDenied
+            | Self::AuthUnavailable
+            | Self::Forbidden
+            | Self::Screened => "UAEX",
             Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint(_) => "UH",
             Self::CircuitOpen { .. } => "UO",
@@ -333,6 +344,12 @@ impl Error {
 /// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
+    chain_within(error, MAX_CHAIN)
+}
+
+/// As [`chain`], in at most so many characters.
+#[must_use]
+pub fn chain_within(error: &dyn std::error::Error, most: usize) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -344,7 +361,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    if let Some((end, _)) = text.char_indices().nth(MAX_CHAIN) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
         text.truncate(end);
     }
     text

@@ -47,6 +47,8 @@ pub mod pem;
 
 pub mod jose;
 
+pub mod acme;
+
 // The path.
 
 pub mod listener;

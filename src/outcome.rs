@@ -332,7 +332,9 @@ impl Transport {
             | Error::TooManyOpen
             | Error::ClientGone
             | Error::ClientStalled => Self::ByClient,
-            Error::CircuitOpen { .. }
+            Error::Forbidden
+            | Error::Screened
+            | Error::CircuitOpen { .. }
             | Error::StreamTooLong
             | Error::Withdrawn
             | Error::SignedCard

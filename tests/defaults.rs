@@ -219,6 +219,8 @@ const COMPLETE: &[(&str, &str)] = &[
              retriableHeaders: x-again, backoff: { base: 7ms, max: 8s }, budget: { percent: 7%, minConcurrent: 8 },
              maxReplayBytes: 7KiB, hedging: true },
            maxBodyBytes: 7KiB, rateLimit: shared, maxConcurrentPerClient: 7, accessLog: false,
+           screening: { mode: enforce, sets: ssrf, except: odd-scheme, parts: path, headers: x-h,
+             patterns: [{ name: a, regex: b, parts: query }] },
            fault: { delay: { percentage: 7%, fixedDelay: 7s, whenHeader: { x-f: g } },
              abort: { percentage: 7%, httpStatus: 503, whenHeader: { x-f: g } },
              stream: { percentage: 7%, cutAfterEvents: 7, delayBetweenEvents: 7s, whenHeader: { x-f: g } },
@@ -246,6 +248,15 @@ const COMPLETE: &[(&str, &str)] = &[
                spiffe: x-s } } }",
     ),
     ("routes", "{ cluster: one, auth: { allOf: [keys, mesh] } }"),
+    (
+        "routes",
+        "{ cluster: one, auth: keys,
+           authorization: [{ mode: shadow, rules: [{ name: a, action: deny, principals: ann, notPrincipals: bob,
+             roles: admin, notRoles: guest, claims: { realm.roles: a }, notClaims: { scope: b }, spiffe: a.b/c,
+             notSpiffe: a.b/d, namespaces: a, notNamespaces: b, clientIps: 10.0.0.0/8, notClientIps: 10.1.0.0/16,
+             tenants: a, notTenants: b, methods: GET, notMethods: PUT, paths: { prefix: /a }, notPaths: { exact: /a/b },
+             operations: GetTask, notOperations: SendMessage }] }] }",
+    ),
     (
         "routes",
         "{ split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }], chosenBy: { header: x-v } },
@@ -282,8 +293,10 @@ const COMPLETE: &[(&str, &str)] = &[
 ];
 
 /// Merged only as a whole: two of them would contradict each other.
-const WHOLES: &[&str] =
-    &["match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit", "methods", "auth"];
+const WHOLES: &[&str] = &[
+    "match", "loadBalancer", "rewrite", "redirect", "respond", "discovery", "labels", "rateLimit", "methods", "auth",
+    "authorization",
+];
 
 /// Keys that a route or a cluster has to have for itself.
 const OWN: &[&str] = &["routes.endpoints"];

@@ -25,7 +25,7 @@ impl Checkout {
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &root.path().join("config"));
         for (directory, name, hosts) in [
             ("certs", "gateway", vec!["localhost", "127.0.0.1"]),
-            ("config/examples/certs", "agents", vec!["agents.example.com"]),
+            ("config/examples/certs", "agents", vec!["agents.example.com", "mcp-agent-service"]),
             ("config/examples/certs", "partners", vec!["*.partners.example.com"]),
             ("config/examples/certs", "gateway-client", vec!["gateway.internal"]),
             ("config/examples/certs", "clients-ca", vec!["clients"]),

@@ -17,7 +17,7 @@ use difference::{details, summary};
 use super::text::looks::{REDACTED, mask_parts, shown_key};
 
 /// Sections with named entries.
-const NAMED: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
+const NAMED: [&str; 6] = ["listeners", "routes", "clusters", "rateLimits", "authProviders", "authorizationPolicies"];
 
 /// A configuration after includes, substitution and defaults, without its secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,11 +224,16 @@ fn words(what: &str, count: usize) -> String {
     let plural = match what {
         "rateLimits" => "rate limits",
         "authProviders" => "auth providers",
+        "authorizationPolicies" => "authorization policies",
         "sections" => "other sections",
         plain => plain,
     };
-    let one = plural.strip_suffix('s').filter(|_| count == 1);
-    format!("{count} {}", one.unwrap_or(plural))
+    let one = match (count, plural.strip_suffix("ies"), plural.strip_suffix('s')) {
+        (1, Some(stem), _) => format!("{stem}y"),
+        (1, None, Some(stem)) => stem.to_owned(),
+        _ => plural.to_owned(),
+    };
+    format!("{count} {one}")
 }
 
 fn describe((section, name): ObjectName<'_>, before: Option<&str>, after: Option<&str>) -> Vec<Change> {

@@ -61,7 +61,7 @@ pub(super) enum Advice {
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
     ("Root", &["tracing"]),
-    ("Route", &["cors", "compression", "authorization"]),
+    ("Route", &["cors", "compression"]),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];

@@ -84,6 +84,7 @@ fn public(error: &Error) -> &'static str {
         Error::CredentialsInvalid(_) => "the credentials are not good",
         Error::AuthDenied => "not allowed",
         Error::AuthUnavailable => "credentials cannot be checked at the moment",
+        Error::Forbidden | Error::Screened => "this is not allowed",
         Error::CallRefused(refusal) => refusal.text(),
         Error::RateLimited(_) => "too many requests",
         Error::TooManyOpen => "too many requests at a time",

@@ -342,6 +342,9 @@ impl Ending {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed(&Error::Internal);
+        }
         self.request.upload.end();
         self.finish();
         if self.guards.stream.is_some() {

@@ -93,6 +93,28 @@ pub(super) struct Client {
     pub(super) https: bool,
     /// What was proven about it.
     pub(super) identity: Identity,
+    /// What the rules and patterns of its route came to.
+    pub(super) noted: Option<Rc<Noted>>,
+    /// Which rules could not say yet.
+    pub(super) undecided: Undecided,
+}
+
+/// What rules and patterns of a route came to, for the record. Requests share it, and each carries one pointer.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// The rule that decided whether the client may do this, `-` for none.
+    pub(super) rule: Option<Rc<str>>,
+    /// The pattern that was found in the request.
+    pub(super) pattern: Option<Rc<str>>,
+}
+
+/// Which rules could not say yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Undecided {
+    /// Those that refuse.
+    pub(super) acting: bool,
+    /// Those that only count.
+    pub(super) counting: bool,
 }
 
 /// Which listener and route serve it.
@@ -214,6 +236,17 @@ impl RequestFacts {
 }
 
 impl Client {
+    /// Notes what rules or patterns came to, beside what is noted already.
+    pub(super) fn note(&mut self, noted: Rc<Noted>) {
+        self.noted = Some(match self.noted.take() {
+            None => noted,
+            Some(before) => Rc::new(Noted {
+                rule: noted.rule.as_ref().or(before.rule.as_ref()).cloned(),
+                pattern: noted.pattern.as_ref().or(before.pattern.as_ref()).cloned(),
+            }),
+        });
+    }
+
     pub(super) fn of(connection: &Connection) -> Self {
         Self {
             address: connection.peer_ip(),
@@ -221,6 +254,8 @@ impl Client {
             claimed: Claimed::default(),
             https: connection.tls.is_some(),
             identity: Identity::default(),
+            noted: None,
+            undecided: Undecided::default(),
         }
     }
 }

@@ -5,8 +5,7 @@ use super::stage::{Passage, ServedRoute};
 use crate::error::Error;
 use crate::policy::{Admitted, Caller, Refused};
 
-/// Counts the request, or refuses it. What it takes is held by the exchange, to the
-/// end of the answer's body.
+/// Counts the request, or refuses it. What it takes is held by the exchange, to the end of the answer's body.
 pub(super) fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(limits) = &route.limits else {
         return Ok(Passage::On);

@@ -1,6 +1,7 @@
 //! The edge: one request at a time through the rooms, in the order of the conductor (`pipeline`), and its answer
 //! through the one exit (`depart`).
 
+mod acme_challenge;
 mod admission;
 mod affinity;
 mod agent_card;
@@ -8,6 +9,7 @@ mod answer;
 mod answer_scan;
 mod attempts;
 mod authentication;
+mod authorization;
 mod body_tenant;
 mod call;
 mod catalog;
@@ -46,7 +48,9 @@ mod recognition;
 mod reply;
 mod resumption;
 mod routing;
+mod rule_series;
 mod running_lookups;
+mod screening;
 pub mod seen;
 mod sharing;
 mod stage;

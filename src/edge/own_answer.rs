@@ -24,6 +24,12 @@ pub(super) fn answer(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result
     }
 }
 
+/// Whether the gateway answers by itself.
+pub(super) fn is_own(exchange: &Exchange, route: &ServedRoute<'_>) -> bool {
+    let settings = route.settings();
+    !settings.action.forwards() || settings.card_key.is_some() && serves_keys(exchange, settings)
+}
+
 /// Whether the key is asked for that the route signs cards with.
 fn serves_keys(exchange: &Exchange, route: &Route) -> bool {
     let signing = route.agent_card().and_then(|card| card.signing.as_ref());

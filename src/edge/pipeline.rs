@@ -6,9 +6,9 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
-    admission, affinity, agent_card, answer, attempts, authentication, catalog, certificate, expectation, fault,
-    guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer, ownership, prepare, recognition,
-    resumption, routing, sharing, version,
+    acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, catalog,
+    certificate, expectation, fault, guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer,
+    ownership, prepare, recognition, resumption, routing, screening, sharing, version,
 };
 use crate::error::Error;
 
@@ -25,16 +25,20 @@ macro_rules! pass {
 pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answered, Error> {
     pass!(identify::identify(exchange, entry));
     pass!(hygiene::admit(exchange, entry));
+    pass!(acme_challenge::answer(exchange, entry));
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
     pass!(catalog::answer(exchange, entry).await);
     pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
     pass!(authentication::check(exchange, route).await);
+    pass!(authorization::check(exchange, route));
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));
+    pass!(screening::check(exchange, entry, route).await);
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
+    pass!(authorization::check_call(exchange, route));
     pass!(limits::admit_call(exchange, route));
     pass!(guards::check(exchange, route));
     pass!(ownership::check(exchange, entry, route));

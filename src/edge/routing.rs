@@ -50,6 +50,8 @@ fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage
     exchange.route.id = Some(found.route);
     exchange.route.matched = found.matched;
     exchange.client.https = public::is_https(exchange, settings.public_url.as_deref(), route);
+    // Whatever becomes of it, it is on its route now.
+    exchange.routed(&worker_route.handles);
     if let Some(message) = &mut exchange.message {
         let limit = route.body_limit(&settings.limits);
         message.body_mut().hold_to(limit, settings.limits.body_idle_timeout);

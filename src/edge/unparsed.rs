@@ -48,6 +48,8 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             status: status.as_u16(),
             flags: "DPE",
             reason: Some(known.reason),
+            rule: None,
+            screened: None,
             names: None,
             endpoint: None,
             attempts: 0,

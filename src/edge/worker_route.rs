@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::followed::Followed;
+use super::rule_series::RuleSeries;
 use crate::config::model::{Action, ClusterId, Part, Route};
-use crate::observe::handles::{AuthHandles, RouteHandles};
+use crate::observe::handles::{AuthHandles, AuthorizationHandles, RouteHandles, ScreeningHandles};
 use crate::observe::metrics::Metrics;
 use crate::policy::auth::{Provider, RouteAuth};
 use crate::policy::{WorkerCallLimits, WorkerLimits};
@@ -24,6 +25,10 @@ pub(super) struct WorkerRoute {
     /// Its series, towards its cluster where it has one.
     pub(super) handles: RouteHandles,
     pub(super) auth_handles: Option<Box<RouteAuthHandles>>,
+    /// Where the rules that decide are counted.
+    pub(super) rule_series: Option<Box<RuleSeries<AuthorizationHandles>>>,
+    /// Where patterns are counted that are found.
+    pub(super) screening_series: Option<Box<RuleSeries<ScreeningHandles>>>,
     pub(super) limits: Option<WorkerLimits>,
     /// Those of single operations of agents.
     pub(super) call_limits: Option<Box<WorkerCallLimits>>,
@@ -75,6 +80,7 @@ impl WorkerRoute {
             Action::Split(_) | Action::Redirect(_) | Action::Respond(_) => None,
         };
         let name = forwards.as_ref().map_or("-", |cluster| cluster.name());
+        let (rules, screening) = (runtime.authorization.as_ref(), runtime.screening.as_ref());
         let (limits, calls) = (runtime.limits.as_ref(), runtime.calls.as_deref());
         let part = |part: &Part| Some(WorkerPart { cluster: cluster(part.cluster)?, handles: OnceCell::new() });
         let parts = match &settings.action {
@@ -84,6 +90,10 @@ impl WorkerRoute {
         Self {
             handles: RouteHandles::new(Arc::clone(metrics), &*settings.name, name),
             auth_handles: runtime.auth.as_deref().map(|auth| Box::new(RouteAuthHandles::new(auth, metrics))),
+            rule_series: rules.map(|rules| RuleSeries::of_rules(&settings.name, rules.names(), metrics)),
+            screening_series: screening.map(|screening| {
+                RuleSeries::of_patterns(&settings.name, screening.names.iter().map(String::as_str), metrics)
+            }),
             limits: limits.map(|limits| WorkerLimits::new(&settings.name, limits, metrics)),
             call_limits: calls.map(|calls| Box::new(WorkerCallLimits::new(&settings.name, calls, metrics))),
             split: runtime.split.as_ref().map(|control| WorkerSplit {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::context::Connection;
 use crate::edge::{self, Worker};
-use crate::listener::{ConnectionEnd, Expiry, Report};
+use crate::listener::{ConnectionEnd, Expiry, HandshakeEnd, Report};
 use crate::observe::handles::ListenerHandles;
 
 /// Counts what happens to a listener's connections on one worker.
@@ -28,6 +28,9 @@ pub(super) fn report(name: String, handles: Rc<ListenerHandles>, worker: Rc<Work
         Report::OverCeiling => handles.connections_refused.count("ceiling"),
         Report::OverClientCeiling => handles.connections_refused.count("client_ceiling"),
         Report::AcceptFailed(error) => tracing::warn!(listener = %name, %error, "cannot accept"),
+        Report::HandshakeFailed(HandshakeEnd::Challenge) => {
+            tracing::debug!(listener = %name, "a certificate authority looked at a challenge");
+        }
         Report::HandshakeFailed(end) => {
             handles.handshake_failures.inc();
             tracing::debug!(listener = %name, ?end, "connection ended before HTTP");

@@ -16,7 +16,7 @@ use crate::config::{behind_links, is_foreign, lock_of};
 
 /// Writes a text beside its final name and renames it, so that a crash, or two writers at once, leave a complete old or
 /// new file. Only its owner can read it, because a configuration may hold secrets. Only a regular file is replaced.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -58,7 +58,7 @@ fn is_same(there: &Metadata, file: &File) -> bool {
 
 /// Takes the lock and writes its owner into the file. The file stays, because another process may wait for it already.
 /// A file that is not the lock of a gateway stays as it is.
-fn claim(lock: &Path) -> io::Result<File> {
+pub(super) fn claim(lock: &Path) -> io::Result<File> {
     if fs::symlink_metadata(lock).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is no file", lock.display())));
     }

@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+#[cfg(feature = "acme")]
+use super::acme;
 use super::supervise::{Task, Tasks};
 use super::{Gateway, affinity, certificates, limits};
 use crate::a2a::card::SignedCards;
@@ -60,11 +62,32 @@ impl Gateway {
         generation.start(Task::Certificates, move || {
             certificates::watch(listeners.clone(), Arc::clone(&metrics), Arc::clone(&said))
         });
+        self.order_certificates(&mut generation);
         self.generation = generation;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
         self.health.set_config_hash(&config.hash);
     }
+}
+
+#[cfg(feature = "acme")]
+impl Gateway {
+    /// Starts ordering the certificates that listeners want ordered.
+    fn order_certificates(&self, generation: &mut Tasks) {
+        let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
+        let customers = Arc::new(acme::customers(&listeners, &self.hub.current().challenges));
+        metrics.keep_ordered(|name| customers.iter().any(|customer| customer.wants(name)));
+        if !customers.is_empty() {
+            generation
+                .start(Task::Acme, move || acme::run(Arc::clone(&customers), listeners.clone(), Arc::clone(&metrics)));
+        }
+    }
+}
+
+#[cfg(not(feature = "acme"))]
+impl Gateway {
+    #[allow(clippy::unused_self, reason = "as where they are ordered")]
+    fn order_certificates(&self, _generation: &mut Tasks) {}
 }
 
 /// What the routes to a cluster make of the cards of its agents.

@@ -1,6 +1,8 @@
 //! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads
 //! with a runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod admin;
 mod affinity;
 mod certificates;

@@ -45,6 +45,8 @@ pub(super) enum Task {
     RateLimits,
     /// Looking at certificates.
     Certificates,
+    /// Ordering certificates.
+    Acme,
 }
 
 /// What happens when a task breaks.
@@ -77,6 +79,7 @@ impl Task {
             Self::Affinity => "affinity",
             Self::RateLimits => "rate-limits",
             Self::Certificates => "certificates",
+            Self::Acme => "acme",
         }
     }
 
@@ -95,13 +98,14 @@ impl Task {
             | Self::Clusters
             | Self::Affinity
             | Self::RateLimits
-            | Self::Certificates => UponEnd::Restart,
+            | Self::Certificates
+            | Self::Acme => UponEnd::Restart,
         }
     }
 
     /// Whether it may end by itself: because there is nothing to do, or because the gateway stops.
     fn may_end(self) -> bool {
-        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Affinity | Self::Certificates)
+        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Affinity | Self::Certificates | Self::Acme)
     }
 }
 

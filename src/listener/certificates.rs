@@ -1,7 +1,7 @@
 //! Certificates of a listener: reading them, and choosing one by the name a client asks for. An exact name wins over a
 //! wildcard, a longer wildcard over a shorter one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +48,10 @@ struct Name {
 pub(crate) struct Table {
     exact: HashMap<String, Arc<Pair>>,
     wildcard: HashMap<String, (Arc<Pair>, bool)>,
-    default: Arc<Pair>,
+    /// None while the first certificate is only ordered.
+    default: Option<Arc<Pair>>,
+    /// Names whose certificates are ordered and not there yet; nothing else is shown for them.
+    pending: HashSet<String>,
     unknown: UnknownSni,
 }
 
@@ -64,9 +67,9 @@ impl ResolvesServerCert for Resolver {
 
 impl Table {
     /// `pairs` in the order of the configuration: the first is the default, and the first to name a host serves it.
-    pub(crate) fn new(pairs: &[Arc<Pair>], unknown: UnknownSni) -> Option<Self> {
-        let default = Arc::clone(pairs.first()?);
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default, unknown };
+    pub(crate) fn new(pairs: &[Arc<Pair>], pending: HashSet<String>, unknown: UnknownSni) -> Self {
+        let default = pairs.first().map(Arc::clone);
+        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default, pending, unknown };
         for pair in pairs {
             for name in &pair.names {
                 match &name.pattern {
@@ -79,13 +82,13 @@ impl Table {
                 }
             }
         }
-        Some(table)
+        table
     }
 
     /// The certificate for a name; `None` when the handshake is to be refused.
     pub(crate) fn find(&self, server_name: Option<&str>) -> Option<&Arc<Pair>> {
         let Some(name) = server_name else {
-            return Some(&self.default);
+            return self.default.as_ref();
         };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         if let Some(pair) = self.exact.get(&name) {
@@ -99,8 +102,11 @@ impl Table {
                 return Some(pair);
             }
         }
+        if self.pending.contains(&name) {
+            return None;
+        }
         match self.unknown {
-            UnknownSni::Default => Some(&self.default),
+            UnknownSni::Default => self.default.as_ref(),
             UnknownSni::Reject => None,
         }
     }
@@ -124,11 +130,21 @@ impl Pair {
         } else {
             spec.hosts.iter().map(|pattern| Name { pattern: pattern.clone(), one_label: false }).collect()
         };
-        let validity = Validity {
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
-        };
+        let validity = Validity::parsed(&parsed);
         Ok(Self { key: Arc::new(key), names, validity })
+    }
+}
+
+impl Validity {
+    /// Of a certificate in DER.
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Option<Self> {
+        X509Certificate::from_der(certificate).ok().map(|(_, parsed)| Self::parsed(&parsed))
+    }
+
+    fn parsed(certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() }
     }
 }
 
@@ -140,7 +156,10 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn read(spec: &Certificate) -> Result<Self, TlsError> {
-        Ok(Self { chain: read(&spec.cert_file)?, key: read(&spec.key_file)? })
+        let chain = read(&spec.cert_file)?;
+        // One file is read once: it may be replaced between two looks.
+        let key = if spec.key_file == spec.cert_file { chain.clone() } else { read(&spec.key_file)? };
+        Ok(Self { chain, key })
     }
 
     /// Tells contents apart. It need not be cryptographic: an attacker who can write the files needs no collision.
@@ -296,7 +315,7 @@ pub(crate) mod tests {
         configured.hosts = vec![HostPattern::Wildcard("deep.test".into())];
         let deep = pair(&configured);
         let pairs = [&first, &wild, &exact, &deep].map(Arc::clone);
-        let table = Table::new(&pairs, UnknownSni::Reject).unwrap();
+        let table = Table::new(&pairs, HashSet::new(), UnknownSni::Reject);
         let cases = [
             (None, Some(&first)),
             (Some("first.test"), Some(&first)),
@@ -321,9 +340,13 @@ pub(crate) mod tests {
                 "{name:?}"
             );
         }
-        let lenient = Table::new(&pairs, UnknownSni::Default).unwrap();
+        let lenient = Table::new(&pairs, HashSet::new(), UnknownSni::Default);
         assert!(Arc::ptr_eq(lenient.find(Some("unknown.test")).unwrap(), &first));
-        assert!(Table::new(&[], UnknownSni::Default).is_none());
+        let pending = HashSet::from(["late.test".to_owned()]);
+        let waiting = Table::new(&pairs, pending.clone(), UnknownSni::Default);
+        assert!(waiting.find(Some("Late.test")).is_none(), "nothing else is shown for it");
+        assert!(Arc::ptr_eq(waiting.find(Some("unknown.test")).unwrap(), &first));
+        assert!(Table::new(&[], pending, UnknownSni::Default).find(None).is_none());
     }
 
     #[test]
@@ -331,7 +354,7 @@ pub(crate) mod tests {
         let (authority, files) = (Authority::new(), Files::new());
         let names = ["a.test", "*.b.test", "10.0.0.1", "::1"];
         let pair = pair(&files.issue(&authority, "one", &names));
-        let table = Table::new(&[pair], UnknownSni::Reject).unwrap();
+        let table = Table::new(&[pair], HashSet::new(), UnknownSni::Reject);
         for host in ["a.test", "x.b.test", "10.0.0.1", "::1"] {
             assert!(table.find(Some(host)).is_some(), "{host}");
         }

@@ -6,13 +6,15 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::server::ClientHello;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::acme::PROTOCOL;
 use crate::config::model::{HttpVersion, TlsVersion};
 use crate::context::{ClientCertificate, Connection, TlsFacts};
 use crate::listener::ceiling::Permit;
@@ -40,6 +42,8 @@ pub enum HandshakeEnd {
     OverClientCeiling,
     /// The socket failed.
     Socket,
+    /// An authority looked at a challenge of a certificate that is ordered, and nothing failed.
+    Challenge,
     /// The listener was stopped.
     Stopped,
 }
@@ -122,6 +126,10 @@ fn socket_facts(stream: &TcpStream, settings: &Settings) -> io::Result<Connectio
 async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<TlsStream<Socket>>, HandshakeEnd> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
     let mut start = within(deadline, HandshakeEnd::Tls, hello).await?;
+    if let Some(challenge) = challenge(tls, &start.client_hello()) {
+        within(deadline, HandshakeEnd::Tls, start.into_stream(challenge)).await?;
+        return Err(HandshakeEnd::Challenge);
+    }
     if !tls.serves(start.client_hello().server_name()) {
         // rustls would send `access_denied`; this alert tells the client what is wrong.
         let alert = start.io.write_all(UNRECOGNIZED_NAME);
@@ -129,6 +137,13 @@ async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<T
         return Err(HandshakeEnd::UnknownName);
     }
     within(deadline, HandshakeEnd::Tls, start.into_stream(tls.server_config())).await.map(Box::new)
+}
+
+/// How to answer a client that looks at a challenge and wants nothing else (RFC 8737 section 3).
+fn challenge(tls: &Tls, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+    let mut offered = hello.alpn()?;
+    let is_challenge = offered.next() == Some(PROTOCOL) && offered.next().is_none();
+    tls.challenges().handshake(hello.server_name().filter(|_| is_challenge)?)
 }
 
 async fn within<T>(

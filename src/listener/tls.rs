@@ -11,7 +11,8 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::config::model::{Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::acme::{self, Challenges};
+use crate::config::model::{Acme, Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, Validity};
 use crate::listener::clients::{ClientFiles, Clients};
 use crate::listener::tls_error::TlsError;
@@ -20,6 +21,9 @@ use crate::listener::tls_error::TlsError;
 #[derive(Debug)]
 pub struct Tls {
     settings: ListenerTls,
+    specs: Vec<Spec>,
+    /// Those of certificates that are ordered, for handshakes.
+    challenges: Arc<Challenges>,
     protocols: Vec<HttpVersion>,
     resolver: Arc<Resolver>,
     config: ArcSwap<ServerConfig>,
@@ -29,12 +33,20 @@ pub struct Tls {
 /// The content of the files.
 #[derive(Debug)]
 struct Loaded {
-    /// One for each certificate of the settings, in order.
-    pairs: Vec<(u64, Arc<Pair>)>,
+    /// One for each certificate, in order; none where an ordered one is not there yet.
+    pairs: Vec<(u64, Option<Arc<Pair>>)>,
     clients: Clients,
     tickets: Arc<dyn ProducesTickets>,
     /// Content that could not be used and was reported, by its file's place; see [`Loaded::is_news`].
     refused: HashMap<PemRole, u64>,
+}
+
+/// Where a certificate is.
+#[derive(Clone, Debug)]
+struct Spec {
+    files: Certificate,
+    /// Whether it is one that the gateway orders, which may not be there yet.
+    is_ordered: bool,
 }
 
 /// What a file is for.
@@ -53,9 +65,10 @@ impl Tls {
     /// When a file cannot be read or used.
     pub fn load(tls: &ListenerTls, protocols: &[HttpVersion], previous: Option<&Self>) -> Result<Self, TlsError> {
         let provider = provider();
-        let pairs = tls.certificates.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
+        let specs = specs(tls);
+        let pairs = specs.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
         let clients = Clients::parse(&tls.client_auth, &ClientFiles::read(&tls.client_auth)?, &provider)?;
-        let table = table(&pairs, tls)?;
+        let table = table(&specs, &pairs, tls)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(table)));
         let tickets = match previous.and_then(|before| before.tickets_for(&tls.client_auth, clients.hash)) {
             Some(tickets) => tickets,
@@ -65,6 +78,8 @@ impl Tls {
         let config = server_config(tls, protocols, &resolver, &loaded)?;
         Ok(Self {
             settings: tls.clone(),
+            specs,
+            challenges: previous.map(|before| Arc::clone(&before.challenges)).unwrap_or_default(),
             protocols: protocols.to_vec(),
             resolver,
             config: ArcSwap::new(config),
@@ -81,7 +96,7 @@ impl Tls {
         let mut errors = Vec::new();
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
-        for (index, spec) in self.settings.certificates.iter().enumerate() {
+        for (index, spec) in self.specs.iter().enumerate() {
             let place = PemRole::Pair(index);
             let current = files.pairs.get(index).map_or(0, |pair| pair.0);
             let (hash, outcome) = reload_pair(spec, current, &provider);
@@ -91,13 +106,13 @@ impl Tls {
                 Ok(fresh) => {
                     files.refused.remove(&place);
                     if let (Some(fresh), Some(pair)) = (fresh, files.pairs.get_mut(index)) {
-                        (*pair, changed) = ((hash, fresh), true);
+                        (*pair, changed) = ((hash, Some(fresh)), true);
                     }
                 }
             }
         }
         if changed {
-            match table(&files.pairs, &self.settings) {
+            match table(&self.specs, &files.pairs, &self.settings) {
                 Ok(table) => self.resolver.0.store(Arc::new(table)),
                 Err(error) => errors.push(error),
             }
@@ -141,8 +156,20 @@ impl Tls {
     #[must_use]
     pub fn validities(&self) -> Vec<(PathBuf, Validity)> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let paths = self.settings.certificates.iter().map(|spec| spec.cert_file.clone());
-        paths.zip(files.pairs.iter().map(|(_, pair)| pair.validity)).collect()
+        let both = self.specs.iter().zip(&files.pairs);
+        both.filter_map(|(spec, (_, pair))| Some((spec.files.cert_file.clone(), pair.as_ref()?.validity))).collect()
+    }
+
+    /// What is ordered for this listener, if anything is.
+    #[must_use]
+    pub fn acme(&self) -> Option<&Acme> {
+        self.settings.acme.as_ref()
+    }
+
+    /// The challenges that handshakes answer.
+    #[must_use]
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Whether a handshake for this name is taken.
@@ -169,31 +196,51 @@ impl Loaded {
     }
 }
 
-fn load_pair(spec: &Certificate, provider: &CryptoProvider) -> Result<(u64, Arc<Pair>), TlsError> {
-    let files = Files::read(spec)?;
-    Ok((files.hash(), Arc::new(Pair::parse(spec, &files, provider)?)))
+/// The certificates that are configured, then those that are ordered.
+fn specs(tls: &ListenerTls) -> Vec<Spec> {
+    let given = tls.certificates.iter().map(|files| Spec { files: files.clone(), is_ordered: false });
+    let ordered = tls.acme.iter().flat_map(acme::certificates).map(|files| Spec { files, is_ordered: true });
+    given.chain(ordered).collect()
 }
 
-fn reload_pair(
-    spec: &Certificate,
-    current: u64,
-    provider: &CryptoProvider,
-) -> (u64, Result<Option<Arc<Pair>>, TlsError>) {
-    let files = match Files::read(spec) {
+/// One that is ordered, and that cannot be used, is none: another will come.
+fn load_pair(spec: &Spec, provider: &CryptoProvider) -> Result<(u64, Option<Arc<Pair>>), TlsError> {
+    let loaded = Files::read(&spec.files).and_then(|files| {
+        let pair = Pair::parse(&spec.files, &files, provider)?;
+        Ok((files.hash(), Some(Arc::new(pair))))
+    });
+    match loaded {
+        Err(error) if spec.is_ordered => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "no certificate yet; until it is received, handshakes for its name are refused");
+            Ok((0, None))
+        }
+        loaded => loaded,
+    }
+}
+
+fn reload_pair(spec: &Spec, current: u64, provider: &CryptoProvider) -> (u64, Result<Option<Arc<Pair>>, TlsError>) {
+    let files = match Files::read(&spec.files) {
         Ok(files) => files,
+        Err(TlsError::Read { .. }) if spec.is_ordered => return (current, Ok(None)),
         Err(error) => return (UNREADABLE, Err(error)),
     };
     let hash = files.hash();
     if hash == current {
         return (hash, Ok(None));
     }
-    let pair = Pair::parse(spec, &files, provider);
+    let pair = Pair::parse(&spec.files, &files, provider);
     (hash, pair.map(|pair| Some(Arc::new(pair))))
 }
 
-fn table(pairs: &[(u64, Arc<Pair>)], tls: &ListenerTls) -> Result<Table, TlsError> {
-    let pairs: Vec<_> = pairs.iter().map(|(_, pair)| Arc::clone(pair)).collect();
-    Table::new(&pairs, tls.unknown_sni).ok_or_else(|| TlsError::Setup(rustls::Error::NoCertificatesPresented))
+fn table(specs: &[Spec], pairs: &[(u64, Option<Arc<Pair>>)], tls: &ListenerTls) -> Result<Table, TlsError> {
+    if specs.is_empty() {
+        return Err(TlsError::Setup(rustls::Error::NoCertificatesPresented));
+    }
+    let missing = specs.iter().zip(pairs).filter(|(_, (_, pair))| pair.is_none());
+    let pending = missing.flat_map(|(spec, _)| spec.files.hosts.iter().map(ToString::to_string)).collect();
+    let pairs: Vec<_> = pairs.iter().filter_map(|(_, pair)| pair.clone()).collect();
+    Ok(Table::new(&pairs, pending, tls.unknown_sni))
 }
 
 fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
@@ -266,6 +313,7 @@ mod tests {
             certificates,
             unknown_sni: UnknownSni::Default,
             client_auth: ClientAuth::default(),
+            acme: None,
         }
     }
 

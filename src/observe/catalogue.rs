@@ -279,6 +279,16 @@ families! {
         catalog_cards: Counters "attache_catalog_cards_total" [route, result]
             "Agent cards that the gateway asked for by itself, for a catalog, by what came of it: read, no_card, unreachable, timed_out, refused, invalid or too_large.";
     }
+    /// Decisions of one rule of one route; `-` where no rule is about a request.
+    struct AuthorizationHandles(route, rule) {
+        decisions: Counters "attache_authorization_total" [route, rule, result]
+            "Decisions of authorization rules: allowed or denied by this rule (- where none is about the request), or shadow_allowed and shadow_denied by a policy that only counts.";
+    }
+    /// One pattern that the requests of one route are searched for; `unread` for what could not be searched.
+    struct ScreeningHandles(route, pattern) {
+        screened: Counters "attache_screening_total" [route, pattern, result]
+            "Requests with a pattern that their route looks for (unread where the body could not be searched): refused, or shadow where that is only counted.";
+    }
     /// Series of one rate limit.
     struct RateLimitHandles(limit, mode) {
         rate_limited: Counter "attache_rate_limited_total" [limit, mode]
@@ -340,6 +350,10 @@ families! {
             "Unix time at which a served certificate expires, by its certFile.";
         certificate_reloads: Counter "attache_certificate_reloads_total" [listener, result]
             "Certificate files read again after a change: ok or failed.";
+        acme_orders: Counter "attache_acme_orders_total" [listener, result]
+            "Certificates that were ordered: ok, failed, or rate_limited by the authority.";
+        acme_last: Gauge "attache_acme_last_order_successful" [listener, domain]
+            "1 when the last order of a certificate for this name was, 0 when it failed.";
         admin_refused: Counter "attache_admin_requests_refused_total" [code]
             "Requests to the admin API that were not let in, by status.";
         dns_refreshes: Counter "attache_dns_refreshes_total" [cluster, result]

@@ -13,8 +13,8 @@ use http::Method;
 use super::agent_series::AgentSeries;
 pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
-    AgentHandles, AuthHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles,
-    ListenerHandles, MirrorHandles, RateLimitHandles,
+    AgentHandles, AuthHandles, AuthorizationHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles,
+    FaultHandles, ListenerHandles, MirrorHandles, RateLimitHandles, ScreeningHandles,
 };
 use super::metrics::Metrics;
 use super::record::RecordNames;

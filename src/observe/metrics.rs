@@ -120,6 +120,17 @@ impl Metrics {
         self.families.certificate_not_after.retain(|label, value| label != "listener" || value != listener);
     }
 
+    /// Drops the series of names for which no certificate is ordered any more.
+    pub fn keep_ordered(&self, is_ordered: impl Fn(&str) -> bool) {
+        self.families.acme_last.retain(|label, value| label != "domain" || is_ordered(value));
+    }
+
+    /// Counts a certificate that was ordered for `domain`.
+    pub fn acme_ordered(&self, listener: &str, domain: &str, result: &'static str) {
+        self.acme_orders(listener, result).inc();
+        self.acme_last(listener, domain).set(i64::from(result == "ok"));
+    }
+
     /// Says how many endpoints of a cluster can be used.
     pub fn surveyed(&self, cluster: &str, all: usize, usable: usize, ejected: usize, panic: bool) {
         self.endpoints_known(cluster).set_count(all);
@@ -168,8 +179,8 @@ mod tests {
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
-        AuthHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles, ListenerHandles, RateLimitHandles,
-        RouteHandles,
+        AuthHandles, AuthorizationHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles,
+        ListenerHandles, RateLimitHandles, RouteHandles, ScreeningHandles,
     };
     use crate::observe::tenants::TenantSeries;
 
@@ -242,6 +253,7 @@ mod tests {
         metrics.config_last_good().set(0);
         metrics.certificate_not_after("web", "a \"quoted\" \\ name").set(1_800_000_000);
         metrics.certificate_reloads("web", "ok").inc();
+        metrics.acme_ordered("web", "a.example", "ok");
         metrics.admin_refused("401").inc();
         metrics.dns_refreshes("v1", "ok").inc();
         let health = HealthHandles::new(metrics, "v1", &["ok"]);
@@ -253,6 +265,8 @@ mod tests {
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_events("research", "weight").inc();
         metrics.draining().set(1);
+        AuthorizationHandles::new(metrics, "agents", "admins").decisions.count("denied");
+        ScreeningHandles::new(metrics, "agents", "jndi").screened.count("refused");
         RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
         metrics.affinity_ids().set(1);
         metrics.show_active_tasks("v1", 1);

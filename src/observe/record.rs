@@ -52,6 +52,10 @@ pub struct AccessRecord<'a> {
     /// Reason word of the gateway's own answer, or why an answer was passed on that should have been tried again
     /// (`URX`).
     pub reason: Option<&'static str>,
+    /// The rule that decided whether the client may do this; `-` where none was about it.
+    pub rule: Option<&'a str>,
+    /// The pattern that was found in the request.
+    pub screened: Option<&'a str>,
     /// Names of the route and the cluster.
     pub names: Option<&'a RecordNames>,
     /// Endpoint that answered, or was tried last.
@@ -129,6 +133,8 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     number(out, ",\"status\":", record.status);
     clean(out, ",\"flags\":", record.flags.as_bytes());
     optional(out, ",\"reason\":", record.reason);
+    optional(out, ",\"rule\":", record.rule);
+    optional(out, ",\"screened\":", record.screened);
     out.extend_from_slice(record.names.map_or(b"", RecordNames::json));
     optional(out, ",\"endpoint\":", record.endpoint);
     number(out, ",\"attempts\":", record.attempts);

@@ -5,6 +5,7 @@
 pub mod agent_url;
 mod answer_room;
 pub mod auth;
+pub mod authorization;
 mod call_limits;
 pub mod calls;
 mod concurrency;
@@ -14,6 +15,7 @@ mod limiter;
 mod limits;
 pub mod mirror;
 pub mod ownership;
+pub mod screening;
 mod shared_answer;
 mod shared_calls;
 mod table;

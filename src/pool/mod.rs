@@ -43,7 +43,7 @@ pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
 pub use queue::{Line, Queue};
 pub use quota::{ConnectionPermit, Quota};
-pub use tls::{ClientTls, TlsError};
+pub use tls::{ClientTls, TlsError, TlsError as ClientTlsError};
 
 /// How connections of a cluster are made; shared by this worker's pools of its endpoints.
 #[derive(Debug)]

@@ -16,13 +16,15 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use tracing::debug_span;
 
+use crate::acme::Challenges;
 use crate::cluster::Cluster;
 use crate::cluster::discovery::dns::Resolutions;
 use crate::config::model::{Config, CookieKey, ListenerId, Route};
 use crate::policy::Limits;
+use crate::policy::authorization::Policies;
 use crate::pool::ClientTls;
-use crate::route::Table;
 use crate::route::rollout::{Millis, Now, RolloutControl};
+use crate::route::{Table, canonical_path};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 pub use agents::Agents;
@@ -50,6 +52,8 @@ pub struct Snapshot {
     pub auth: AuthState,
     /// What is known of agents.
     pub agents: Agents,
+    /// Challenges of certificates that are ordered, for requests without TLS.
+    pub challenges: Arc<Challenges>,
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -84,7 +88,15 @@ impl Snapshot {
         let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
         let limits = Limits::build(&config, previous.map(|snapshot| &snapshot.limits));
         let auth = AuthState::adopt(&config, previous.map(|snapshot| &snapshot.auth));
-        let build = Build { config: &config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
+        let authorization = Policies::build(&config, canonical_path);
+        let build = Build {
+            config: &config,
+            limits: &limits,
+            auth: &auth,
+            authorization: &authorization,
+            cookie_key: &cookie_key,
+            now: now(),
+        };
         let route = |settings: &Arc<Route>| {
             let before = previous.and_then(|snapshot| snapshot.route(&settings.name));
             Arc::new(RouteRuntime::adopt(before.map(|route| &**route), settings, &build))
@@ -104,6 +116,7 @@ impl Snapshot {
             routes,
             auth,
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
+            challenges: previous.map(|snapshot| Arc::clone(&snapshot.challenges)).unwrap_or_default(),
             cookie_key,
             listeners,
             config,
@@ -161,8 +174,15 @@ pub fn now() -> Now {
 pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
     let limits = Limits::build(config, None);
     let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
-    let auth = AuthState::adopt(config, None);
-    let build = Build { config, limits: &limits, auth: &auth, cookie_key: &cookie_key, now: now() };
+    let (auth, authorization) = (AuthState::adopt(config, None), Policies::build(config, canonical_path));
+    let build = Build {
+        config,
+        limits: &limits,
+        auth: &auth,
+        authorization: &authorization,
+        cookie_key: &cookie_key,
+        now: now(),
+    };
     RouteRuntime::adopt(None, route, &build)
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::bounded::Count;
-use crate::config::model::{A2a, Action, Config, CookieKey, Route};
+use crate::config::model::{Action, Config, CookieKey, Route, Screening};
 use crate::observe::told::Told;
 use crate::policy::auth::RouteAuth;
+use crate::policy::authorization::{Authorization, Policies};
 use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
@@ -23,6 +24,10 @@ pub struct RouteRuntime {
     pub paths: PathMappings,
     /// Who may come in.
     pub auth: Option<Box<RouteAuth>>,
+    /// Who may do what.
+    pub authorization: Option<Box<Authorization>>,
+    /// What its requests are searched for.
+    pub screening: Option<Arc<Screening>>,
     /// What one client may send, and have open.
     pub limits: Option<RouteLimits>,
     /// The same for single operations of agents.
@@ -35,7 +40,8 @@ pub struct RouteRuntime {
     pub mirrors: Option<Arc<Count>>,
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
-    /// Whether guards that somebody chose have to know every call; see [`A2a::is_strict`].
+    /// Whether guards that somebody chose, or rules about who may do what, have to know every call; see
+    /// [`A2a::is_strict`](crate::config::model::A2a::is_strict).
     pub is_strict: bool,
     /// Whether an agent behind it has answered in A2A. Then a request that may be a call is taken for one.
     pub is_agent: Arc<AtomicBool>,
@@ -51,6 +57,7 @@ pub(super) struct Build<'a> {
     pub(super) config: &'a Config,
     pub(super) limits: &'a Limits,
     pub(super) auth: &'a AuthState,
+    pub(super) authorization: &'a Policies,
     /// For the cookies of splits that have no key of their own.
     pub(super) cookie_key: &'a CookieKey,
     pub(super) now: Now,
@@ -62,6 +69,8 @@ impl RouteRuntime {
     /// rollout changed.
     pub(super) fn adopt(previous: Option<&Self>, settings: &Arc<Route>, build: &Build<'_>) -> Self {
         let limits = previous.and_then(|before| before.limits.as_ref());
+        let authorization = build.authorization.of(&settings.authorization);
+        let decides_on_calls = authorization.as_ref().is_some_and(|rules| rules.acts_on_calls());
         Self {
             paths: PathMappings::of(build.config, settings),
             auth: build.auth.of(settings),
@@ -75,7 +84,9 @@ impl RouteRuntime {
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
-            is_strict: settings.a2a.as_ref().is_some_and(A2a::is_strict),
+            is_strict: settings.a2a.as_ref().is_some_and(|a2a| decides_on_calls || a2a.is_strict()),
+            authorization,
+            screening: settings.screening.and_then(|id| build.config.screenings.get(id.0).cloned()),
             is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
             cards_told: Told::default(),
             remembered_card: is_listed(settings, build.config)

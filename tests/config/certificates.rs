@@ -233,3 +233,67 @@ fn revocation_lists_that_are_no_use_are_refused_at_their_key() {
         assert!(shown.contains(words) && shown.contains("crlFile"), "{auth}: {shown}");
     }
 }
+
+/// The report of a gateway that orders certificates: what is shown, and each problem with its key.
+fn ordering(acme: &str, http: &str, hosts: &str) -> (String, Vec<String>) {
+    let root = tempfile::tempdir().expect("a directory");
+    fs::write(root.path().join("good.key"), "bWFjLWtleQ==\n").expect("written");
+    fs::write(root.path().join("bad.key"), "no key at all\n").expect("written");
+    let text = format!(
+        "listeners:\n  {http}\n  https: {{ address: '127.0.0.1:443', tls: {{ acme: {{ {acme} }} }} }}\n\
+         routes: {{ a: {{ listeners: [https], hosts: [{hosts}], respond: {{}} }} }}\n"
+    );
+    match parse(&text, "gateway.yaml", &env().with_root(root.path())) {
+        Ok(loaded) => (loaded.warnings.human(false), vec![]),
+        Err(report) => {
+            let problem = |one: &attache::config::Diagnostic| format!("{} {}", one.code, one.path);
+            (report.human(false), report.diagnostics().iter().map(problem).collect())
+        }
+    }
+}
+
+const HTTP: &str = "http: { address: '127.0.0.1:80', httpsRedirect: true }";
+
+#[test]
+fn certificates_can_be_ordered_for_whole_names() {
+    for (acme, http, hosts) in [
+        ("storage: acme", HTTP, "a.example.com"),
+        ("storage: acme, domains: b.example.com", HTTP, "'*.x.example'"),
+        ("storage: acme, challenge: tls-alpn-01", "", "a.example.com"),
+        ("storage: acme, directory: letsencrypt-staging, email: me@a.example", HTTP, "a.example, '*.b.example'"),
+        ("storage: acme, directory: 'https://ca:14000/dir', eab: { keyId: k, keyFile: good.key }", HTTP, "a.example"),
+    ] {
+        let (shown, problems) = ordering(acme, http, hosts);
+        assert!(problems.is_empty(), "{acme}: {shown}");
+    }
+}
+
+#[test]
+fn what_cannot_be_ordered_is_refused_at_its_key() {
+    const AT: &str = "listeners.https.tls.acme";
+    for (acme, http, hosts, expected, words) in [
+        ("email: me@a.example", HTTP, "a.example", "missing-field", "there is no place for the certificates"),
+        ("storage: s", "", "a.example", "conflict", "no listener without TLS can answer"),
+        ("storage: s", HTTP, "'*.example.com'", "missing-field", "there is no name to order a certificate for"),
+    ] {
+        let (shown, problems) = ordering(acme, http, hosts);
+        assert_eq!(problems, [format!("{expected} {AT}")], "{acme}: {shown}");
+        assert!(shown.contains(words), "{acme}: {shown}");
+    }
+    for (acme, code, key, words) in [
+        ("domains: ['*.a.example']", "invalid-value", "domains[0]", "no certificate can be ordered"),
+        ("domains: [a.example, 10.0.0.1]", "invalid-value", "domains[1]", "10.0.0.1"),
+        ("domains: localhost", "invalid-value", "domains", "a whole name with a dot"),
+        ("directory: 'http://ca/dir'", "invalid-value", "directory", "is not HTTPS"),
+        ("directory: lets-encrypt", "invalid-value", "directory", "is no directory"),
+        ("challenge: dns-01", "invalid-value", "challenge", "tls-alpn-01"),
+        ("caFile: none.pem", "missing-file", "caFile", "there is no such file"),
+        ("eab: { keyId: k }", "missing-field", "eab", "give `keyId` and `keyFile`"),
+        ("eab: { keyId: k, keyFile: bad.key }", "bad-key", "eab.keyFile", "base64url"),
+        ("eab: { keyId: k, keyFile: none }", "missing-file", "eab.keyFile", "cannot read"),
+    ] {
+        let (shown, problems) = ordering(&format!("storage: s, {acme}"), HTTP, "a.example");
+        assert_eq!(problems, [format!("{code} {AT}.{key}")], "{acme}: {shown}");
+        assert!(shown.contains(words), "{acme}: {shown}");
+    }
+}

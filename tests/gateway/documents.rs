@@ -14,6 +14,8 @@ use crate::support::{
 };
 
 const HOST: &str = "agents.example.com";
+/// What callers inside the cluster call it.
+const SERVICE: &str = "mcp-agent-service";
 
 /// An example, being fitted to a test.
 struct Example(String);
@@ -35,6 +37,7 @@ impl Example {
             .with("\"0.0.0.0:80\"", "\"127.0.0.1:0\"")
             .with("\"0.0.0.0:443\"", "\"127.0.0.1:0\"")
             .with("\"0.0.0.0:8081\"", "\"127.0.0.1:0\"")
+            .with("certs/clients-ca.crt", "{4}")
             .with(FLOW, "{ {3} }")
             .with("\"10.0.0.11:8080\"", "\"{0}\"")
             .with("\"10.0.0.12:8080\"", "\"{1}\"")
@@ -66,11 +69,11 @@ impl Example {
     /// A gateway with this configuration, one worker, and these agents.
     async fn start(self, agents: [&dyn Place; 3]) -> Site {
         let ca = Ca::new();
-        let identity = ca.issue(&[HOST]);
+        let identity = ca.issue(&[HOST, SERVICE]);
         let text = format!("workers: 1\n{}", self.0);
         let [first, second, third] = agents;
-        let gw = Gw::with(&text, &[first, second, third, &identity]).await;
-        Site { tls: Tls::new(&ca, &["http/1.1"]), gw, _identity: identity }
+        let gw = Gw::with(&text, &[first, second, third, &identity, &ca]).await;
+        Site { tls: Tls::new(&ca, &["http/1.1"]), gw, ca, _identity: identity }
     }
 }
 
@@ -81,6 +84,7 @@ const FLOW: &str = "{ certFile: certs/agents.crt, keyFile: certs/agents.key }";
 struct Site {
     gw: Gw,
     tls: Tls,
+    ca: Ca,
     _identity: Identity,
 }
 
@@ -92,6 +96,14 @@ impl Site {
 
     async fn send(&self, request: http::Request<Body>) -> Reply {
         self.client().await.reply(at_host(HOST, request)).await
+    }
+
+    /// A workload of the mesh, by the names in its certificate.
+    async fn workload(&self, names: &[&str]) -> Client {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let identity = self.ca.issue_with(names, &key);
+        let tls = Tls::with_identity(&self.ca, &["http/1.1"], &identity);
+        tls.connect(self.gw.at("mesh"), SERVICE).await.unwrap()
     }
 
     /// An answer of the listener without TLS.
@@ -120,7 +132,7 @@ fn hits(backends: &[Backend; 3]) -> usize {
 /// What an example says, with its own addresses and figures.
 fn as_written(name: &str) -> (Config, Vec<String>) {
     let ca = Ca::new();
-    let identity = ca.issue(&[HOST]);
+    let identity = ca.issue(&[HOST, SERVICE]);
     let text = match name {
         "nginx.yaml" => Example::nginx(),
         "haproxy.yaml" => Example::haproxy(),
@@ -128,7 +140,7 @@ fn as_written(name: &str) -> (Config, Vec<String>) {
     };
     let agents = ["10.0.0.11:1", "10.0.0.12:1", "10.0.0.13:1"];
     let text = text.0.replace("\"{log}\"", "stdout");
-    let mut text = text.replace("{3}", &identity.place());
+    let mut text = text.replace("{3}", &identity.place()).replace("{4}", &ca.place());
     for (index, agent) in agents.iter().enumerate() {
         text = text.replace(&format!("{{{index}}}"), agent);
     }
@@ -228,11 +240,52 @@ async fn istio_http_is_redirected_and_each_listener_has_its_routes() {
     for (path, status) in [("/api/v1/x", 200), ("/health", 200), ("/api/v2", 404)] {
         assert_eq!(site.send(get(path)).await.status, status, "{path}");
     }
-    let mut mesh = Client::h1(site.gw.at("mesh")).await;
-    for (host, status) in [("mcp-agent-service", 200), (HOST, 404)] {
+    let mut mesh = site.workload(&[INGRESS]).await;
+    for (host, status) in [(SERVICE, 200), (HOST, 421)] {
         let reply = mesh.reply(at_host(host, get("/api/v1"))).await;
         assert_eq!(reply.status, status, "{host}");
     }
+}
+
+/// The ingress gateway of the AuthorizationPolicy.
+const INGRESS: &str = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
+
+#[tokio::test]
+async fn istio_strict_peers_and_the_authorization_policy_let_in_whom_they_name() {
+    let agents = three(200).await;
+    let site = Example::istio().start([&agents[0], &agents[1], &agents[2]]).await;
+    let (prometheus, web) =
+        ("spiffe://cluster.local/ns/monitoring/sa/prometheus", "spiffe://cluster.local/ns/default/sa/web");
+    for (workload, method, path, status, rule) in [
+        (INGRESS, "POST", "/api/v1/x", 200, "agent-authz/ingress"),
+        (INGRESS, "GET", "/metrics", 200, "agent-authz/ingress"),
+        (prometheus, "GET", "/metrics", 200, "agent-authz/probes"),
+        (prometheus, "GET", "/api/v1/x", 403, "-"),
+        (web, "GET", "/health", 200, "agent-authz/probes"),
+        (web, "GET", "/ready", 200, "agent-authz/probes"),
+        (web, "POST", "/health", 403, "-"),
+        (web, "GET", "/api/v1/x", 403, "-"),
+        ("spiffe://other.example/ns/istio-system/sa/istio-ingressgateway-service-account", "GET", "/api/v1/x", 401, ""),
+        ("workload.example", "GET", "/health", 401, ""),
+    ] {
+        let before = hits(&agents);
+        let mut client = site.workload(&[workload]).await;
+        let reply = client.reply(at_host(SERVICE, request(method, path, empty()))).await;
+        assert_eq!(reply.status, status, "{workload} {method} {path}: {}", reply.reason());
+        assert_eq!(hits(&agents) - before, usize::from(status == 200), "{workload} {method} {path}");
+        if !rule.is_empty() {
+            let result = if status == 200 { "allowed" } else { "denied" };
+            let counted = site.gw.metric("attache_authorization_total", &[("rule", rule), ("result", result)]).await;
+            assert!(counted >= 1.0, "{workload} {method} {path} {rule}");
+        }
+    }
+    let nobody = Tls::new(&site.ca, &["http/1.1"]);
+    // TLS 1.3: the client learns with its first read that a certificate is missing.
+    let answered = match nobody.connect(site.gw.at("mesh"), SERVICE).await {
+        Ok(mut client) => client.send(at_host(SERVICE, get("/health"))).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!answered, "STRICT: without a certificate nobody gets in");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod admin;
 mod agent_cards;
 mod agent_cards_grpc;
@@ -30,6 +31,9 @@ mod agent_streams;
 mod agent_wire;
 mod attempts;
 mod authentication;
+mod authorization;
+mod authorization_paths;
+mod authorization_principals;
 mod balancing;
 mod bindings;
 mod blame;
@@ -79,6 +83,7 @@ mod reload_mishaps;
 mod reload_under_load;
 mod retries;
 mod routing;
+mod screening;
 mod security;
 mod splits;
 mod streams;

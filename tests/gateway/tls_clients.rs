@@ -93,6 +93,28 @@ async fn without_a_list_that_counts_nobody_is_let_in() {
 }
 
 #[tokio::test]
+async fn no_session_is_resumed_from_before_a_change_of_the_authorities() {
+    let template = TEMPLATE.replace(", crlFile: '{2}'", "");
+    let (ca, clients, others) = (Ca::new(), Ca::new(), Ca::new());
+    let certificate = ca.issue(&["a.example"]);
+    let mut gw = Gw::with(&template, &[&certificate, &clients]).await;
+    let tls = Tls::with_identity(&ca, &["http/1.1"], &clients.issue(&["me"]));
+    assert!(is_served_as(&gw, &tls).await);
+    let mut client = gw.tls(&tls, "a.example").await.unwrap();
+    assert!(client.resumed, "while nothing changes");
+    assert_eq!(client.reply(at_host("a.example", get("/"))).await.status, 200);
+    gw.reload(&template, &[&certificate, &others]).await.unwrap();
+    assert!(!is_served_as(&gw, &tls).await, "by another file");
+    gw.reload(&template, &[&certificate, &clients]).await.unwrap();
+    let mut client = gw.tls(&tls, "a.example").await.unwrap();
+    assert!(!client.resumed, "nor when the old authorities are back");
+    assert_eq!(client.reply(at_host("a.example", get("/"))).await.status, 200);
+    std::fs::copy(others.place(), clients.place()).unwrap();
+    gw.refresh_certificates().await;
+    assert!(!is_served_as(&gw, &tls).await, "by the content of the file");
+}
+
+#[tokio::test]
 async fn lists_that_cannot_be_read_change_nothing() {
     let (ca, clients) = (Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example"]);

@@ -3,7 +3,7 @@
 
 use rustls::{CipherSuite, ProtocolVersion};
 
-use crate::support::{Ca, Gw, Tls, at_host, get};
+use crate::support::{Ca, Gw, Raw, Tls, at_host, get};
 
 const TEMPLATE: &str = "
     listeners: { https: { address: '127.0.0.1:0', tls: { certificates: [{ {0} }] } } }
@@ -73,4 +73,74 @@ async fn rfc8470_no_early_data_is_offered() {
     let (_, session) = stream.get_mut();
     assert!(!session.is_early_data_accepted());
     assert!(session.early_data().is_none(), "the ticket allows none");
+}
+
+#[tokio::test]
+async fn the_groups_are_the_usual_ones() {
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    let mut agreed = Vec::new();
+    for group in rustls::crypto::aws_lc_rs::ALL_KX_GROUPS {
+        let provider =
+            rustls::crypto::CryptoProvider { kx_groups: vec![*group], ..rustls::crypto::aws_lc_rs::default_provider() };
+        let builder = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(ca.roots()).with_no_client_auth();
+        let tls = Tls::new(&ca, &[]).changed(|own| *own = config);
+        let socket = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
+        if tls.stream(socket, "a.example").await.is_ok() {
+            agreed.push(format!("{:?}", group.name()));
+        }
+    }
+    agreed.sort();
+    assert_eq!(agreed, ["X25519", "X25519MLKEM768", "secp256r1", "secp384r1"]);
+}
+
+/// The first message of a client of TLS 1.2 or older.
+fn hello(version: [u8; 2], suites: &[u16]) -> Vec<u8> {
+    let sized = |body: Vec<u8>| [&u16::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat();
+    let extension = |number: u16, body: Vec<u8>| [&number.to_be_bytes()[..], &sized(body)].concat();
+    let name = [&[0][..], &sized(b"a.example".to_vec())].concat();
+    let extensions = [
+        extension(0, sized(name)),
+        // P-256 and X25519; uncompressed points; ECDSA and RSA with SHA-256.
+        extension(10, sized(vec![0, 23, 0, 29])),
+        extension(11, vec![1, 0]),
+        extension(13, sized(vec![4, 3, 4, 1])),
+    ];
+    let suites = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
+    let body = [&version[..], &[7; 32], &[0], &sized(suites), &[1, 0], &sized(extensions.concat())].concat();
+    let message = [&[1, 0][..], &sized(body)].concat();
+    [&[22, 3, 1][..], &sized(message)].concat()
+}
+
+#[tokio::test]
+async fn rfc8996_old_versions_and_suites_end_with_an_alert() {
+    const ECDHE_ECDSA_GCM: u16 = 0xc02b;
+    const ECDHE_ECDSA_CBC: u16 = 0xc023;
+    const RSA_GCM: u16 = 0x009c;
+    const RSA_3DES: u16 = 0x000a;
+    const NULL: u16 = 0x0002;
+    const PROTOCOL_VERSION: u8 = 70;
+    const HANDSHAKE_FAILURE: u8 = 40;
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    for (version, suite, expected) in [
+        ([3, 0], ECDHE_ECDSA_GCM, PROTOCOL_VERSION),
+        ([3, 1], ECDHE_ECDSA_GCM, PROTOCOL_VERSION),
+        ([3, 2], ECDHE_ECDSA_GCM, PROTOCOL_VERSION),
+        ([3, 3], ECDHE_ECDSA_CBC, HANDSHAKE_FAILURE),
+        ([3, 3], RSA_GCM, HANDSHAKE_FAILURE),
+        ([3, 3], RSA_3DES, HANDSHAKE_FAILURE),
+        ([3, 3], NULL, HANDSHAKE_FAILURE),
+    ] {
+        let mut client = Raw::connect(gw.address()).await;
+        client.write(&hello(version, &[suite])).await;
+        let answer = client.read_to_end().await;
+        let [21, _, _, 0, 2, 2, alert] = answer[..] else { panic!("{version:?} {suite:04x}: {answer:?}") };
+        assert_eq!(alert, expected, "{version:?} {suite:04x}");
+    }
+    let mut client = Raw::connect(gw.address()).await;
+    client.write(&hello([3, 3], &[ECDHE_ECDSA_GCM])).await;
+    assert_eq!(client.read_exact(1).await, [22], "a client like these is served where it offers what is good");
 }

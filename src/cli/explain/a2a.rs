@@ -13,7 +13,7 @@ pub(super) fn recognition(subject: &Subject<'_>) -> Vec<String> {
         return vec!["A2A       off: calls of agents are requests like others".to_owned()];
     };
     let most = bytes(u64::try_from(settings.max_body_bytes).unwrap_or(u64::MAX));
-    let is_refused = settings.is_strict() || settings.large_bodies == LargeBodies::Refuse;
+    let is_refused = subject.route.is_strict || settings.large_bodies == LargeBodies::Refuse;
     let longer = if is_refused { "longer ones refused" } else { "longer ones pass unread" };
     let tasks = match &settings.affinity {
         None => "tasks at any endpoint".to_owned(),

@@ -4,6 +4,7 @@
 mod a2a;
 mod answer;
 mod auth;
+mod authorization;
 mod circuit;
 mod cluster;
 mod ejection;
@@ -17,6 +18,7 @@ mod public;
 mod request;
 mod retries;
 mod route;
+mod screening;
 mod split;
 mod subject;
 

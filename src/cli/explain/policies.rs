@@ -3,7 +3,8 @@
 
 use super::subject::Subject;
 use super::{
-    a2a, answer, auth, circuit, cluster, ejection, fault, health, limits, prepare, public, retries, route, split,
+    a2a, answer, auth, authorization, circuit, cluster, ejection, fault, health, limits, prepare, public, retries,
+    route, screening, split,
 };
 use crate::config::model::Cluster;
 
@@ -16,8 +17,10 @@ const POLICIES: &[(&str, Explain)] = &[
     ("routing", route::lines),
     ("routing", public::lines),
     ("authentication", auth::lines),
+    ("authorization", authorization::lines),
     ("limits", limits::lines),
     ("own_answer", answer::lines),
+    ("screening", screening::lines),
     ("fault", fault::lines),
     ("recognition", a2a::recognition),
     ("guards", a2a::guards),

@@ -216,7 +216,7 @@ text_value!(Pattern, pattern, "a regular expression", {
 /// Memory one compiled expression may take.
 const REGEX_LIMIT: usize = 1 << 20;
 
-fn pattern(text: &str) -> Result<Pattern, String> {
+pub(in crate::config) fn pattern(text: &str) -> Result<Pattern, String> {
     let compile =
         |text: &str| regex::RegexBuilder::new(text).size_limit(REGEX_LIMIT).dfa_size_limit(REGEX_LIMIT).build();
     let explain = |error: regex::Error| match error {

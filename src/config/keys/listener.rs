@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::acme::Acme;
 use super::wire::{Http2, TcpKeepalive};
 use super::{
     Bind, Bytes, Count, Limit, List, Network, OrOff, PathText, Size, Status, Written, choice, schema_of, section,
@@ -80,6 +81,8 @@ section! {
         unknown_sni: UnknownSni = default,
         /// Client certificates.
         client_auth: ClientAuth = {},
+        /// Order certificates and renew them.
+        acme: Option<Acme>,
     }
 
     #[derive(PartialEq, Eq)]

@@ -2,7 +2,9 @@
 //! references are resolved: that becomes the model.
 
 pub(super) mod a2a;
+pub(super) mod acme;
 pub(super) mod auth;
+pub(super) mod authorization;
 pub(super) mod basic;
 pub(super) mod calls;
 pub(super) mod circuit_breaker;
@@ -18,6 +20,7 @@ pub(super) mod outlier;
 pub(super) mod retries;
 pub(super) mod root;
 pub(super) mod route;
+pub(super) mod screening;
 pub(super) mod split;
 pub(super) mod wire;
 

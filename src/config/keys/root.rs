@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::auth::AuthProvider;
+use super::authorization::AuthorizationPolicy;
 use super::limits::RateLimit;
 use super::operation::{
     AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
@@ -36,6 +37,8 @@ section! {
         rate_limits: Vec<(String, RateLimit)> as Named<RateLimit> = {},
         /// What proves who clients are, by name; routes say under `auth` whom they ask.
         auth_providers: Vec<(String, AuthProvider)> as Named<AuthProvider> = {},
+        /// Who may do what: policies that routes share, by name.
+        authorization_policies: Vec<(String, AuthorizationPolicy)> as Named<AuthorizationPolicy> = {},
         /// Merged under every route and cluster.
         defaults: Option<Defaults>,
         /// Whose word on the client's address is believed.

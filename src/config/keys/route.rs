@@ -7,10 +7,12 @@ use http::{Method, StatusCode};
 
 use super::a2a::A2a;
 use super::auth::{Auth, AuthForm};
+use super::authorization::AuthorizationUse;
 use super::fault::Fault;
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
 use super::retries::Retries;
+use super::screening::Screening;
 use super::split::{Rollout, Split};
 use super::{
     Boxed, Count, Limit, List, MILLION, Many, Named, OrOff, PathText, Size, Status, Verb, choice, section, word_values,
@@ -72,6 +74,11 @@ section! {
         /// Who may come in: the name of one of `authProviders`, a list of names of which one must know the client, or
         /// `{ anyOf: [..], except: [..] }`. `off` asks nobody.
         auth: Option<Box<Auth>> as OrOff<AuthForm> = off; whole,
+        /// Who may do what here: names of shared policies, or policies of its own, whose rules count together; `off`
+        /// lets everybody pass.
+        authorization: Option<Vec<AuthorizationUse>> as OrOff<Many<AuthorizationUse>> = off; whole,
+        /// Patterns that its requests are searched for: what scanners and exploits send.
+        screening: Option<Box<Screening>> as OrOff<Boxed<Screening>> = off,
         /// Rate limits: names of shared ones, or limits of its own.
         rate_limit: Vec<RateLimitUse> as Many<RateLimitUse> = []; whole,
         /// What one client may have open, streams included.

@@ -2,11 +2,13 @@
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod auth;
+mod authorization;
 mod basic;
 mod cluster;
 mod limits;
 mod listener;
 mod route;
+mod screening;
 mod split;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,9 @@ use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
 pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
+pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use super::keys::auth::{Credentials, IdentityHeaders};
+pub use super::keys::authorization::{AuthorizationRule, PolicyMode, PrincipalPattern, RuleAction, SPIFFE};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::client_certificate::{CertificateName, ClientCertificates};
@@ -38,6 +42,7 @@ pub use super::keys::operation::{
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
 pub use super::keys::route::{Redirect, RequestFact, Streaming};
+pub use super::keys::screening::{PatternSet, ScreenedPart};
 pub use super::keys::split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
 };
@@ -49,11 +54,13 @@ pub use super::types::{
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
 };
+pub use authorization::{AUTHENTICATED, AuthorizationPolicy, AuthorizationPolicyId, EVERYBODY};
 pub use basic::{Argon2Variant, BasicUsers, KnownUser, PasswordHash};
 pub use cluster::Cluster;
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{HttpsRedirect, Listener};
 pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, Respond, Route};
+pub use screening::{Screening, ScreeningId, Search, UNREAD};
 pub use split::{CookieKey, Part, Rollout, Split, Step};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
@@ -73,6 +80,11 @@ pub struct Config {
     pub rate_limits: Vec<RateLimit>,
     /// What proves who clients are, in name order. An [`AuthProviderId`] indexes this list.
     pub auth_providers: Vec<Arc<AuthProvider>>,
+    /// Who may do what: the shared policies in name order, then those of routes. An [`AuthorizationPolicyId`] indexes
+    /// this list.
+    pub authorization_policies: Vec<AuthorizationPolicy>,
+    /// What requests are searched for. A [`ScreeningId`] indexes this list.
+    pub screenings: Vec<Arc<Screening>>,
     /// What the cookies of splits are made with that have no key of their own: from the private keys of the listeners,
     /// where there are any.
     pub cookie_key: Option<CookieKey>,

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits, ListenerId, MirrorTo,
-    PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite, RouteAuth, Split,
-    Streaming, TenantMatch, UpstreamHost,
+    A2a, AgentCard, AuthorizationPolicyId, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits,
+    ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite,
+    RouteAuth, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
 use crate::jose::Key;
@@ -55,6 +55,10 @@ pub struct Route {
     pub max_body_bytes: Option<u64>,
     /// Who may come in; `None` asks nobody.
     pub auth: Option<Box<RouteAuth>>,
+    /// Who may do what, each at most once; none of them let everybody pass.
+    pub authorization: Vec<AuthorizationPolicyId>,
+    /// What its requests are searched for.
+    pub screening: Option<ScreeningId>,
     /// Rate limits a request must pass, each at most once.
     pub rate_limits: Vec<RateLimitId>,
     /// What one client may have open at a time. Default no limit.

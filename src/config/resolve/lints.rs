@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Scope, agents, auth, client_certificate, fault, mirror, public};
+use super::{Scope, agents, auth, authorization_lints, client_certificate, fault, mirror, public};
 use crate::config::certs::covers;
 use crate::config::model::{Config, LimitScope, ListenerId, RateLimitId, Route, UpstreamProtocol};
 use crate::config::node::steps;
@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     unused_limits(config, scope);
     auth::unused(config, scope);
     client_certificate::lint(config, scope);
+    authorization_lints::lint(config, scope);
     uncovered_hosts(config, scope);
     public::lint(config, scope);
     empty_catalogs(config, scope);

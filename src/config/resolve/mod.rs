@@ -2,9 +2,12 @@
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
+mod acme;
 mod action;
 mod agents;
 mod auth;
+mod authorization;
+mod authorization_lints;
 mod basic;
 mod calls;
 mod circuit_breaker;
@@ -26,6 +29,8 @@ mod public;
 mod references;
 mod retries;
 mod route;
+mod screening;
+mod shipped_patterns;
 mod split;
 mod ties;
 mod tls;
@@ -79,12 +84,16 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
     let shared = sorted(raw.rate_limits);
     let mut limits = limits::Found::shared(shared, raw.client_ip.ipv6_prefix, &mut scope);
     let providers = auth::providers(sorted(raw.auth_providers), &mut scope);
+    let mut policies = authorization::Found::shared(sorted(raw.authorization_policies), &mut scope);
+    let mut screenings = screening::Found::default();
     let mut references = references::References {
         listeners: &listener_ids,
         redirects: &redirects,
         clusters: &cluster_ids,
         limits: &mut limits,
         providers: &providers,
+        authorization: &mut policies,
+        screenings: &mut screenings,
         tenant_header: raw.tenants.header.as_ref(),
     };
     let routes: Vec<model::Route> =
@@ -93,6 +102,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         clusters.into_iter().map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope)).collect();
     let places = https_redirect::RedirectTargets { raw: &listeners, ids: &listener_ids, routes: &routes, trusts };
     https_redirect::link(&places, &mut resolved, &mut scope);
+    acme::link(&listeners, &routes, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
     operation::check_metrics(&raw.metrics, &resolved, &mut scope);
     operation::check_reload(&raw.reload, &mut scope);
@@ -103,6 +113,8 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         tenants: raw.tenants,
         rate_limits: limits.finish(),
         auth_providers: providers,
+        authorization_policies: policies.finish(),
+        screenings: screenings.finish(),
         access_log: raw.access_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
         metrics: raw.metrics,
@@ -222,11 +234,12 @@ impl<'a> Scope<'a> {
     /// Reports a reference to nothing.
     fn dangling<'n>(&mut self, path: &[Step], kind: &str, name: &str, known: impl Iterator<Item = &'n str>) {
         let known: Vec<&str> = known.collect();
+        let kinds = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
         let hint = match suggest::closest(name, known.iter().copied()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None if known.is_empty() => format!("there are no {kind}s"),
+            None if known.is_empty() => format!("there are no {kinds}"),
             None if known.len() <= 6 => format!("there are `{}`", known.join("`, `")),
-            None => format!("define it under `{kind}s`"),
+            None => format!("define it under `{kinds}`"),
         };
         let shown: String = name.chars().take(60).collect();
         self.error(path, "unknown-reference", format!("there is no {kind} `{shown}`"), hint);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::limits::Found;
+use super::{authorization, limits::Found, screening};
 use crate::config::model::{AuthProvider, ClusterId, ListenerId};
 
 /// What a route may refer to.
@@ -18,6 +18,10 @@ pub(super) struct References<'a> {
     pub(super) limits: &'a mut Found,
     /// Who proves who clients are, in name order.
     pub(super) providers: &'a [Arc<AuthProvider>],
+    /// Authorization policies; those of routes are added.
+    pub(super) authorization: &'a mut authorization::Found,
+    /// What requests are searched for; that of routes is added.
+    pub(super) screenings: &'a mut screening::Found,
     /// The header that names the tenant.
     pub(super) tenant_header: Option<&'a HeaderName>,
 }

@@ -24,6 +24,14 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         scope.conflict(&steps!["routes", name, "rewrite"], message, hint);
     }
     let forwards = action.forwards();
+    let authorization = references.authorization.of_route(name, raw.authorization, scope);
+    if forwards && raw.a2a.is_none() {
+        references.authorization.check_calls(name, &authorization, scope);
+    }
+    let auth = auth::of_route(name, raw.auth, references, scope);
+    if auth.is_none() {
+        references.authorization.check_who(name, &authorization, scope);
+    }
     let around = retries::Around { route: name, timeout: raw.timeout, matches: &matches };
     Route {
         retries: retries::resolve(unboxed(raw.retries), &around, scope),
@@ -46,7 +54,9 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         streaming: raw.streaming,
         websocket: raw.websocket,
         max_body_bytes: raw.max_body_bytes.map(|size| size.on().map_or(u64::MAX, |size| size.0)),
-        auth: auth::of_route(name, raw.auth, references, scope),
+        auth,
+        authorization,
+        screening: references.screenings.of_route(name, raw.screening, forwards, scope),
         rate_limits: references.limits.of_uses(
             &steps!["routes", name],
             |index| LimitScope::Route { route: name.to_owned(), index },

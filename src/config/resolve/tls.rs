@@ -16,9 +16,9 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
 /// Judges TLS settings, and finds the names that the certificates hold.
 pub(super) fn resolve(name: &str, mut tls: ListenerTls, scope: &mut Scope<'_>) -> (ListenerTls, Vec<HostPattern>) {
     let at = steps!["listeners", name, "tls"];
-    if tls.certificates.is_empty() {
+    if tls.certificates.is_empty() && tls.acme.is_none() {
         let message = format!("`listeners.{name}.tls` has no certificate");
-        scope.lacks(&at, message, "add `certificates: [{ certFile: .., keyFile: .. }]`");
+        scope.lacks(&at, message, "add `certificates: [{ certFile: .., keyFile: .. }]`, or `acme: { storage: .. }`");
     }
     let mut names = Vec::new();
     for (index, pair) in tls.certificates.iter().enumerate() {

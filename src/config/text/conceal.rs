@@ -12,7 +12,8 @@ use super::node::{Entry, Node, Scalar, Value};
 const NAMING: [&str; 3] = ["hash", "sticky", "chosenBy"];
 
 /// Sections whose keys are names that users choose.
-pub(in crate::config) const SECTIONS: [&str; 5] = ["listeners", "routes", "clusters", "rateLimits", "authProviders"];
+pub(in crate::config) const SECTIONS: [&str; 6] =
+    ["listeners", "routes", "clusters", "rateLimits", "authProviders", "authorizationPolicies"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
 const CARRYING_NONE: [&str; 6] =
@@ -25,6 +26,11 @@ const ABOUT_CREDENTIALS: [&str; 9] =
 
 /// What names the header field or parameter whose value stands beside it in the forms of other proxies.
 const NAMES: [&str; 6] = ["name", "key", "header", "headername", "httpheadername", "field"];
+
+/// Where a route says who may do what; a header field of this name holds a credential.
+const AUTHORIZATION: &str = "authorization";
+/// Bytes of what is taken for the name of a policy.
+const MAX_NAME: usize = 40;
 
 /// Marks every secret of a file's tree, after substitution. What was set aside for aliases stands in `aside`.
 pub(in crate::config) fn conceal(root: &mut Node, aside: &mut [Entry], has_anchors: bool) {
@@ -60,13 +66,20 @@ struct Around<'a> {
     depth: usize,
     /// Under a provider, or under what a route asks of providers.
     is_auth: bool,
+    /// Its texts are names of policies, though its key sounds like a secret.
+    is_policy: bool,
 }
 
 impl Around<'_> {
     /// Whether what stands under `key` here is about authentication.
     fn is_auth_below(&self, key: &str) -> bool {
-        let is_of_route = self.depth == 2 && key == "auth" && matches!(self.section, "routes" | "defaults");
+        let is_of_route = self.is_route() && key == "auth";
         self.is_auth || is_of_route || (self.section == "authProviders" && self.depth == 2)
+    }
+
+    /// Whether its keys are those of a route.
+    fn is_route(&self) -> bool {
+        self.depth == 2 && matches!(self.section, "routes" | "defaults")
     }
 }
 
@@ -112,6 +125,7 @@ impl Walk {
         let is_language = around.names || (is_auth && ABOUT_CREDENTIALS.contains(&key));
         let (is_name, carries) = if is_language { (false, false) } else { self.about(key) };
         let names_cookie = key == "cookie" && NAMING.contains(&around.key);
+        let is_policy = around.is_route() && key == AUTHORIZATION;
         let mut below = Around {
             key,
             names: (around.key.is_empty() && SECTIONS.contains(&key)) || (is_auth && key == "forwardClaims"),
@@ -120,7 +134,10 @@ impl Walk {
             is_auth,
             is_match: around.is_match || matches!(key, "match" | "whenHeader"),
             carries: around.carries,
-            is_secret: around.is_secret || (is_name && !names_cookie) || (hides_values && key.starts_with("value")),
+            is_secret: around.is_secret
+                || (is_name && !names_cookie && !is_policy)
+                || (hides_values && key.starts_with("value")),
+            is_policy,
         };
         match around.carries {
             Carries::Nothing if carries && !names_cookie => {
@@ -175,7 +192,17 @@ fn is_secret(scalar: &Scalar, around: Around<'_>) -> bool {
         Carries::Conditions => true,
     };
     let is_no_path = || FILE_KEYS.contains(&around.key) && !written.contains("${") && !is_plausible_path(written);
-    around.is_secret || is_carried || is_no_path() || looks_secret(written)
+    around.is_policy && !is_plain_name(written)
+        || around.is_secret
+        || is_carried
+        || is_no_path()
+        || looks_secret(written)
+}
+
+/// Whether text can be the name of something, and not what a header field of such a name holds.
+fn is_plain_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.len() <= MAX_NAME && text.bytes().all(is_plain)
 }
 
 /// Whether text is one reference that says itself that it is no secret.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 /// Keys of the language and of other proxies that only sound like secrets: they name files and other things.
-const PLAIN: [&str; 9] = [
-    "certFile", "keyFile", "caFile", "tokenFile", "clientAuth", "authProviders", "credentialName", "serverName",
-    "proxy_pass",
+const PLAIN: [&str; 10] = [
+    "certFile", "keyFile", "caFile", "tokenFile", "clientAuth", "authProviders", "authorizationPolicies",
+    "credentialName", "serverName", "proxy_pass",
 ];
 
 /// Secret anywhere in a name.
@@ -47,7 +47,7 @@ pub(super) const FILE_KEYS: [&str; 9] =
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
     match (parent, key) {
-        ("state", "file") => true,
+        ("state", "file") | ("acme", "storage") => true,
         // A word without either is no file.
         ("accessLog", "output") => text.contains(['/', '.']),
         _ => FILE_KEYS.contains(&key),
@@ -142,6 +142,6 @@ mod tests {
         assert!(found.len() > 100, "{found:?}");
         let hidden: Vec<_> = found.iter().filter(|key| is_secret_name(key)).collect();
         // All name what a request carries, which the tree knows by where they stand.
-        assert_eq!(hidden, ["apiKey", "auth", "bearer", "cookie", "credentials", "key"]);
+        assert_eq!(hidden, ["apiKey", "auth", "authorization", "bearer", "cookie", "credentials", "key"]);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::debug_span;
 
+use super::conceal::SECTIONS;
 use super::names::is_file;
 use super::node::{Entry, Node, Span, Value};
 use super::report::{Diagnostic, Report, Source};
@@ -271,7 +272,7 @@ fn merge_section(first: &mut Entry, entry: Entry, report: &mut Report) {
         *first = entry;
         return;
     }
-    let named = matches!(entry.key.as_str(), "listeners" | "routes" | "clusters" | "rateLimits" | "authProviders");
+    let named = SECTIONS.contains(&entry.key.as_str());
     match (&mut first.value.value, entry.value.value) {
         (Value::List(first), Value::List(more)) if entry.key == "include" => first.extend(more),
         (Value::Map(first), Value::Map(more)) if named => {

@@ -167,6 +167,7 @@ impl Exchange {
 
     fn record(&self, flags: &'static str, reason: Option<&'static str>, duration: Duration) -> AccessRecord<'_> {
         let (request, outcome, handles) = (&self.request, &self.outcome, self.route.handles.as_ref());
+        let noted = self.client.noted.as_deref();
         let authority = without_userinfo(request.asked());
         AccessRecord {
             time: request.time,
@@ -194,6 +195,8 @@ impl Exchange {
             status: outcome.status,
             flags,
             reason,
+            rule: noted.and_then(|noted| noted.rule.as_deref()),
+            screened: noted.and_then(|noted| noted.pattern.as_deref()),
             names: handles.map(RouteHandles::names),
             endpoint: self.attempts.last.as_ref().map(|worker_endpoint| worker_endpoint.label()),
             attempts: self.attempts.count,

@@ -76,6 +76,21 @@ async fn heads_over_the_limits_get_414_or_431() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn a_panic_ends_its_connection_and_nothing_else() {
+    let front = open(&listener(Limits { max_connections: 2, ..limits() }));
+    let mut other = front.connect().await;
+    for _ in 0..3 {
+        assert_eq!(front.converse(b"GET /panic HTTP/1.1\r\nhost: a\r\n\r\n").await, "", "there is no answer");
+        // Were its place not free again, the next one would wait for ever.
+        while front.shared.open() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    other.write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(read_all(&mut other).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "local")]
 async fn a_broken_chunk_fails_the_body_and_nothing_follows() {
     let front = open(&listener(limits()));
     for chunks in [

@@ -112,6 +112,7 @@ async fn answer(connection: Rc<Connection>, request: Request<Incoming>) -> Resul
         std::mem::forget(exchange);
         return Ok(response);
     }
+    assert_ne!(request.uri().path(), "/panic", "on purpose");
     if request.uri().path() == "/peer" {
         *response.body_mut() = Full::from(connection.peer.to_string());
         return Ok(response);

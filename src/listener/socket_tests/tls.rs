@@ -10,6 +10,7 @@ fn tls_listener(authority: &Authority, files: &Files, limits: Limits) -> Listene
         certificates: vec![files.issue(authority, "one", &["one.test"])],
         unknown_sni: UnknownSni::Reject,
         client_auth: ClientAuth::default(),
+        acme: None,
     });
     listener
 }

@@ -26,6 +26,8 @@ fn record() -> AccessRecord<'static> {
         status: 200,
         flags: "-",
         reason: None,
+        rule: None,
+        screened: None,
         names: None,
         endpoint: None,
         attempts: 1,

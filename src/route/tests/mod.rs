@@ -27,6 +27,8 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         map_location: true,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
+        authorization: Vec::new(),
+        screening: None,
         upstream_host: UpstreamHost::Preserve,
         timeout: None,
         response_head_timeout: HeadLimit::Default,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams, DnType,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
@@ -54,6 +54,28 @@ impl Ca {
         let identity = Identity::place_for();
         self.write_with(&identity, names, IsCa::NoCa, key);
         identity
+    }
+
+    /// As [`Self::issue`], valid from and to so many days from now.
+    pub(crate) fn issue_between(&self, names: &[&str], from: i64, to: i64) -> Identity {
+        let now = time::OffsetDateTime::now_utc();
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        (params.not_before, params.not_after) = (now + time::Duration::days(from), now + time::Duration::days(to));
+        let (identity, key) = (Identity::place_for(), KeyPair::generate().unwrap());
+        std::fs::write(&identity.key, key.serialize_pem()).unwrap();
+        std::fs::write(&identity.cert, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        identity
+    }
+
+    /// Issues what a request asks for, for 90 days; the chain.
+    pub(crate) fn sign(&self, mut request: CertificateSigningRequestParams) -> String {
+        let now = time::OffsetDateTime::now_utc();
+        let params = &mut request.params;
+        (params.not_before, params.not_after) = (now - time::Duration::HOUR, now + time::Duration::days(90));
+        params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(SerialNumber::from(fastrand::u64(1..u64::MAX >> 1)));
+        request.signed_by(&self.issuer).unwrap().pem() + &self.pem
     }
 
     /// A revocation list that holds the certificates of these, for so many days from now (before now, if negative).

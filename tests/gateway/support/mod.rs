@@ -1,6 +1,8 @@
 //! What behaviour tests are made of: a gateway on free ports, backends that do as they are told, and clients of every
 //! kind. A test waits for events; the only clocks are guards against hanging and, where a test says so, a stated limit.
 
+mod acme;
+mod acme_looks;
 mod agent;
 mod backend;
 mod body;
@@ -17,6 +19,7 @@ mod switchable_backend;
 mod text_file;
 mod wait;
 
+pub(crate) use acme::{AcmeServer, Refusal};
 pub(crate) use agent::{Agent, call, message, says};
 pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};

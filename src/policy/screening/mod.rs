@@ -1,0 +1,46 @@
+//! Whether a request holds what scanners and exploits send: a pure search for the patterns of its route, in text as it
+//! came and as agents decode it.
+
+mod plain;
+
+use std::borrow::Cow;
+
+use crate::config::model::{Screening, Search};
+
+/// A pattern by its place among [`Screening::names`].
+pub type PatternNumber = usize;
+
+/// How a text is to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Triplets (RFC 3986 section 2.1).
+    Percent,
+    /// Triplets, and `+` for a space, as forms write.
+    Form,
+    /// The escapes of JSON (RFC 8259 section 7).
+    Json,
+    /// It stands as it is.
+    None,
+}
+
+/// The first of the patterns that is found, in the text as it came or as it is decoded.
+#[must_use]
+pub fn find(search: &Search, text: &[u8], coding: Coding) -> Option<PatternNumber> {
+    let first = |text: &[u8]| search.patterns.matches(text).iter().find_map(|at| search.numbers.get(at).copied());
+    first(text).or_else(|| match plain::decoded(text, coding) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(decoded) => first(&decoded),
+    })
+}
+
+/// The name of a pattern.
+#[must_use]
+pub fn name(screening: &Screening, number: PatternNumber) -> &str {
+    screening.names.get(number).map_or("-", String::as_str)
+}
+
+/// Bytes of a body that are searched.
+pub const MAX_BODY: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

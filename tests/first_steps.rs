@@ -224,6 +224,6 @@ fn a_verb_for_a_running_gateway_finds_the_file_here() {
     let mut gateway = Running::started(within(&directory, &["run"]), true);
     gateway.web();
     let (code, out, error) = fed(within(&directory, &["reload"]), "");
-    assert!(code == 0 && out.contains("unchanged"), "{out}{error}");
+    assert!(code == 0 && out.contains("is in force"), "{out}{error}");
     assert_eq!(gateway.signal("TERM"), 0);
 }

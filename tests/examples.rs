@@ -160,8 +160,11 @@ fn pages(folder: &str) -> Vec<String> {
 /// What follows `attache` in a line of shell, up to whatever is the shell's.
 fn words_of_attache(line: &str) -> Option<Vec<String>> {
     let (before, after) = line.split_once("attache ")?;
-    let last = before.split_whitespace().last().unwrap_or_default();
-    let begins = last.is_empty() || last.contains('=') || last.ends_with(['(', '/', '|', ';', '&']);
+    // Of a path to it, what stands in front counts.
+    let path = before.rsplit_once(char::is_whitespace).map_or("", |(head, _)| head);
+    let head = if before.ends_with('/') { path } else { before };
+    let last = head.split_whitespace().last().unwrap_or_default();
+    let begins = last.is_empty() || last.contains('=') || last.ends_with(['(', '|', ';', '&']);
     if !begins && !["do", "until", "while", "if", "then", "!"].contains(&last) {
         return None;
     }
@@ -192,7 +195,9 @@ fn commands_are_read_out_of_shell() {
         ("until attache healthcheck; do sleep 1; done", Some("healthcheck")),
         ("TOKEN=x attache reload", Some("reload")),
         ("echo my-attache run", None),
+        ("target/release/attache version", Some("version")),
         ("helm install attache deploy", None),
+        ("build target/release/attache .", None),
         ("cargo run", None),
     ] {
         assert_eq!(words_of_attache(line).map(|words| words.join("|")).as_deref(), wanted, "{line}");

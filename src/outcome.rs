@@ -56,8 +56,7 @@ pub enum Transport {
     ByGateway,
 }
 
-/// The kinds of [`Transport`] that all but retries tell apart. A new way to end is sorted into one of them, in
-/// [`Transport::ended`].
+/// The kinds of [`Transport`] that all but retries tell apart; [`Transport::ended`] sorts each way to end into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// So far there is a response head.

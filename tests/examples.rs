@@ -233,8 +233,8 @@ fn examples_of_the_documents_load() {
     assert!(found >= 50, "only {found} examples were found");
 }
 
-/// An example with what it leaves out: the route around a part of one, a listener, the clusters and providers its routes
-/// name, a route for each cluster. Of values for Helm, only the configuration.
+/// An example with what it leaves out: the route around a part of one, a listener, the clusters and providers its
+/// routes name, a route for each cluster. Of values for Helm, only the configuration.
 fn completed(mut example: Yaml) -> Yaml {
     let list = |value: &str| serde_yaml::from_str::<Yaml>(value).expect("YAML");
     if let Some(config) = example.get("config") {

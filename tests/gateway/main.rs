@@ -30,6 +30,7 @@ mod agent_metrics;
 mod agent_streams;
 mod agent_wire;
 mod attempts;
+mod auth_servers;
 mod authentication;
 mod authorization;
 mod authorization_paths;

@@ -171,7 +171,8 @@ def attache(setup: Setup) -> list[str]:
     config = f"""
 workers: 1
 listeners:
-  http: {{ address: "127.0.0.1:{setup.http_port}" }}
+  # The largest body is one of 64 MiB.
+  http: {{ address: "127.0.0.1:{setup.http_port}", limits: {{ maxBodyBytes: 64MiB }} }}
   https: {{ address: "127.0.0.1:{setup.https_port}", tls: {{ certificates: [{certificate}] }} }}
 {metrics}
 routes:

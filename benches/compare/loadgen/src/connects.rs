@@ -25,24 +25,28 @@ pub struct Plan<'a> {
 
 /// Warms up, prints `ready`, waits for a line of input, then runs the measured part and prints its result.
 pub fn run(plan: &Plan<'_>) -> Result<(), Failure> {
-    let connector = tls::connector(plan.ca_file, tls::Manner { resumes: plan.is_resumed, is_h2: false })?;
+    let manner = tls::Manner { resumes: plan.is_resumed, is_h2: false };
+    // One for each task: a session is used once, and none may take that of another.
+    let connectors: Vec<_> =
+        (0..plan.at_once).map(|_| tls::connector(plan.ca_file, manner)).collect::<Result<_, _>>()?;
     // The first connections have nothing to resume.
-    phase(plan, &connector, plan.at_once as u64 * 4, false)?;
+    phase(plan, &connectors, plan.at_once as u64 * 4, false)?;
     println!("{{\"ready\":{},\"errors\":0}}", plan.at_once);
     wait_for_line()?;
-    println!("{}", phase(plan, &connector, plan.requests, true)?.to_json());
+    println!("{}", phase(plan, &connectors, plan.requests, true)?.to_json());
     Ok(())
 }
 
-fn phase(plan: &Plan<'_>, connector: &TlsConnector, count: u64, is_strict: bool) -> Result<Outcome, Failure> {
+fn phase(plan: &Plan<'_>, connectors: &[TlsConnector], count: u64, is_strict: bool) -> Result<Outcome, Failure> {
     let call: Rc<[u8]> = message::call(plan.port, "/").into();
     let left = Rc::new(Cell::new(count));
     let expected = if plan.is_resumed { HandshakeKind::Resumed } else { HandshakeKind::Full };
     let started = Instant::now();
     let latencies = LocalSet::new().block_on(&runtime()?, async {
         let spinner = plan.spin.then(|| spawn_local(spin()));
-        let tasks: Vec<_> = (0..plan.at_once)
-            .map(|_| {
+        let tasks: Vec<_> = connectors
+            .iter()
+            .map(|connector| {
                 let (call, left, connector, port) = (Rc::clone(&call), Rc::clone(&left), connector.clone(), plan.port);
                 spawn_local(async move {
                     let mut latencies = Vec::new();

@@ -2,9 +2,11 @@
 //! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
 mod a2a;
+mod address;
 mod answer;
 mod auth;
 mod authorization;
+mod browser;
 mod circuit;
 mod cluster;
 mod ejection;
@@ -23,6 +25,7 @@ mod split;
 mod subject;
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use clap::Args;
 
@@ -52,6 +55,9 @@ pub(super) struct Arguments {
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// The address of the client, for lists of addresses.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
     #[command(flatten)]
     source: Source,
 }
@@ -75,7 +81,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
-        Some(id) => explain_route(&config, id, &entry, &request, &mut lines)?,
+        Some(id) => explain_route(&config, id, &entry, &request, arguments.from, &mut lines)?,
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
             true
@@ -91,6 +97,7 @@ fn explain_route(
     id: ListenerId,
     entry: &Entry<'_>,
     request: &Request,
+    client: Option<IpAddr>,
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let host = request.host()?;
@@ -115,7 +122,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts)),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, client)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -129,12 +136,18 @@ fn through(listener: &Listener) -> String {
 }
 
 /// Everything that happens to a request on the route that was found.
-fn on_route(config: &Config, listener: &Listener, found: &Considered, facts: &Facts<'_>) -> Vec<String> {
+fn on_route(
+    config: &Config,
+    listener: &Listener,
+    found: &Considered,
+    facts: &Facts<'_>,
+    client: Option<IpAddr>,
+) -> Vec<String> {
     let Some(settings) = config.routes.get(found.route.0) else {
         return Vec::new();
     };
     let route = &route_at_start(config, settings);
-    policies::lines(&Subject { config, listener, route, matched: found.matched, facts })
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and

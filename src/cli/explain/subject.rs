@@ -1,5 +1,7 @@
 //! What policies are asked about: one request, and the route that serves it as it runs.
 
+use std::net::IpAddr;
+
 use http::Method;
 
 use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
@@ -16,6 +18,8 @@ pub(super) struct Subject<'a> {
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
     pub(super) facts: &'a Facts<'a>,
+    /// Address of the client, where it is given.
+    pub(super) client: Option<IpAddr>,
 }
 
 impl<'a> Subject<'a> {

@@ -28,6 +28,8 @@ pub enum LimitHit {
     Retries,
     /// The half-open breaker.
     Breaker,
+    /// The limit that is found out from how long answers take.
+    Adaptive,
 }
 
 impl LimitHit {
@@ -40,6 +42,7 @@ impl LimitHit {
             Self::Streams => "streams",
             Self::Retries => "retries",
             Self::Breaker => "breaker",
+            Self::Adaptive => "adaptive",
         }
     }
 }

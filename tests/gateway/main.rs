@@ -19,6 +19,7 @@
 mod support;
 
 mod access_log;
+mod adaptive_concurrency;
 mod acme;
 mod admin;
 mod agent_cards;

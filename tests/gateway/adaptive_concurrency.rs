@@ -9,9 +9,7 @@ use http::Response;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::support::{
-    Backend, Gw, Reply, Sse, eventually, full, get, pass, post, soon, with_field,
-};
+use crate::support::{Backend, Gw, Reply, Sse, eventually, full, get, pass, post, soon, with_field};
 
 fn text(adaptive: &str) -> String {
     format!(
@@ -89,6 +87,19 @@ async fn streams_take_no_place() {
     assert_eq!(refused(&gw).await, 0.0);
 }
 
+/// Sends eight requests at a time until the limit is what it should be.
+async fn until(gw: &Gw, what: &str, is_so: fn(f64) -> bool) -> f64 {
+    soon(what, || async {
+        for sent in join_all((0..8).map(|_| send(gw))).await {
+            let reply = sent.await.unwrap();
+            assert!(reply.status == 200 || reply.reason() == "circuit_open", "{}", reply.status);
+        }
+        let now = limit(gw).await;
+        is_so(now).then_some(now)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow() {
     let slow = Arc::new(AtomicBool::new(false));
@@ -103,25 +114,11 @@ async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow()
     })
     .await;
     let gw = Gw::with(&text("{ initial: 4, min: 2, max: 8, tolerance: 3, window: 100ms }"), &[&agent]).await;
-    let load = || async {
-        let sent = join_all((0..8).map(|_| send(&gw))).await;
-        for sent in sent {
-            let reply = sent.await.unwrap();
-            assert!(reply.status == 200 || reply.reason() == "circuit_open", "{}", reply.status);
-        }
-    };
-    let until = |what: &'static str, is_so: fn(f64) -> bool| {
-        soon(what, move || async move {
-            load().await;
-            let now = limit(&gw).await;
-            is_so(now).then_some(now)
-        })
-    };
     assert_eq!(limit(&gw).await, 4.0);
-    assert_eq!(until("it grows to its end", |limit| limit >= 8.0).await, 8.0);
+    assert_eq!(until(&gw, "it grows to its end", |limit| limit >= 8.0).await, 8.0);
     slow.store(true, Ordering::SeqCst);
-    until("it shrinks", |limit| limit <= 5.0).await;
+    until(&gw, "it shrinks", |limit| limit <= 5.0).await;
     assert!(refused(&gw).await > 0.0);
     slow.store(false, Ordering::SeqCst);
-    until("it grows again", |limit| limit >= 7.0).await;
+    until(&gw, "it grows again", |limit| limit >= 7.0).await;
 }

@@ -19,8 +19,8 @@
 mod support;
 
 mod access_log;
-mod adaptive_concurrency;
 mod acme;
+mod adaptive_concurrency;
 mod admin;
 mod agent_cards;
 mod agent_cards_grpc;

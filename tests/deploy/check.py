@@ -4,9 +4,12 @@ import argparse
 import sys
 import time
 
+import configurations
 import dashboards
 import expressions
 import lint
+import manifests
+import probes
 import rules
 from tools import Wrong, ensure, shown
 
@@ -14,6 +17,13 @@ CHECKS = {
     "yaml": lint.check_yaml,
     "workflows": lint.check_workflows,
     "dockerfile": lint.check_dockerfile,
+    "configurations": configurations.check_files,
+    "chart": manifests.check_chart,
+    "chart refuses": manifests.check_refusals,
+    "chart packed": manifests.check_packaged,
+    "probes": probes.check,
+    "examples of the documents": manifests.check_examples,
+    "kustomize": manifests.check_kustomize,
     "rules": rules.check_syntax,
     "rule tests": rules.check_tests,
     "runbooks": rules.check_runbooks,
@@ -25,7 +35,7 @@ CHECKS = {
 
 def generated():
     """Files that are made from others, with the text they must have."""
-    return dict([rules.manifest()]) | dashboards.generated()
+    return dict([rules.manifest(), manifests.base()]) | dashboards.generated()
 
 
 def check_generated():

@@ -69,7 +69,8 @@ async fn what_is_beyond_the_limit_is_refused_at_once() {
     answers.add_permits(1);
     assert_eq!(client.reply(get("/")).await.status, 200, "their places are free again");
     gw.reload(&text("off"), &[&agent]).await.unwrap();
-    assert!(!gw.metrics().await.contains("attache_adaptive_concurrency_limit"), "its series is gone");
+    eventually("its series is gone", || async { !gw.metrics().await.contains("attache_adaptive_concurrency_limit") })
+        .await;
 }
 
 #[tokio::test]
@@ -114,7 +115,7 @@ async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow()
     })
     .await;
     let gw = Gw::with(&text("{ initial: 4, min: 2, max: 8, tolerance: 3, window: 100ms }"), &[&agent]).await;
-    assert_eq!(limit(&gw).await, 4.0);
+    assert_eq!((gw.get("/").await.status, limit(&gw).await), (200, 4.0));
     assert_eq!(until(&gw, "it grows to its end", |limit| limit >= 8.0).await, 8.0);
     slow.store(true, Ordering::SeqCst);
     until(&gw, "it shrinks", |limit| limit <= 5.0).await;

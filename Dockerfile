@@ -30,6 +30,8 @@ COPY --from=build /attache.cdx.json /attache.cdx.json
 COPY deploy/image/gateway.yaml /etc/attache/gateway.yaml
 # A volume mounted here inherits this owner, so `certs dev` can fill it.
 COPY --chown=65532:65532 deploy/image/certs /certs
+# The same for what outlives a container: `state.file`, `reload.lastGoodFile`.
+COPY --chown=65532:65532 deploy/image/state /var/lib/attache
 USER 65532:65532
 # Cleartext, TLS, and metrics with the health endpoints.
 EXPOSE 8080 8443 9090

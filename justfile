@@ -40,6 +40,10 @@ compare *arguments:
 fuzz target="all" seconds="10":
     .ci/fuzz {{ target }} {{ seconds }}
 
+# Builds the static site of the documents in target/site/book, and follows its links.
+site:
+    .ci/site
+
 # Checks manifests, rules, dashboards and workflows: `just deploy --only dashboards`.
 deploy *arguments:
     tests/deploy/run {{ arguments }}

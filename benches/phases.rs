@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use attache::admin::journal::{ReloadResult, Trigger};
-use attache::config::{self, Environment};
+use attache::config::{self, Document, Environment};
 use attache::gateway::{Gateway, Source};
 use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,7 @@ async fn start(path: &Path) -> Gateway {
     let reading = config::read(path, &Environment::process());
     let loaded = reading.outcome.expect("the text is valid");
     let mut gateway = Gateway::start(loaded.config).await.expect("it can be started");
-    gateway.follow(Source::Files { path: path.to_owned(), inputs: reading.inputs }, false);
+    gateway.follow(Source::Files { document: Document::at(path), inputs: reading.inputs }, false);
     gateway
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::AbortAnswer;
 
@@ -45,6 +45,15 @@ impl LimitHit {
             Self::Adaptive => "adaptive",
         }
     }
+}
+
+/// What a server that decides about requests tells a client that it does not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AuthAnswer {
+    /// 3xx or 4xx.
+    pub status: StatusCode,
+    /// Fields that the configuration passes on.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why the gateway refused, failed or cut an exchange.
@@ -93,6 +102,9 @@ pub enum Error {
     /// A provider knows the client and does not let it in.
     #[error("not let in by a provider")]
     AuthDenied,
+    /// A server that was asked does not let it in, and says what the client is told.
+    #[error("not let in by a server")]
+    AuthAnswered(Arc<AuthAnswer>),
     /// A provider cannot say at the moment who the client is.
     #[error("a provider cannot be asked")]
     AuthUnavailable,
@@ -220,6 +232,7 @@ impl Error {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
+            Self::AuthAnswered(answer) => answer.status,
             Self::UpgradeRefused | Self::AuthDenied | Self::Forbidden | Self::Screened => StatusCode::FORBIDDEN,
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
             Self::NoEndpoint(_)
@@ -276,7 +289,7 @@ impl Error {
             Self::UpgradeRefused => "upgrade_refused",
             Self::CredentialsMissing(_) => "credentials_missing",
             Self::CredentialsInvalid(_) => "credentials_invalid",
-            Self::AuthDenied => "auth_denied",
+            Self::AuthDenied | Self::AuthAnswered(_) => "auth_denied",
             Self::AuthUnavailable => "auth_unavailable",
             Self::Forbidden => "forbidden",
             Self::Screened => "screened",
@@ -315,6 +328,7 @@ impl Error {
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
             | Self::AuthDenied
+            | Self::AuthAnswered(_)
             | Self::AuthUnavailable
             | Self::Forbidden
             | Self::Screened => "UAEX",

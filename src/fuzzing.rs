@@ -2,8 +2,10 @@
 //! from a peer or a file. Each calls its parser and asserts what must hold for any bytes. Nothing else uses this.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 
@@ -20,6 +22,7 @@ use crate::context::ScannerRefusal;
 use crate::edge::claimed::Claimed;
 use crate::edge::headers;
 use crate::head::{cookie, only_cookie};
+use crate::jose::{Algorithm, ClaimRules, KeySet, MAX_KEYS, Token, TokenFault};
 use crate::listener::frames::{Frames, Traffic};
 use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;
@@ -47,11 +50,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     ("grpc_health", grpc_health),
     ("host", host),
+    ("key_sets", key_sets),
     ("path", path),
     ("pem", pem),
     ("proxy_protocol", proxy_protocol),
     ("request_heads", request_heads),
     ("response_heads", response_heads),
+    ("tokens", tokens),
     ("traceparent", traceparent),
 ];
 
@@ -391,6 +396,48 @@ pub fn traceparent(bytes: &[u8]) {
 /// Certificates and keys.
 pub fn pem(bytes: &[u8]) {
     drop((pem::certificates(bytes), pem::private_key(bytes)));
+}
+
+/// Signed tokens: as they are, or a head and claims with a line feed between them. None counts but the one that was
+/// signed.
+pub fn tokens(bytes: &[u8]) {
+    const SIGNED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Im9uZSJ9.\
+        eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUvIiwiYXVkIjpbImFnZW50cyJdLCJzdWIiOiJhbm4i\
+        LCJleHAiOjQxMDI0NDQ4MDAsIm5iZiI6MSwicm9sZXMiOlsiYSIsImIiXX0.\
+        vkrGc1N_84SxPKwY5jVdnBiUIWhmKhTFNMMaFImVAqc";
+    let rules = ClaimRules {
+        issuer: Some("https://login.example/".into()),
+        audiences: vec!["agents".into()],
+        clock_skew: Duration::from_secs(60),
+        subject: "sub".into(),
+    };
+    let keys = KeySet::secret(&[b'k'; 32], &[Algorithm::Hs256]);
+    let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+    let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
+    let (head, claims) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let composed = format!("{}.{}.{}", encode(head), encode(claims), encode(b"no signature"));
+    for text in [&*String::from_utf8_lossy(bytes), &composed] {
+        let Ok(token) = Token::read(text) else { continue };
+        let is_signed = keys.as_ref().is_ok_and(|keys| keys.verify(&token).is_ok());
+        assert_eq!(is_signed, text == SIGNED, "one text is signed, and in one spelling");
+        for now in [Duration::ZERO, Duration::from_secs(1_800_000_000), Duration::MAX] {
+            if let Ok(claims) = rules.read(&token, now) {
+                assert!(now < claims.end && !claims.subject.chars().any(char::is_control));
+            }
+        }
+    }
+}
+
+/// A set of keys as an issuer publishes it. No secret is among them.
+pub fn key_sets(bytes: &[u8]) {
+    let Ok(keys) = KeySet::read(bytes, &Algorithm::ALL) else { return };
+    assert!((1..=MAX_KEYS).contains(&keys.len()), "there is one, and not more than allowed");
+    let of_secret = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#));
+    let token = Token::read(&of_secret);
+    assert!(
+        token.is_ok_and(|token| keys.verify(&token) == Err(TokenFault::UnknownKey)),
+        "what is published is no secret"
+    );
 }
 
 /// How large the pieces are in which the bytes come.

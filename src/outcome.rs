@@ -327,6 +327,7 @@ impl Transport {
             | Error::CredentialsMissing(_)
             | Error::CredentialsInvalid(_)
             | Error::AuthDenied
+            | Error::AuthAnswered(_)
             | Error::CallRefused(_)
             | Error::RateLimited(_)
             | Error::TooManyOpen

@@ -8,48 +8,19 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod command;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use assert_cmd::assert::OutputAssertExt;
-use assert_cmd::cargo::cargo_bin;
+use command::{Running, SOUND_CARD, attache, documents_at, path, run, written};
 use tempfile::TempDir;
-
-fn attache(arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo_bin!("attache"));
-    // A variable of whoever runs the tests must not change them.
-    command
-        .env_remove("ATTACHE_CONFIG")
-        .env_remove("ATTACHE_ADMIN")
-        .env_remove("ATTACHE_ADMIN_TOKEN_FILE")
-        .env_remove("ATTACHE_LAST_GOOD")
-        .env_remove("RUST_LOG")
-        .env("NO_COLOR", "1")
-        .args(arguments);
-    command
-}
-
-/// Exit code, standard output and standard error.
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let output = attache(arguments).output().expect("the binary runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
-    (output.status.code().expect("it exits"), text(output.stdout), text(output.stderr))
-}
-
-fn path(directory: &TempDir, name: &str) -> String {
-    directory.path().join(name).to_str().expect("a plain path").to_owned()
-}
-
-fn written(directory: &TempDir, name: &str, text: &str) -> String {
-    let path = path(directory, name);
-    fs::write(&path, text).expect("the file is written");
-    path
-}
 
 // ---------------------------------------------------------------------------------------------- usage
 
@@ -555,76 +526,6 @@ routes: { all: { endpoints: ['127.0.0.1:1'] } }
 }
 
 // ---------------------------------------------------------------------------------------------- running
-
-/// A process that is ended when the test is over, however it ends.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<Box<dyn Read + Send>>>,
-}
-
-impl Running {
-    /// Starts a verb and reads its standard output, or with `errors` its standard error.
-    fn start(arguments: &[&str], errors: bool) -> Self {
-        let mut command = attache(arguments);
-        if errors {
-            command.stdout(Stdio::null()).stderr(Stdio::piped())
-        } else {
-            command.stdout(Stdio::piped()).stderr(Stdio::null())
-        };
-        let mut child = command.spawn().expect("the binary runs");
-        let pipe: Box<dyn Read + Send> = if errors {
-            Box::new(child.stderr.take().expect("piped"))
-        } else {
-            Box::new(child.stdout.take().expect("piped"))
-        };
-        Self { child, lines: BufReader::new(pipe).lines() }
-    }
-
-    /// Lines up to the one that contains `text`, which must come.
-    fn until(&mut self, text: &str) -> Vec<String> {
-        let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            seen.push(line.expect("text"));
-            if seen.last().is_some_and(|line| line.contains(text)) {
-                return seen;
-            }
-        }
-        panic!("it ended without `{text}`:\n{}", seen.join("\n"));
-    }
-
-    /// Where the listener `web` of [`GOOD`] is.
-    fn web(&mut self) -> SocketAddr {
-        let lines = self.until("listener  web");
-        let line = lines.last().expect("a line");
-        let address = line.split([' ', ',']).find_map(|word| word.parse().ok());
-        address.expect("an address")
-    }
-
-    /// Sends a signal and returns the exit code.
-    fn signal(mut self, name: &str) -> i32 {
-        self.send(name);
-        self.wait()
-    }
-
-    fn send(&self, name: &str) {
-        let id = self.child.id().to_string();
-        Command::new("kill").args([format!("-{name}"), id]).status().expect("kill is there");
-    }
-
-    /// Waits for the end and returns the exit code.
-    fn wait(&mut self) -> i32 {
-        // What is still printed must not fill the pipe.
-        self.lines.by_ref().for_each(drop);
-        self.child.wait().expect("it exits").code().expect("it exits by itself")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 #[test]
 fn the_demo_agents_alone_end_on_ctrl_c() {
@@ -1291,38 +1192,6 @@ fn a_taken_port_names_the_flag() {
 
 // ------------------------------------------------------------------------------------------------ cards
 
-/// Serves a document below each of these paths, and 404 elsewhere. `{at}` in one stands for the server's own address.
-/// Ends with the process.
-fn documents_at(documents: &'static [(&'static str, &'static str)]) -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            // A TLS handshake is no text.
-            let Some(Ok(first)) = lines.next() else { continue };
-            let fields: Vec<_> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-            let found = documents.iter().find(|(path, _)| first.split(' ').nth(1) == Some(path));
-            let (status, body) = match found {
-                Some((path, _)) if path.starts_with("/locked") && !fields.contains(&"x-key: open".to_owned()) => {
-                    ("401 Unauthorized", String::new())
-                }
-                Some((_, body)) => ("200 OK", body.replace("{at}", &address.to_string())),
-                None => ("404 Not Found", "no such page".to_owned()),
-            };
-            let length = body.len();
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").ok();
-        }
-    });
-    address
-}
-
-const SOUND_CARD: &str = r#"{
-    "name": "planner", "version": "2", "description": "plans", "capabilities": { "streaming": true }, "skills": [],
-    "supportedInterfaces": [{ "url": "http://{at}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0" }],
-    "defaultInputModes": ["text/plain"], "defaultOutputModes": ["text/plain"]
-}"#;
 const OLD_CARD: &str = r#"{ "name": "old", "version": "1", "capabilities": {}, "skills": [], "url": "/rpc" }"#;
 
 #[test]

@@ -128,14 +128,92 @@ fn compose_uses_commands_that_exist() {
 }
 
 #[test]
-fn examples_of_the_documents_load() {
-    let env = Environment::empty(SystemTime::now());
+fn commands_of_the_documents_exist() {
     let mut found = 0;
-    for name in [
-        "README.md", "docs/routing.md", "docs/public-address.md", "docs/load-balancing.md", "docs/circuit-breaker.md",
-        "docs/health-checks.md", "docs/outlier-detection.md", "docs/retries.md",
+    for page in pages("docs").into_iter().chain(["README.md".to_owned()]) {
+        let text = repository(&page).replace("\\\n", " ");
+        let blocks = text.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        for command in blocks.flat_map(str::lines).filter_map(words_of_attache) {
+            let asked = assert_cmd::cargo::cargo_bin_cmd!("attache").args(&command).arg("--help").output();
+            let asked = asked.expect("the binary runs");
+            let said = String::from_utf8_lossy(&asked.stderr);
+            assert!(asked.status.success(), "{page}: {command:?}: {said}");
+            found += 1;
+        }
+    }
+    assert!(found >= 30, "only {found} commands were found");
+}
+
+/// The pages in a folder and the folders in it.
+fn pages(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("a folder");
+    let names = entries.map(|entry| format!("{folder}/{}", entry.expect("an entry").file_name().to_string_lossy()));
+    names
+        .flat_map(|name| {
+            let is_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(&name).is_dir();
+            if is_folder { pages(&name) } else { vec![name] }
+        })
+        .filter(|name| name.ends_with(".md"))
+        .collect()
+}
+
+/// What follows `attache` in a line of shell, up to whatever is the shell's.
+fn words_of_attache(line: &str) -> Option<Vec<String>> {
+    let (before, after) = line.split_once("attache ")?;
+    let last = before.split_whitespace().last().unwrap_or_default();
+    let begins = last.is_empty() || last.contains('=') || last.ends_with(['(', '/', '|', ';', '&']);
+    if !begins && !["do", "until", "while", "if", "then", "!"].contains(&last) {
+        return None;
+    }
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in after.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '|' | '>' | '<' | '&' | ';' | '#' | ')') => break,
+            (None, ' ') => words.push(std::mem::take(&mut word)),
+            (_, c) => word.push(c),
+        }
+    }
+    // What is left in front of `2>` is the number of an output.
+    if word != "2" {
+        words.push(word);
+    }
+    words.retain(|word| !word.is_empty());
+    Some(words)
+}
+
+#[test]
+fn commands_are_read_out_of_shell() {
+    for (line, wanted) in [
+        ("attache run -c a.yaml 2> log &", Some("run|-c|a.yaml")),
+        ("  attache explain GET / -H 'a: b' # why", Some("explain|GET|/|-H|a: b")),
+        ("said=$(attache version)", Some("version")),
+        ("until attache healthcheck; do sleep 1; done", Some("healthcheck")),
+        ("TOKEN=x attache reload", Some("reload")),
+        ("echo my-attache run", None),
+        ("helm install attache deploy", None),
+        ("cargo run", None),
     ] {
-        let text = repository(name);
+        assert_eq!(words_of_attache(line).map(|words| words.join("|")).as_deref(), wanted, "{line}");
+    }
+}
+
+#[test]
+fn examples_of_the_documents_load() {
+    let checkout = Checkout::new();
+    let (env, certs) = (checkout.env(), checkout.root.path().join("config/examples/certs"));
+    let mut found = 0;
+    let cards = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    fs::create_dir_all(checkout.root.path().join("docs")).expect("a directory");
+    fs::write(checkout.root.path().join("docs/cards.key"), cards.serialize_pem()).expect("written");
+    for name in [
+        "README.md", "docs/a2a.md", "docs/circuit-breaker.md", "docs/concepts.md", "docs/fault-injection.md",
+        "docs/health-checks.md", "docs/load-balancing.md", "docs/mirroring.md", "docs/observability.md",
+        "docs/outlier-detection.md", "docs/production.md", "docs/public-address.md", "docs/rate-limits.md",
+        "docs/resilience.md", "docs/retries.md", "docs/routing.md", "docs/streaming.md",
+    ] {
+        let text = repository(name).replace("/etc/attache/certs", &certs.display().to_string());
         for block in text.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
             let whole = completed(serde_yaml::from_str(block).expect("YAML"));
@@ -146,16 +224,23 @@ fn examples_of_the_documents_load() {
             found += 1;
         }
     }
-    assert!(found >= 6, "only {found} examples were found");
+    assert!(found >= 30, "only {found} examples were found");
 }
 
-/// An example with what it leaves out: a listener, the clusters its routes name, a route for each cluster.
+/// An example with what it leaves out: the route around a part of one, a listener, the clusters its routes name, a
+/// route for each cluster.
 fn completed(mut example: Yaml) -> Yaml {
     let list = |value: &str| serde_yaml::from_str::<Yaml>(value).expect("YAML");
-    let names: Vec<Yaml> = match example.get("routes").and_then(Yaml::as_mapping) {
-        Some(routes) => routes.values().filter_map(|route| route.get("cluster").cloned()).collect(),
-        None => Vec::new(),
-    };
+    let of_route = ["fault", "mirror"];
+    if of_route.iter().any(|key| example.get(key).is_some()) {
+        let mut whole = list("{ routes: { example: { cluster: example } } }");
+        for (key, value) in example.as_mapping().expect("a mapping") {
+            whole["routes"]["example"][key.clone()] = value.clone();
+        }
+        example = whole;
+    }
+    let mut names = Vec::new();
+    clusters_named(example.get("routes").unwrap_or(&Yaml::Null), &mut names);
     let own = example.as_mapping_mut().expect("a mapping");
     own.entry("listeners".into()).or_insert_with(|| list("{ http: { address: '127.0.0.1:8080' } }"));
     let clusters = own.entry("clusters".into()).or_insert_with(|| list("{}"));
@@ -173,6 +258,20 @@ fn completed(mut example: Yaml) -> Yaml {
         own.insert("routes".into(), Yaml::Mapping(routes.collect()));
     }
     example
+}
+
+/// The clusters that routes name, wherever they do.
+fn clusters_named(part: &Yaml, names: &mut Vec<Yaml>) {
+    match part {
+        Yaml::Mapping(parts) => parts.iter().for_each(|(key, value)| {
+            if key.as_str() == Some("cluster") {
+                names.push(value.clone());
+            }
+            clusters_named(value, names);
+        }),
+        Yaml::Sequence(parts) => parts.iter().for_each(|part| clusters_named(part, names)),
+        _ => {}
+    }
 }
 
 fn repository(name: &str) -> String {

@@ -368,25 +368,3 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     }
     assert_eq!(first_column(&page, "## Reasons"), sorted(reasons));
 }
-
-#[test]
-fn every_row_of_a_table_is_on_one_line_and_has_all_its_cells() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let pages = std::fs::read_dir(docs).expect("there are pages");
-    for page in pages.filter_map(Result::ok) {
-        if page.path().extension().is_none_or(|kind| kind != "md") {
-            continue;
-        }
-        let text = std::fs::read_to_string(page.path()).expect("the page can be read");
-        let mut width = None;
-        for line in text.lines() {
-            if !line.starts_with('|') {
-                width = None;
-                continue;
-            }
-            let cells = line.replace("\\|", "").matches('|').count();
-            assert!(line.ends_with('|'), "{}: {line}", page.path().display());
-            assert_eq!(*width.get_or_insert(cells), cells, "{}: {line}", page.path().display());
-        }
-    }
-}

@@ -152,18 +152,6 @@ fn documents_are_about_the_program() {
 }
 
 #[test]
-fn documents_link_to_what_exists() {
-    let mut complaints = Vec::new();
-    for path in documents() {
-        let text = fs::read_to_string(&path).expect("a document can be read");
-        let folder = path.parent().expect("a document lies in a folder");
-        let absent = links(&text).into_iter().filter(|link| !folder.join(link).exists());
-        complaints.extend(absent.map(|link| format!("{} links to {link}, which is not there", path.display())));
-    }
-    report(&complaints);
-}
-
-#[test]
 fn every_line_of_the_security_page_names_its_tests() {
     let files = ["tests", "src"].into_iter().flat_map(files_below);
     let sources: Vec<_> = files.map(|file| (module_of_test(&file.path), file.text)).collect();
@@ -602,13 +590,6 @@ fn documents_named(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.ends_with(".md") && word.len() > 3).map(str::to_owned).collect()
 }
 
-/// Targets of Markdown links that are files of the repository.
-fn links(text: &str) -> BTreeSet<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
-    files.filter_map(|target| target.split('#').next()).map(str::to_owned).collect()
-}
-
 /// Items of the Markdown lists of a text, each on one line.
 fn list_items(text: &str) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
@@ -842,15 +823,6 @@ fn files_below(folder: &str) -> Vec<Source> {
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
-}
-
-/// The documents at the root and below `docs`.
-fn documents() -> Vec<PathBuf> {
-    let folders =
-        [root().to_owned(), root().join("docs"), root().join("docs/decisions"), root().join("docs/tutorials")];
-    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of documents"));
-    let paths = files.map(|file| file.expect("a folder of documents").path());
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
 /// A document of the repository, which must be there.

@@ -1,5 +1,5 @@
-//! Tutorials are carried out as they are written: their shell commands, one after the other, and what they say is
-//! printed. Only addresses differ, because a test has no port of its own.
+//! Tutorials and the quick start are carried out as they are written: their shell commands, one after the other, and
+//! what they say is printed. Only addresses differ, because a test has no port of its own.
 
 #![allow(
     clippy::unwrap_used,
@@ -129,7 +129,7 @@ impl Tutorial {
     /// Reads a tutorial. `ready` waits for a gateway; blocks of which `omits` says so are left out.
     fn read(name: &str, ready: &str, omits: impl Fn(&str) -> bool) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let document = fs::read_to_string(root.join("docs/tutorials").join(name)).expect("it is there");
+        let document = fs::read_to_string(root.join("docs").join(name)).expect("it is there");
         let agents = Agents::start();
         let (mut script, mut expected) = (String::from("set -u\n"), Vec::new());
         for block in blocks(&document) {
@@ -200,7 +200,7 @@ impl Tutorial {
 #[test]
 fn a_bad_canary_is_rolled_back_while_the_reader_watches() {
     let ready = "until test -S admin.sock; do sleep 0.05; done\n";
-    let mut tutorial = Tutorial::read("canary.md", ready, |block| block.starts_with("curl") && !has_curl());
+    let mut tutorial = Tutorial::read("tutorials/canary.md", ready, |block| block.starts_with("curl") && !has_curl());
     let gateway = tutorial.move_to_free("127.0.0.1:8080");
     if !has_curl() {
         std::thread::spawn(move || call(&gateway));
@@ -217,10 +217,29 @@ fn tasks_get_lost_and_found_as_the_tutorial_says() {
         return;
     }
     let ready = "until attache healthcheck -c gateway.yaml > health.log 2>&1; do sleep 0.05; done\n";
-    let mut tutorial = Tutorial::read("a2a.md", ready, |_| false);
+    let mut tutorial = Tutorial::read("tutorials/a2a.md", ready, |_| false);
     for address in ["127.0.0.1:8080", "127.0.0.1:9090"] {
         tutorial.move_to_free(address);
     }
     let (_, log) = tutorial.run();
     assert!(log.contains("stopped, nothing was cut off"), "the first gateway ends well:\n{log}");
+}
+
+#[test]
+fn the_quick_start_leads_to_a_stream_and_to_tls() {
+    // Nothing of it can be seen without calls.
+    if !has_curl() {
+        return;
+    }
+    let ready = "until attache healthcheck --url http://127.0.0.1:9090/ready > health.log 2>&1; do sleep 0.05; done\n";
+    let mut start = Tutorial::read("quick-start.md", ready, |_| false);
+    // It says nothing of metrics, whose port may be another test's.
+    start.script = start.script.replace("routes:\n", "metrics: { address: \"127.0.0.1:9090\" }\nroutes:\n");
+    start.move_to_free("127.0.0.1:9090");
+    start.move_to_free("127.0.0.1:8080");
+    let https = start.move_to_free("127.0.0.1:8443");
+    start.replace("localhost:8443", &https.replace("127.0.0.1", "localhost"));
+    let (said, log) = start.run();
+    assert!(said.contains("exit code 0"), "{said}");
+    assert!(log.contains("stopped, nothing was cut off"), "the gateway ends well:\n{log}");
 }

@@ -103,7 +103,7 @@ fn set_lifetime(params: &mut CertificateParams) {
 
 /// Writes beside the target and renames, so that a gateway that watches the directory never reads half a file, and the
 /// mode holds from the first byte even where an older file had a wider one.
-fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(super) fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);

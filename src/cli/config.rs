@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::configuration::{Source, invalid};
 
 use super::{Ending, Failure, terminal};
-use crate::config::{Environment, schema, show};
+use crate::config::{schema, show};
 
 /// Arguments of `attache config`.
 #[derive(Debug, Args)]
@@ -38,9 +38,9 @@ struct Show {
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     match &arguments.kind {
         Kind::Show(wanted) => {
-            let path = &wanted.source.config;
-            let shown = show(path, &Environment::process(), wanted.defaults);
-            let shown = shown.map_err(|report| invalid(path, &report))?;
+            let document = wanted.source.document()?;
+            let shown = show(document.path(), &document.environment(), wanted.defaults);
+            let shown = shown.map_err(|report| invalid(document.path(), &report))?;
             // A document, and so as it is.
             terminal::print_bytes(format!("{}\n", shown.trim_end()).as_bytes())?;
         }

@@ -11,12 +11,15 @@ mod demo;
 mod explain;
 mod failure;
 mod healthcheck;
+mod init;
 mod man;
 mod operator;
+mod proxy;
 mod reload;
 mod rollout;
 mod run;
 mod said;
+mod starter;
 mod summary;
 mod terminal;
 mod validate;
@@ -51,6 +54,10 @@ struct Cli {
 enum Verb {
     /// Run the gateway.
     Run(run::Arguments),
+    /// Run a gateway in front of an agent, without a file.
+    Proxy(proxy::Arguments),
+    /// Write a first configuration, with comments.
+    Init(init::Arguments),
     /// See a gateway work: certificates, agents and traffic included.
     Demo(demo::Arguments),
     /// Have a running gateway read its configuration again, and say what that changed.
@@ -119,6 +126,8 @@ impl Verb {
     fn perform(self) -> Result<Ending, Failure> {
         match self {
             Self::Run(arguments) => run::perform(&arguments),
+            Self::Proxy(arguments) => proxy::perform(&arguments),
+            Self::Init(arguments) => init::perform(&arguments),
             Self::Demo(arguments) => demo::perform(&arguments),
             Self::Reload(arguments) => reload::perform(&arguments),
             Self::Rollout(arguments) => rollout::perform(&arguments),
@@ -146,6 +155,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 const AFTER_HELP: &str = "\
 Examples:
   attache demo                          see it work, nothing needed
+  attache proxy --to 127.0.0.1:9101     a gateway in front of your agent, no file needed
   attache validate -c gateway.yaml      check a configuration
   attache run -c gateway.yaml           run it
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
-use super::configuration::by_hand;
+use super::configuration::{by_hand, usual};
 use super::{Failure, terminal};
 use crate::admin::client::{Client, Error};
 use crate::config::model::{Admin, AdminAddress};
@@ -25,7 +25,8 @@ pub(super) struct Operator {
 #[derive(Debug, Args)]
 struct Named {
     /// Configuration of the running gateway, which says where its admin API is. It may be broken otherwise.
-    #[arg(short, long = "config", value_name = "FILE|DIR", env = "ATTACHE_CONFIG", required_unless_present = "admin")]
+    /// [default: attache.yaml here, else the directory /etc/attache]
+    #[arg(short, long = "config", value_name = "FILE|DIR", env = "ATTACHE_CONFIG")]
     config: Option<PathBuf>,
     /// Where the admin API is, whatever the configuration says: 127.0.0.1:9901 or unix:/path.
     #[arg(long, value_name = "ADDRESS", env = "ATTACHE_ADMIN", value_parser = parse)]
@@ -37,11 +38,12 @@ struct Named {
 
 impl FromArgMatches for Operator {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self {
-            named: Named::from_arg_matches(matches)?,
-            by_config: by_hand(matches, "config"),
-            by_address: by_hand(matches, "admin"),
-        })
+        let mut named = Named::from_arg_matches(matches)?;
+        let is_file_named = matches.try_get_one::<PathBuf>(FILE).is_ok_and(|file| file.is_some());
+        if named.config.is_none() && named.admin.is_none() && !is_file_named {
+            named.config = Some(usual("name one with -c, or the admin API with --admin")?);
+        }
+        Ok(Self { named, by_config: by_hand(matches, "config"), by_address: by_hand(matches, "admin") })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -92,7 +94,7 @@ impl Args for ByFile {
             .value_name("FILE|DIR")
             .value_parser(clap::value_parser!(PathBuf))
             .help("The same without -c");
-        Named::augment_args(command).mut_arg("config", |config| config.required_unless_present(FILE)).arg(file)
+        Named::augment_args(command).arg(file)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

@@ -2,7 +2,7 @@
 //! ends at once; SIGHUP reads the configuration again, as a change of its files does; SIGUSR1 opens the access log's
 //! file again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -16,7 +16,7 @@ use super::{Ending, Failure, runtime, said};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
-use crate::config::{Environment, Inputs, Loaded, Reading, last_good_file, load, log_format, read};
+use crate::config::{Document, Inputs, Loaded, Reading, last_good_file, load, log_format, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup::{self, Events};
@@ -33,12 +33,28 @@ pub(super) struct Arguments {
     last_good: Option<PathBuf>,
 }
 
-/// Performs the verb. Its output goes to standard error through a queue, so nothing waits for the reader.
+/// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let document = arguments.source.document()?;
+    let last_good = arguments.last_good.as_deref();
+    run(&Start { document, last_good, remedy: |key| format!("change `{key}`") })
+}
+
+/// What to run, and what to say when it does not start.
+pub(super) struct Start<'a> {
+    pub(super) document: Document,
+    /// Instead of `reload.lastGoodFile`.
+    pub(super) last_good: Option<&'a Path>,
+    /// What to do where the address or file under this key cannot be opened.
+    pub(super) remedy: fn(&str) -> String,
+}
+
+/// Runs a gateway to its end. Its output goes to standard error through a queue, so nothing waits for the reader.
+pub(super) fn run(start: &Start<'_>) -> Result<Ending, Failure> {
     let stderr = stderr()?;
     let mut voice = Voice::new(stderr.clone(), true);
     voice.tell_panics();
-    let ending = run(arguments, &stderr, &mut voice).unwrap_or_else(|failure| {
+    let ending = start_and_serve(start, &stderr, &mut voice).unwrap_or_else(|failure| {
         said::failure(&voice, &failure);
         Ending::Failed
     });
@@ -54,12 +70,12 @@ pub(super) fn stderr() -> Result<Stderr, Failure> {
     })
 }
 
-fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
-    let Beginning { loaded, inputs, stands_in } = arguments.read(voice)?;
+fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
+    let Beginning { loaded, inputs, stands_in } = start.read(voice)?;
     let voice = &*voice;
     let kept = loaded.config.reload.last_good_file.clone();
     let places = loaded.places();
-    let cannot_start = |error: &gateway::Error| not_open(error, places, voice);
+    let cannot_start = |error: &gateway::Error| not_open(error, places, start.remedy, voice);
     let kept = kept.filter(|_| !stands_in).map(|file| (file, loaded.standalone()));
     // Frees the tree of the text; the gateway has the only copy of the configuration.
     let (config, _, tree) = loaded.into_parts();
@@ -81,11 +97,16 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
             metrics: gateway.metrics_address(),
             admin: gateway.admin_address().cloned(),
         };
-        said::summary(voice, &summary(&gateway.config(), &bound));
+        let mut lines = summary(&gateway.config(), &bound);
+        if let Some(first) = lines.first_mut() {
+            // Nobody may have named it.
+            first.push_str(&format!(" of {}", start.document.path().display()));
+        }
+        said::summary(voice, &lines);
         if stands_in {
             error!("the configuration is broken, the gateway runs on its last good state");
         }
-        gateway.follow(gateway::Source::Files { path: arguments.source.config.clone(), inputs }, stands_in);
+        gateway.follow(gateway::Source::Files { document: start.document.clone(), inputs }, stands_in);
         gateway.keep_good(kept).await;
         Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
     });
@@ -95,7 +116,12 @@ fn run(arguments: &Arguments, stderr: &Stderr, voice: &mut Voice) -> Result<Endi
 }
 
 /// Shows the place of the address that cannot be opened, and the process that holds it.
-fn not_open(error: &gateway::Error, places: crate::config::OpenedAt, voice: &Voice) -> Failure {
+fn not_open(
+    error: &gateway::Error,
+    places: crate::config::OpenedAt,
+    remedy: fn(&str) -> String,
+    voice: &Voice,
+) -> Failure {
     let Some(key) = error.key() else {
         return cannot_start(error);
     };
@@ -104,7 +130,7 @@ fn not_open(error: &gateway::Error, places: crate::config::OpenedAt, voice: &Voi
     said::report(voice, &report);
     Failure::new(
         "the gateway does not start",
-        format_args!("free the address or the file named above, or change `{key}`"),
+        format_args!("free the address or the file named above, or {}", remedy(&key)),
     )
 }
 
@@ -134,26 +160,26 @@ struct Beginning {
     stands_in: bool,
 }
 
-impl Arguments {
+impl Start<'_> {
     /// Reads the configuration, or its last good state when it is broken. The format of the log is known as soon as
     /// `logging` can be read, also when other sections are broken.
     fn read(&self, voice: &mut Voice) -> Result<Beginning, Failure> {
-        let (path, env) = (&self.source.config, Environment::process());
-        let Reading { outcome, inputs } = read(path, &env);
+        let (path, env) = (self.document.path(), &self.document.environment());
+        let Reading { outcome, inputs } = read(path, env);
         let stands_in = outcome.is_err();
         let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(report) => {
-                if let Some(format) = log_format(path, &env) {
+                if let Some(format) = log_format(path, env) {
                     speak(voice, format);
                 }
                 let failure = unusable(path);
-                let configured = || last_good_file(path, &env);
-                let Some(last_good) = self.last_good.clone().or_else(configured) else {
+                let configured = || last_good_file(path, env);
+                let Some(last_good) = self.last_good.map(Path::to_owned).or_else(configured) else {
                     said::report(voice, &report);
                     return Err(failure);
                 };
-                let loaded = match load(&last_good, &env) {
+                let loaded = match load(&last_good, env) {
                     Ok(loaded) => loaded,
                     Err(none) => {
                         said::report(voice, &report);
@@ -300,7 +326,9 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 const HELP: &str = "\
 Examples:
+  attache run
   attache run gateway.yaml
+  attache config show gateway.yaml | attache run -c -
   ATTACHE_CONFIG=/etc/attache attache run
   attache run -c /etc/attache --last-good /var/lib/attache/last-good.yaml
 

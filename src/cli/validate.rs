@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use super::configuration::Sources;
+use super::configuration::{Sources, document};
 use super::{Ending, Failure, terminal};
-use crate::config::{Environment, Loaded, Report, load};
+use crate::config::{Loaded, Report, load};
 
 /// Arguments of `attache validate`.
 #[derive(Debug, Args)]
@@ -31,11 +31,11 @@ enum Format {
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let environment = Environment::process();
     let mut ending = Ending::Done;
     for path in &arguments.sources.configs {
-        match load(path, &environment) {
-            Ok(loaded) => accepted(path, &loaded, arguments.format)?,
+        let document = document(path)?;
+        match load(document.path(), &document.environment()) {
+            Ok(loaded) => accepted(document.path(), &loaded, arguments.format)?,
             Err(report) => {
                 show(&report, arguments.format)?;
                 ending = Ending::Failed;

@@ -21,6 +21,8 @@ pub struct Environment {
     mounts: Option<String>,
     inputs: Arc<Mutex<Inputs>>,
     lenient: bool,
+    /// A text in the place of a file.
+    text: Option<(PathBuf, Arc<str>)>,
 }
 
 impl Environment {
@@ -44,6 +46,7 @@ impl Environment {
             mounts: None,
             inputs: Arc::default(),
             lenient: false,
+            text: None,
         }
     }
 
@@ -52,6 +55,13 @@ impl Environment {
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         let (name, value, others) = (name.to_owned(), value.to_owned(), self.variables);
         self.variables = Arc::new(move |asked| if asked == name { Some(value.clone()) } else { others(asked) });
+        self
+    }
+
+    /// Puts a text in the place of the file at `path`.
+    #[must_use]
+    pub(super) fn with_text(mut self, path: &Path, text: &Arc<str>) -> Self {
+        self.text = Some((path.to_owned(), Arc::clone(text)));
         self
     }
 
@@ -114,6 +124,13 @@ impl Environment {
 
     /// Reads at most `limit` bytes of a regular file; more is an error. That it was read is remembered.
     pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        if let Some((_, text)) = self.text.as_ref().filter(|(name, _)| name == path) {
+            return if text.len() > limit {
+                Err(io::ErrorKind::FileTooLarge.into())
+            } else {
+                Ok(text.as_bytes().into())
+            };
+        }
         let path = self.resolve(path);
         let outcome = read_regular(&path, limit);
         let bytes = outcome.as_deref().ok();

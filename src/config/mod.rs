@@ -6,6 +6,7 @@
 
 mod certs;
 mod decode;
+mod document;
 mod effective;
 mod environment;
 mod files;
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use document::Document;
 pub use effective::{Change, ChangeKind, Difference, Effective};
 pub use environment::Environment;
 pub use files::read_regular;
@@ -46,6 +48,7 @@ pub use units::{bytes, time};
 pub use written::{Untouchable, behind_links, is_foreign, lock_of};
 
 use node::{Node, Value};
+pub use source::MAX_FILE;
 use source::{Reader, Tree};
 use text::{de, node, report, source, substitute, yaml};
 use tracing::debug_span;

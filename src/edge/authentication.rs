@@ -76,6 +76,8 @@ fn conclude(
     let (provider, result) = match &decision {
         Decision::Verified(at, _) => (Some(*at), "ok"),
         Decision::Anonymous => (None, "anonymous"),
+        Decision::Open(at) => (Some(*at), "open"),
+        Decision::Answered(at, _) => (Some(*at), "denied"),
         Decision::Missing => (None, "missing"),
         Decision::Refused(at, refusal) => (Some(*at), refusal.word()),
     };
@@ -83,7 +85,8 @@ fn conclude(
         handles.count(provider, result);
     }
     match decision {
-        Decision::Anonymous => Ok(()),
+        Decision::Anonymous | Decision::Open(_) => Ok(()),
+        Decision::Answered(_, answer) => Err(Error::AuthAnswered(answer)),
         Decision::Verified(_, verified) => {
             exchange.client.identity.principal = Some(verified.principal);
             exchange.request.vouched = verified.fields;

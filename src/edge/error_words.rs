@@ -82,7 +82,7 @@ fn public(error: &Error) -> &'static str {
         Error::UpgradeRefused => "upgrades are not served here",
         Error::CredentialsMissing(_) => "credentials are needed here",
         Error::CredentialsInvalid(_) => "the credentials are not good",
-        Error::AuthDenied => "not allowed",
+        Error::AuthDenied | Error::AuthAnswered(_) => "not allowed",
         Error::AuthUnavailable => "credentials cannot be checked at the moment",
         Error::Forbidden | Error::Screened => "this is not allowed",
         Error::CallRefused(refusal) => refusal.text(),

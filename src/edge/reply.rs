@@ -36,6 +36,9 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
     if !matches!(error, Error::CallRefused(CallRefusal::NotOwner)) {
         headers.insert(REASON, HeaderValue::from_static(error.reason()));
     }
+    if let Error::AuthAnswered(answer) = error {
+        headers.extend(answer.headers.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
+    }
     for challenge in error.challenges() {
         headers.append(header::WWW_AUTHENTICATE, challenge.clone());
     }

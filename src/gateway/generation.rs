@@ -8,7 +8,7 @@ use tokio::time::Instant;
 #[cfg(feature = "acme")]
 use super::acme;
 use super::supervise::{Task, Tasks};
-use super::{Gateway, affinity, certificates, limits};
+use super::{Gateway, affinity, auth_loads, certificates, issuer_keys, limits};
 use crate::a2a::card::SignedCards;
 use crate::cluster::health::CardPlaces;
 use crate::cluster::watch::watch;
@@ -55,6 +55,14 @@ impl Gateway {
         generation.start(Task::Affinity, move || {
             affinity::watch(Arc::clone(&clusters), Arc::clone(&table), Arc::clone(&metrics))
         });
+        for (provider, keys) in snapshot.auth.remote_keys() {
+            let (provider, keys, metrics) = (provider.into(), Arc::clone(keys), Arc::clone(&self.metrics));
+            generation.start(Task::IssuerKeys, move || {
+                issuer_keys::keep(Arc::clone(&provider), Arc::clone(&keys), Arc::clone(&metrics))
+            });
+        }
+        let (shown, metrics) = (Arc::clone(&snapshot), Arc::clone(&self.metrics));
+        generation.start(Task::AuthLoads, move || auth_loads::show(Arc::clone(&shown), Arc::clone(&metrics)));
         let metrics = Arc::clone(&self.metrics);
         generation.start(Task::RateLimits, move || limits::sweep(Arc::clone(&snapshot), Arc::clone(&metrics)));
         let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));

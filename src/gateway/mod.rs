@@ -5,6 +5,7 @@
 mod acme;
 mod admin;
 mod affinity;
+mod auth_loads;
 mod certificates;
 mod clusters;
 mod config_thread;
@@ -13,6 +14,7 @@ mod expiry;
 mod files;
 mod generation;
 mod holder;
+mod issuer_keys;
 mod limits;
 mod listeners;
 mod memory;

@@ -47,6 +47,10 @@ pub(super) enum Task {
     Certificates,
     /// Ordering certificates.
     Acme,
+    /// Fetching the keys of an issuer of tokens.
+    IssuerKeys,
+    /// Showing what providers remember.
+    AuthLoads,
 }
 
 /// What happens when a task breaks.
@@ -80,6 +84,8 @@ impl Task {
             Self::RateLimits => "rate-limits",
             Self::Certificates => "certificates",
             Self::Acme => "acme",
+            Self::IssuerKeys => "issuer-keys",
+            Self::AuthLoads => "auth-loads",
         }
     }
 
@@ -99,13 +105,17 @@ impl Task {
             | Self::Affinity
             | Self::RateLimits
             | Self::Certificates
-            | Self::Acme => UponEnd::Restart,
+            | Self::Acme
+            | Self::IssuerKeys
+            | Self::AuthLoads => UponEnd::Restart,
         }
     }
 
     /// Whether it may end by itself: because there is nothing to do, or because the gateway stops.
     fn may_end(self) -> bool {
-        !matches!(self, Self::OldConfigurations | Self::Clusters | Self::Affinity | Self::Certificates | Self::Acme)
+        let goes_on =
+            [Self::OldConfigurations, Self::Clusters, Self::Affinity, Self::Certificates, Self::Acme, Self::IssuerKeys];
+        !goes_on.contains(&self)
     }
 }
 

@@ -1,19 +1,17 @@
 //! Base64 in the alphabet of URLs and without padding (RFC 4648 section 5).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// The text for these bytes.
 pub(super) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let joined = group.iter().fold(0_u32, |joined, byte| joined << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for at in 0..=group.len() {
-            let index = usize::try_from(joined >> (18 - 6 * at) & 0x3f).unwrap_or_default();
-            text.push(ALPHABET.get(index).copied().map_or('A', char::from));
-        }
-    }
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// The bytes of a text in its one spelling: with padding, other letters or bits that say nothing it is none.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
 
 #[cfg(test)]
 mod tests {
@@ -33,6 +31,14 @@ mod tests {
             (b"\xfb\xff\xfe", "-__-"),
         ] {
             assert_eq!(encode(bytes), expected);
+            assert_eq!(decode(expected).as_deref(), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn a_text_has_one_spelling() {
+        for text in ["Zg==", "Zh", "Z", "Zm9v\n", "+//+", " Zg"] {
+            assert_eq!(decode(text), None, "{text:?}");
         }
     }
 }

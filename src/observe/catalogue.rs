@@ -356,6 +356,14 @@ families! {
             "Certificates that were ordered: ok, failed, or rate_limited by the authority.";
         acme_last: Gauge "attache_acme_last_order_successful" [listener, domain]
             "1 when the last order of a certificate for this name was, 0 when it failed.";
+        jwks_fetches: Counter "attache_jwks_fetches_total" [provider, result]
+            "Fetches of the keys that an issuer of tokens publishes: ok, timeout, connect_failed, tls_failed, no_answer, status, too_large or no_keys (what came is no set of usable keys).";
+        auth_remembered: Gauge "attache_auth_remembered" [provider]
+            "Verified tokens, passwords and answers of external servers that a provider remembers, at most 16 MiB of them.";
+        auth_waiting: Gauge "attache_auth_waiting" [provider]
+            "Requests that wait until a provider knows: for keys of an issuer, the hash of a password, or the answer of an external server.";
+        jwks_fetched: Gauge "attache_jwks_fetched_timestamp_seconds" [provider]
+            "Unix time at which the keys of an issuer of tokens were last fetched.";
         admin_refused: Counter "attache_admin_requests_refused_total" [code]
             "Requests to the admin API that were not let in, by status.";
         dns_refreshes: Counter "attache_dns_refreshes_total" [cluster, result]

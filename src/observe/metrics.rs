@@ -210,6 +210,17 @@ mod tests {
         route.task_ended("completed", Duration::from_secs(2));
     }
 
+    /// Who clients are, and what they may.
+    fn about_clients(metrics: &Arc<Metrics>) {
+        AuthHandles::new(metrics, "keys").results.count("ok");
+        metrics.jwks_fetches("corp", "ok").inc();
+        metrics.auth_remembered("corp").set(1);
+        metrics.auth_waiting("corp").set(1);
+        metrics.jwks_fetched("corp").set(1_795_199_401);
+        AuthorizationHandles::new(metrics, "agents", "admins").decisions.count("denied");
+        ScreeningHandles::new(metrics, "agents", "jndi").screened.count("refused");
+    }
+
     /// Puts something into every family.
     fn everything(metrics: &Arc<Metrics>) -> ListedEndpoint {
         let route = RouteHandles::new(Arc::clone(metrics), "agents", "v1");
@@ -223,7 +234,7 @@ mod tests {
         route.mirrors().mirrors.count("answered");
         route.cards().agent_cards.count("mapped");
         route.cards().catalog_cards.count("read");
-        AuthHandles::new(metrics, "keys").results.count("ok");
+        about_clients(metrics);
         calls_of_agents(&route);
         route.ends().errors.count("no_route");
         let cluster = ClusterHandles::new(metrics, "v1");
@@ -266,8 +277,6 @@ mod tests {
         metrics.rollout("research", "progressing", 1, 10.0);
         metrics.rollout_events("research", "weight").inc();
         metrics.draining().set(1);
-        AuthorizationHandles::new(metrics, "agents", "admins").decisions.count("denied");
-        ScreeningHandles::new(metrics, "agents", "jndi").screened.count("refused");
         RateLimitHandles::new(metrics, "edge", "shadow").rate_limited.inc();
         metrics.affinity_ids().set(1);
         metrics.show_active_tasks("v1", 1);

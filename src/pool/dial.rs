@@ -13,7 +13,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -74,6 +74,9 @@ pub struct UnusedConnection {
     limits: DialLimits,
 }
 
+/// The half of an HTTP/1.1 connection that has to be polled.
+pub(super) type Http1 = http1::Connection<TokioIo<Socket>, Full<Bytes>>;
+
 type Socket = Either<TcpStream, Either<UnixStream, Box<TlsStream<TcpStream>>>>;
 
 /// A request of our own.
@@ -89,6 +92,17 @@ pub struct Question {
     pub headers: HeaderMap,
     /// Body; a small one.
     pub body: Bytes,
+}
+
+impl Question {
+    pub(super) fn in_http1(self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        request.headers_mut().insert(header::HOST, self.host);
+        request.headers_mut().extend(self.headers);
+        request
+    }
 }
 
 /// The response.
@@ -244,21 +258,20 @@ impl UnusedConnection {
         look: impl FnMut(&Bytes) -> bool,
     ) -> Result<DialedResponse, DialError> {
         let limits = self.limits;
-        let mut request = Request::new(Full::new(question.body));
-        *request.method_mut() = question.method;
-        *request.uri_mut() = Uri::from(question.target);
-        request.headers_mut().insert(header::HOST, question.host);
-        request.headers_mut().extend(question.headers);
-        let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(self.socket)).await?;
+        let (mut sender, connection) = self.into_http1().await?;
         let answer = async {
-            let response = in_time(NO_HEAD, limits.head, sender.send_request(request)).await?;
+            let response = in_time(NO_HEAD, limits.head, sender.send_request(question.in_http1())).await?;
             if head_only {
                 return Ok(begin(response).0);
             }
             in_time(NO_END, limits.body, read_http1(response, look)).await
         };
         beside(connection, answer).await
+    }
+
+    /// The connection as one of HTTP/1.1, on which several questions can be asked.
+    pub(super) async fn into_http1(self) -> Result<(SendRequest<Full<Bytes>>, Http1), DialError> {
+        Ok(http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(self.socket)).await?)
     }
 
     async fn ask_http2(

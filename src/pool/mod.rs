@@ -1,6 +1,7 @@
 //! Connections to one endpoint, owned by one worker: opened, kept while idle, checked before reuse, lent to one
 //! exchange at a time (HTTP/1.1) or shared by streams (HTTP/2). It must never know which cluster or request it serves.
 
+mod addresses;
 mod claim;
 mod connect;
 mod deferred_waker;
@@ -9,6 +10,7 @@ mod exchange;
 mod h1;
 mod h2;
 mod io;
+mod kept_client;
 mod long_head;
 mod pinned;
 mod promise;
@@ -18,6 +20,7 @@ pub(crate) mod scan;
 pub mod tcp;
 mod tls;
 mod tls_words;
+mod web_client;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -41,9 +44,11 @@ use claim::Acquired;
 pub use dial::{DialError, DialLimits, DialedResponse, Dialer, Peer, Question, UnusedConnection};
 pub use exchange::ResponseBody;
 pub use io::{Detached, UpstreamIo};
+pub use kept_client::KeptClient;
 pub use queue::{Line, Queue};
 pub use quota::{ConnectionPermit, Quota};
 pub use tls::{ClientTls, TlsError, TlsError as ClientTlsError};
+pub use web_client::WebClient;
 
 /// How connections of a cluster are made; shared by this worker's pools of its endpoints.
 #[derive(Debug)]

@@ -1,8 +1,12 @@
 """Files that a program reads as they are: YAML, workflows, the Dockerfile, compose files, units of systemd."""
 
+import os
 import re
+import tempfile
+from pathlib import Path
 
-from tools import DEPLOY, HERE, ROOT, ensure, run, tool
+from manifests import port_of, seconds
+from tools import DEPLOY, HERE, ROOT, attache, ensure, load, run, shown, tool
 
 
 def check_yaml():
@@ -32,3 +36,100 @@ def check_dockerfile():
     """The Dockerfile has no habit that hadolint warns of."""
     run(tool("hadolint"), "--failure-threshold", "warning", ROOT / "Dockerfile")
     return "Dockerfile"
+
+
+def check_compose():
+    """Compose files follow the specification; what they mount exists; every service is pinned, hardened and checked."""
+    files = sorted(DEPLOY.glob("compose*.yaml"))
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", *files)
+    for path in files:
+        document = load(path)
+        for name, service in document["services"].items():
+            where = f"{shown(path)}: {name}"
+            ensure(service["read_only"] is True and service["cap_drop"] == ["ALL"], f"{where}: is not hardened")
+            ensure(service["security_opt"] == ["no-new-privileges:true"], f"{where}: may gain privileges")
+            ensure(":" in service["image"], f"{where}: its image has no version")
+            for volume in service.get("volumes", ()):
+                source = volume.split(":")[0]
+                if source.startswith("."):
+                    ensure((path.parent / source).is_dir(), f"{where}: {source} is no directory here")
+                elif not source.startswith("$"):
+                    ensure(source in document["volumes"], f"{where}: there is no volume {source}")
+            ensure(set(service.get("networks", ())) <= set(document.get("networks", ())), f"{where}: an unknown network")
+        check_gateway(path, document["services"]["gateway"])
+    check_production(load(DEPLOY / "compose.production.yaml"))
+    return f"{len(files)} files"
+
+
+def check_gateway(path, service):
+    """The gateway's service fits its configuration."""
+    mounted = next(volume.split(":")[0] for volume in service["volumes"] if ":/etc/attache:" in volume)
+    config = load(path.parent / mounted / "gateway.yaml")
+    listeners = {port_of(listener["address"]) for listener in config["listeners"].values()}
+    published = {int(port.split(":")[-1]) for port in service["ports"]}
+    ensure(published <= listeners | {port_of(config["metrics"]["address"])}, f"{shown(path)}: publishes {sorted(published)}")
+    shutdown = config["shutdown"]
+    needed = seconds(shutdown.get("drainDelay", "0s")) + max(seconds(shutdown["drainTimeout"]), seconds(shutdown.get("streamGrace", "0s")))
+    ensure(needed + 5 <= seconds(service["stop_grace_period"]), f"{shown(path)}: it may need {needed} s to end, and is killed before")
+    ensure(service["healthcheck"]["test"] == ["CMD", "/attache", "healthcheck"], f"{shown(path)}: another health check")
+    ensure(config["metrics"]["address"].endswith(":9090"), f"{shown(path)}: the health check asks port 9090")
+
+
+def check_production(document):
+    """Prometheus finds the gateway and its rules, Grafana finds Prometheus and the dashboards."""
+    services = document["services"]
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in load(DEPLOY / "prometheus/prometheus.yaml")["scrape_configs"]}
+    ensure(jobs.get("attache") == ["gateway:9090"] and "gateway" in services, "prometheus.yaml: scrapes another gateway")
+    ensure(set(services["gateway"]["networks"]) & set(services["prometheus"]["networks"]), "Prometheus cannot reach the gateway")
+    source = load(DEPLOY / "grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
+    ensure(source["url"] == "http://prometheus:9090" and source["isDefault"], "Grafana asks another Prometheus")
+    path = load(DEPLOY / "grafana/provisioning/dashboards/attache.yaml")["providers"][0]["options"]["path"]
+    ensure(f"./grafana/dashboards:{path}:ro" in services["grafana"]["volumes"], "Grafana has no dashboards")
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    ensure((DEPLOY / "grafana/dashboards" / home.rsplit("/", 1)[1]).exists(), f"there is no dashboard {home}")
+
+
+def check_unit():
+    """systemd takes the unit, finds it well confined, and it fits the packaged configuration."""
+    unit = (DEPLOY / "systemd/attache.service").read_text()
+    with tempfile.TemporaryDirectory(prefix="attache-unit-") as directory:
+        copy = Path(directory) / "attache.service"
+        copy.write_text(unit.replace("/usr/bin/attache", str(attache())))
+        said = run(tool("systemd-analyze"), "verify", "--man=no", copy, errors=True)
+        ensure(not said.strip(), f"systemd-analyze verify: {said}")
+    # In tenths: 1.8 of 10.
+    run(tool("systemd-analyze"), "security", "--offline=true", "--no-pager", "--threshold=18", DEPLOY / "systemd/attache.service")
+    run(tool("systemd-sysusers"), "--dry-run", DEPLOY / "systemd/attache.sysusers")
+    settings = dict(line.split("=", 1) for line in unit.splitlines() if re.match(r"\w+=", line))
+    config = load(DEPLOY / "systemd/gateway.yaml")
+    shutdown = config["shutdown"]
+    ensure(max(seconds(shutdown["drainTimeout"]), seconds(shutdown["streamGrace"])) + 5 <= seconds(settings["TimeoutStopSec"]),
+           "the unit is killed before the gateway has drained")
+    for path, setting in ((config["state"]["file"], "StateDirectory"), (config["reload"]["lastGoodFile"], "StateDirectory"),
+                          (config["admin"]["address"].removeprefix("unix:"), "RuntimeDirectory")):
+        home = {"StateDirectory": "/var/lib", "RuntimeDirectory": "/run"}[setting]
+        ensure(path.startswith(f"{home}/{settings[setting]}/"), f"{path} is not in {setting}=")
+    for command in (settings["ExecStart"], settings["ExecReload"]):
+        run(attache(), command.split()[1], "--help")
+    return "attache.service"
+
+
+def check_package():
+    """The Debian package has everything in its place."""
+    with tempfile.TemporaryDirectory(prefix="attache-deb-") as directory:
+        # Packed without compression, which would take half a minute.
+        file = run(DEPLOY / "debian/build", attache(), directory, env=os.environ | {"DPKG_DEB_COMPRESSOR_TYPE": "none"}).strip()
+        name, version = run("dpkg-deb", "--show", "--showformat", "${Package} ${Version}", file).split()
+        ensure(name == "attache" and f'version = "{version}"' in (ROOT / "Cargo.toml").read_text(), f"{name} {version} is not Cargo.toml's")
+        run("dpkg-deb", "--extract", file, f"{directory}/root")
+        run("dpkg-deb", "--control", file, f"{directory}/control")
+        found = {str(path.relative_to(f"{directory}/root")): path for path in Path(directory, "root").rglob("*") if path.is_file()}
+        for script in ("postinst", "prerm", "postrm"):
+            run("sh", "-n", f"{directory}/control/{script}")
+        owners = {line.split()[1] for line in run("dpkg-deb", "--contents", file).splitlines()}
+    documented = {path.strip("/") for path in re.findall(r"(?m)^\| `(/\S+)` \|", (ROOT / "docs/systemd.md").read_text())}
+    packed = {path for path in found if not path.startswith(("usr/share/man/", "usr/share/bash-", "usr/share/zsh/", "usr/share/fish/"))}
+    ensure(owners == {"root/root"}, f"files of the package belong to {owners}")
+    ensure(packed <= documented, f"docs/systemd.md does not list {sorted(packed - documented)}")
+    ensure("usr/share/man/man1/attache.1.gz" in found, "the package has no manual page")
+    return f"{len(found)} files"

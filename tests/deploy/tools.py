@@ -22,12 +22,12 @@ def ensure(condition, text):
         raise Wrong(text)
 
 
-def run(*command, cwd=ROOT, text=None, env=None):
-    """Runs a program to its end and gives its standard output; fails with all it said when it fails."""
+def run(*command, cwd=ROOT, text=None, env=None, errors=False):
+    """Runs a program to its end and gives its standard output, or with `errors` both; fails with all it said when it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, cwd=cwd, input=text, env=env, capture_output=True, text=True, timeout=120, check=False)
     ensure(done.returncode == 0, f"{' '.join(words)} failed:\n{done.stdout}{done.stderr}".rstrip())
-    return done.stdout
+    return done.stdout + done.stderr if errors else done.stdout
 
 
 def attache():

@@ -16,15 +16,15 @@ use crate::pool::{ClientTls, DialError, DialLimits, DialedResponse, Dialer, Peer
 
 /// A card as it came.
 #[derive(Debug)]
-pub(super) struct Card {
+pub(in crate::cli) struct Card {
     /// Where it was found.
-    pub(super) url: String,
-    pub(super) body: Bytes,
+    pub(in crate::cli) url: String,
+    pub(in crate::cli) body: Bytes,
 }
 
 /// Where to look for a card, and how.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(in crate::cli) struct Request {
     dialer: Dialer,
     origin: String,
     host: String,
@@ -37,7 +37,12 @@ pub(super) struct Request {
 
 impl Request {
     /// Reads a URL and fields as they are given on the command line.
-    pub(super) fn parse(url: &str, fields: &[String], ca: Option<&Path>, limit: Duration) -> Result<Self, Failure> {
+    pub(in crate::cli) fn parse(
+        url: &str,
+        fields: &[String],
+        ca: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
         let wrong = || Failure::new(format_args!("`{url}` is not a URL"), "write it like `https://agents.example.com`");
         let uri: Uri = url.parse().map_err(|_illegal| wrong())?;
         let https = match uri.scheme_str() {
@@ -58,12 +63,12 @@ impl Request {
         })
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    pub(in crate::cli) fn is_https(&self) -> bool {
         self.dialer.tls.is_some()
     }
 
     /// The host, without brackets.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::cli) fn host(&self) -> &str {
         &self.host
     }
 
@@ -81,7 +86,7 @@ impl Request {
 }
 
 /// The card, from the first place that has one.
-pub(super) async fn fetch(request: &Request) -> Result<Card, Failure> {
+pub(in crate::cli) async fn fetch(request: &Request) -> Result<Card, Failure> {
     let mut missing = Vec::new();
     for path in &request.paths {
         let url = format!("{}{path}", request.origin);

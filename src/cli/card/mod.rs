@@ -1,6 +1,6 @@
 //! `attache card`: fetches an agent's card and says what clients would make of it.
 
-mod fetch;
+pub(super) mod fetch;
 mod shown;
 
 use std::path::PathBuf;

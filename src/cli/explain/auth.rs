@@ -1,7 +1,9 @@
 //! Who has to know the client.
 
 use super::subject::Subject;
-use crate::config::model::{AuthKind, AuthProvider, Credentials, Needed};
+use crate::config::model::{
+    AuthKind, AuthProvider, CacheScope, Credentials, ExternalAuth, Jwt, JwtKeys, Needed, OnAuthFailure,
+};
 
 /// A line for the route's providers, and one for each of them.
 pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
@@ -38,5 +40,33 @@ fn described(provider: &AuthProvider) -> String {
             format!("          {}: {} names with passwords (Basic)", provider.name, basic.users.len())
         }
         AuthKind::ClientCertificate(_) => format!("          {}: client certificates", provider.name),
+        AuthKind::Jwt(jwt) => format!("          {}: {}", provider.name, tokens(jwt)),
+        AuthKind::External(external) => format!("          {}: {}", provider.name, server(external)),
     }
+}
+
+fn tokens(jwt: &Jwt) -> String {
+    let place = jwt.header.as_ref().map_or("Authorization: Bearer", |name| name.as_str());
+    let issuer = jwt.rules.issuer.as_deref().unwrap_or("anybody");
+    let audiences =
+        if jwt.rules.audiences.is_empty() { "anybody".to_owned() } else { jwt.rules.audiences.join(" or ") };
+    let algorithms: Vec<_> = jwt.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let keys = match &jwt.keys {
+        JwtKeys::Known(keys) => format!("{} keys from a file", keys.len()),
+        JwtKeys::Remote(source) => format!("keys of {}, asked every {:?}", source.url, source.refresh),
+    };
+    format!("tokens of {issuer} for {audiences} in {place}, {}; {keys}", algorithms.join(" or "))
+}
+
+fn server(external: &ExternalAuth) -> String {
+    let failure = match external.on_failure {
+        OnAuthFailure::Refuse => "503 when it fails",
+        OnAuthFailure::Allow => "everybody passes when it fails",
+    };
+    let cached = match external.cache {
+        None => "each time".to_owned(),
+        Some((ttl, CacheScope::Request)) => format!("once in {ttl:?} for equal requests"),
+        Some((ttl, CacheScope::Credentials)) => format!("once in {ttl:?} for the same credentials"),
+    };
+    format!("asks {} within {:?}, {cached}; {failure}", external.url, external.timeout)
 }

@@ -27,11 +27,10 @@ use std::cell::Cell;
 
 use clap::Args;
 
-use super::configuration::Source;
+use super::configuration::{Source, loaded};
 use super::summary::spoken;
 use super::words::wrapped;
 use super::{Ending, Failure, terminal};
-use crate::config::Environment;
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
@@ -76,8 +75,8 @@ fn method(text: &str) -> Result<http::Method, String> {
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
     let credential = arguments.credential.as_deref().map(Credential::read).transpose()?;
-    let environment = Environment::process().without_certificates();
-    let config = arguments.source.load_in(&environment)?.config;
+    let document = arguments.source.document()?;
+    let config = loaded(&document, &document.environment().without_certificates())?.config;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));

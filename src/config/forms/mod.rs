@@ -11,6 +11,7 @@ pub(in crate::config) mod reading;
 mod section;
 pub(in crate::config) mod timestamp;
 pub(in crate::config) mod values;
+mod web_url;
 pub(in crate::config) mod words;
 
 use std::path::PathBuf;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::basic::Basic;
 use super::client_certificate::ClientCertificates;
+use super::external::External;
+use super::jwt::Jwt;
 use super::retries::FieldName;
 use super::{Boxed, Many, Verb, Written, choice, schema_of, section, text_or};
 use crate::config::de::with_hint;
@@ -26,6 +28,10 @@ section! {
         basic: Option<Basic>; whole one of kind,
         /// Certificates that clients have shown to the listener.
         client_certificate: Option<Box<ClientCertificates>> as Boxed<ClientCertificates>; whole one of kind,
+        /// Signed tokens (JWT, RFC 7519).
+        jwt: Option<Box<Jwt>> as Boxed<Jwt>; whole one of kind,
+        /// A server that is asked, as `auth_request` and `forwardAuth` do.
+        external: Option<Box<External>> as Boxed<External>; whole one of kind,
     }
 
     #[derive()]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-use super::{BasicUsers, ClientCertificates, Credentials, IdentityHeaders, PathMatch};
+use super::{BasicUsers, ClientCertificates, Credentials, ExternalAuth, IdentityHeaders, Jwt, PathMatch};
 
 /// Index into the providers of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,10 @@ pub enum AuthKind {
     Basic(BasicUsers),
     /// By the certificate that it has shown.
     ClientCertificate(Box<ClientCertificates>),
+    /// By a signed token.
+    Jwt(Box<Jwt>),
+    /// By asking a server.
+    External(Box<ExternalAuth>),
 }
 
 /// API keys.

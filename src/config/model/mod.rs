@@ -5,6 +5,8 @@ mod auth;
 mod authorization;
 mod basic;
 mod cluster;
+mod external;
+mod jwt;
 mod limits;
 mod listener;
 mod route;
@@ -28,6 +30,7 @@ pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};
 pub use super::keys::client_certificate::{CertificateName, ClientCertificates};
 pub use super::keys::cluster::{Tls as UpstreamTls, UpstreamProtocol};
+pub use super::keys::external::{CacheScope, OnAuthFailure};
 pub use super::keys::fault::{AbortAnswer, AbortFault, DelayFault, Disturbance, Fault, FaultByHeader, StreamFault};
 pub use super::keys::health::{HealthCheck, Kind as ProbeKind};
 pub use super::keys::limits::{LimitKey, LimitMode};
@@ -50,7 +53,7 @@ pub use super::keys::split::{
 pub use super::types::{
     Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
     MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, TextPattern, UpstreamHost,
-    ValueMatch, after_prefix, trust_domain,
+    ValueMatch, WebUrl, after_prefix, trust_domain,
 };
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
@@ -58,6 +61,8 @@ pub use auth::{
 pub use authorization::{AUTHENTICATED, AuthorizationPolicy, AuthorizationPolicyId, EVERYBODY};
 pub use basic::{Argon2Variant, BasicUsers, KnownUser, PasswordHash};
 pub use cluster::Cluster;
+pub use external::ExternalAuth;
+pub use jwt::{Jwt, JwtKeys, RemoteJwks};
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{HttpsRedirect, Listener};
 pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, Respond, Route};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::credentials_file::read;
+use super::free_fields::check_free;
 use super::references::References;
-use super::{Scope, basic, client_certificate};
+use super::{Scope, basic, client_certificate, external, jwt};
 use crate::config::keys::auth as raw;
 use crate::config::keys_file::{self, BadLine};
 use crate::config::model::{
@@ -31,6 +32,8 @@ fn kind(name: &str, raw: raw::AuthProvider, scope: &mut Scope<'_>) -> AuthKind {
         ("apiKey", raw.api_key.is_some()),
         ("basic", raw.basic.is_some()),
         ("clientCertificate", raw.client_certificate.is_some()),
+        ("jwt", raw.jwt.is_some()),
+        ("external", raw.external.is_some()),
     ];
     let given: Vec<_> = kinds.iter().filter(|(_, given)| *given).map(|(kind, _)| *kind).collect();
     if let [first, second, ..] = given.as_slice() {
@@ -47,11 +50,20 @@ fn kind(name: &str, raw: raw::AuthProvider, scope: &mut Scope<'_>) -> AuthKind {
         client_certificate::resolve(&below(&at, "clientCertificate"), &settings, scope);
         return AuthKind::ClientCertificate(settings);
     }
+    let nothing = || AuthKind::ApiKey(ApiKeys { carrier: KeyCarrier::Bearer, keys: Vec::new() });
+    if let Some(raw) = raw.jwt {
+        let jwt = jwt::resolve(&below(&at, "jwt"), *raw, scope);
+        return jwt.map_or_else(nothing, |jwt| AuthKind::Jwt(Box::new(jwt)));
+    }
+    if let Some(raw) = raw.external {
+        let external = external::resolve(&below(&at, "external"), *raw, scope);
+        return external.map_or_else(nothing, |external| AuthKind::External(Box::new(external)));
+    }
     if given.is_empty() {
         let message = format!("`authProviders.{name}` does not say how it knows clients");
         scope.lacks(&at, message, format!("give one of {}", list(&kinds.map(|(kind, _)| kind))));
     }
-    AuthKind::ApiKey(ApiKeys { carrier: KeyCarrier::Bearer, keys: Vec::new() })
+    nothing()
 }
 
 fn list(words: &[&str]) -> String {
@@ -180,9 +192,7 @@ fn check_fields(at: &[Step], fields: &raw::IdentityHeaders, scope: &mut Scope<'_
     for (key, name) in named {
         let Some(name) = name else { continue };
         let path = below(&below(at, "identityHeaders"), key);
-        if TAKEN.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-") {
-            scope.invalid(&path, format!("`{name}` means something else"), "write `x-auth-principal`");
-        }
+        check_free(&path, name, scope);
         if seen.contains(&name) {
             scope.invalid(&path, format!("`{name}` is given twice"), "give each its own field");
         }
@@ -205,8 +215,3 @@ pub(super) fn unused(config: &Config, scope: &mut Scope<'_>) {
 
 const FORM: &str = "a line is `name:sha256hex` or `name:sha256hex:role,role`";
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Fields that frame, route or authorise a message.
-const TAKEN: [&str; 12] = [
-    "authorization", "connection", "content-length", "content-type", "cookie", "expect", "host", "te", "trailer",
-    "transfer-encoding", "upgrade", "via",
-];

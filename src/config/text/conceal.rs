@@ -21,8 +21,10 @@ const CARRYING_NONE: [&str; 6] =
 
 /// Keys of the language about authentication that sound like secrets, and say where one is and how it is dealt with.
 /// Elsewhere these names are nobody's, and hide what stands below.
-const ABOUT_CREDENTIALS: [&str; 9] =
-    ["apiKey", "auth", "basic", "bearer", "credentials", "forwardClaims", "identityHeaders", "jwt", "query"];
+const ABOUT_CREDENTIALS: [&str; 14] = [
+    "apiKey", "auth", "basic", "bearer", "copyHeaders", "credentials", "forwardClaims", "forwardHeaders",
+    "identityHeaders", "jwt", "principalHeader", "query", "refusalHeaders", "rolesHeader",
+];
 
 /// What names the header field or parameter whose value stands beside it in the forms of other proxies.
 const NAMES: [&str; 6] = ["name", "key", "header", "headername", "httpheadername", "field"];

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 /// Keys of the language and of other proxies that only sound like secrets: they name files and other things.
-const PLAIN: [&str; 10] = [
-    "certFile", "keyFile", "caFile", "tokenFile", "clientAuth", "authProviders", "authorizationPolicies",
+const PLAIN: [&str; 11] = [
+    "certFile", "keyFile", "caFile", "tokenFile", "secretFile", "clientAuth", "authProviders", "authorizationPolicies",
     "credentialName", "serverName", "proxy_pass",
 ];
 
@@ -47,7 +47,7 @@ pub(super) const FILE_KEYS: [&str; 9] =
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
     match (parent, key) {
-        ("state", "file") | ("acme", "storage") => true,
+        ("state" | "jwks", "file") | ("acme", "storage") => true,
         // A word without either is no file.
         ("accessLog", "output") => text.contains(['/', '.']),
         _ => FILE_KEYS.contains(&key),
@@ -129,8 +129,8 @@ mod tests {
             assert!(is_secret_name(name), "{name}");
         }
         for name in [
-            "keyFile", "tokenFile", "x-keyboard", "monkey", "contentType", "keepalive", "clientAuth", "authProviders",
-            "x-author", "x-key-id", "bypass", "maxConcurrentPerClient",
+            "keyFile", "tokenFile", "secretFile", "x-keyboard", "monkey", "contentType", "keepalive", "clientAuth",
+            "authProviders", "x-author", "x-key-id", "bypass", "maxConcurrentPerClient",
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
@@ -142,6 +142,6 @@ mod tests {
         assert!(found.len() > 100, "{found:?}");
         let hidden: Vec<_> = found.iter().filter(|key| is_secret_name(key)).collect();
         // All name what a request carries, which the tree knows by where they stand.
-        assert_eq!(hidden, ["apiKey", "auth", "authorization", "bearer", "cookie", "credentials", "key"]);
+        assert_eq!(hidden, ["apiKey", "auth", "authorization", "bearer", "cookie", "credentials", "jwt", "key"]);
     }
 }

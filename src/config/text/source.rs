@@ -14,7 +14,7 @@ use crate::config::environment::Environment;
 use crate::config::files::reason;
 
 /// Size of one file.
-pub(in crate::config) const MAX_FILE: usize = 4 << 20;
+pub const MAX_FILE: usize = 4 << 20;
 /// Files of one configuration, includes counted.
 const MAX_FILES: usize = 1000;
 

@@ -5,6 +5,7 @@ mod public;
 mod spiffe;
 mod text_pattern;
 mod upstream;
+mod web_url;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ pub use public::{Authority, PublicUrl, Scheme};
 pub use spiffe::trust_domain;
 pub use text_pattern::TextPattern;
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
+pub use web_url::WebUrl;
 
 /// A host to match, lower case and without port or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,5 @@
 //! Files as the source of configurations: read again when any of them, or of what they include, has another content.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,12 @@ use super::{Held, Revision, Sound, Watching};
 use crate::admin::control::{AdminControl, NotDone};
 use crate::admin::journal::Trigger;
 use crate::config::model::{Config, Reload};
-use crate::config::{self, Environment, Inputs, Reading};
+use crate::config::{self, Document, Inputs, Reading};
 
 /// Where they are, and what the watch looks at.
 #[derive(Debug)]
 pub(in crate::gateway) struct Files {
-    path: PathBuf,
+    document: Document,
     looking_at: Sender<Look>,
 }
 
@@ -31,7 +30,7 @@ struct Look {
 impl Files {
     /// Begins to follow, and what makes the task that watches.
     pub(super) fn new(
-        path: PathBuf,
+        document: Document,
         settings: Reload,
         inputs: Inputs,
         control: AdminControl,
@@ -39,13 +38,13 @@ impl Files {
         let inputs = Arc::new(inputs);
         let (looking_at, told) = watch::channel(Look { settings, inputs });
         let begin = move || -> Watching { Box::pin(watch(told.clone(), control.clone())) };
-        (Self { path, looking_at }, begin)
+        (Self { document, looking_at }, begin)
     }
 
     /// What reads all of them.
     pub(super) fn reader(&self) -> impl FnOnce(&Config) -> Held + Send + use<> {
-        let path = self.path.clone();
-        move |running| read(&path, running)
+        let document = self.document.clone();
+        move |running| read(&document, running)
     }
 
     /// Watches what was read last, with the settings in force.
@@ -87,8 +86,8 @@ async fn watch(mut told: Receiver<Look>, control: AdminControl) {
     }
 }
 
-fn read(path: &Path, running: &Config) -> Held {
-    let Reading { outcome, inputs } = config::read(path, &Environment::process());
+fn read(document: &Document, running: &Config) -> Held {
+    let Reading { outcome, inputs } = config::read(document.path(), &document.environment());
     let outcome = outcome.and_then(|loaded| loaded.in_place_of(running));
     let kept = outcome.as_ref().ok().and_then(|loaded| {
         let file = loaded.config.reload.last_good_file.clone()?;

@@ -12,15 +12,15 @@ use std::sync::Arc;
 use self::files::Files;
 use crate::admin::control::AdminControl;
 use crate::config::model::{Config, Reload};
-use crate::config::{Inputs, OpenedAt, Remains, Report};
+use crate::config::{Document, Inputs, OpenedAt, Remains, Report};
 
 /// Where configurations come from.
 #[derive(Debug)]
 pub enum Source {
-    /// A file, or a folder of them, with all that they include.
+    /// A file, a folder of them, or a text, with all that they include.
     Files {
-        /// Its path.
-        path: PathBuf,
+        /// Where it is.
+        document: Document,
         /// What was found there when it was read last.
         inputs: Inputs,
     },
@@ -43,8 +43,8 @@ impl Followed {
         control: AdminControl,
     ) -> (Self, impl Fn() -> Watching + Send + Sync + 'static) {
         match source {
-            Source::Files { path, inputs } => {
-                let (files, watch) = Files::new(path, settings, inputs, control);
+            Source::Files { document, inputs } => {
+                let (files, watch) = Files::new(document, settings, inputs, control);
                 (Self::Files(files), watch)
             }
         }

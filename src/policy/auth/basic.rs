@@ -44,6 +44,12 @@ struct Places {
 }
 
 impl Passwords {
+    /// Passwords that are remembered, and requests whose password is computed or waits for that.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let places = self.settings.at_once + MAX_WAITING;
+        (self.seen.len(), places.saturating_sub(self.places.waiting.available_permits()))
+    }
+
     /// The users that `settings` describe. Where they are those of `previous`, what was good stays remembered.
     pub(super) fn adopt(provider: &Arc<str>, settings: &BasicUsers, previous: Option<&Arc<Self>>) -> Arc<Self> {
         if let Some(previous) = previous.filter(|previous| previous.settings == *settings) {

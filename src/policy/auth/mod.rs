@@ -1,11 +1,13 @@
 //! Who a client is: providers look at what a request carries and say whose it is.
 //!
 //! A [`Provider`] is one entry of `authProviders`, shared by all workers. [`Provider::verify`] gets what a request
-//! presents ([`Presented`]) and says one of four things ([`Verdict`]):
+//! presents ([`Presented`]) and says one of these things ([`Verdict`]):
 //!
 //! - `Absent`: nothing here is for this provider. The next one is asked.
 //! - `Verified`: the client is this principal, and agents are told these fields ([`Verified`]).
 //! - `Refused`: it presents something, and that is not good ([`Refusal`]). Nobody is anonymous after that.
+//! - `Answered`: a server has been asked, and this is its answer for the client.
+//! - `Open`: nobody could say who it is, and the configuration says that it passes as nobody all the same.
 //! - `Wait`: this cannot be said yet, because keys have to be fetched, a slow hash computed or a server asked. The
 //!   future owns what it needs. It is the only thing here that waits, is boxed, and is made only where nothing that is
 //!   remembered answers: what is known already is verified at once. Whoever makes such a future gives it a limit of
@@ -19,6 +21,8 @@
 mod api_key;
 mod basic;
 mod client_certificate;
+mod external;
+mod jwt;
 mod presented;
 mod route_auth;
 mod seen;
@@ -29,13 +33,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
-use crate::config::model::{AuthKind, AuthProvider, KeyCarrier};
+use crate::config::model::{AuthKind, AuthProvider, ExternalAuth, KeyCarrier};
 use crate::context::Principal;
+use crate::error::AuthAnswer;
 use api_key::ApiKeys;
 use basic::Passwords;
 use client_certificate::Certificates;
+use external::External;
+use jwt::Tokens;
 
+pub use external::{Ask, Asking};
+pub use jwt::RemoteKeys;
 pub use presented::Presented;
 pub use route_auth::{Decision, Progress, RouteAuth, Step};
 
@@ -51,6 +61,8 @@ enum Kind {
     ApiKey(ApiKeys),
     Basic(Arc<Passwords>),
     ClientCertificate(Certificates),
+    Jwt(Arc<Tokens>),
+    External(Arc<External>),
 }
 
 /// What a provider says of a request.
@@ -61,6 +73,10 @@ pub enum Verdict {
     Verified(Verified),
     /// What is there is not good.
     Refused(Refusal),
+    /// This is the answer of a server that was asked, for the client.
+    Answered(Arc<AuthAnswer>),
+    /// Nobody can say, and that is enough: it passes as nobody's.
+    Open,
     /// It has to find out first. The future does not end in another `Wait`.
     Wait(Waiting),
 }
@@ -73,6 +89,8 @@ impl Verdict {
             Self::Absent => "absent",
             Self::Verified(_) => "ok",
             Self::Refused(refusal) => refusal.word(),
+            Self::Answered(_) => "denied",
+            Self::Open => "open",
             Self::Wait(_) => "wait",
         }
     }
@@ -147,11 +165,25 @@ impl Provider {
             AuthKind::Basic(users) => {
                 let before = previous.and_then(|previous| match &previous.kind {
                     Kind::Basic(before) => Some(before),
-                    Kind::ApiKey(_) | Kind::ClientCertificate(_) => None,
+                    _ => None,
                 });
                 Kind::Basic(Passwords::adopt(&name, users, before))
             }
             AuthKind::ClientCertificate(settings) => Kind::ClientCertificate(Certificates::new(&name, settings)),
+            AuthKind::Jwt(jwt) => {
+                let before = previous.and_then(|previous| match &previous.kind {
+                    Kind::Jwt(before) => Some(before),
+                    _ => None,
+                });
+                Kind::Jwt(Tokens::adopt(&name, jwt, before, Instant::now()))
+            }
+            AuthKind::External(external) => {
+                let before = previous.and_then(|previous| match &previous.kind {
+                    Kind::External(before) => Some(before),
+                    _ => None,
+                });
+                Kind::External(External::adopt(&name, external, before))
+            }
         };
         Self { name, kind }
     }
@@ -162,6 +194,33 @@ impl Provider {
         &self.name
     }
 
+    /// Says how the server of a provider of the kind `external` is asked. Until then it does not answer.
+    pub fn ask_with(&self, ask: impl FnOnce(&ExternalAuth) -> Ask) {
+        if let Kind::External(external) = &self.kind {
+            external.ask_with(ask);
+        }
+    }
+
+    /// Keys that have to be fetched for it.
+    #[must_use]
+    pub fn remote_keys(&self) -> Option<&Arc<RemoteKeys>> {
+        match &self.kind {
+            Kind::Jwt(tokens) => tokens.remote_keys(),
+            Kind::ApiKey(_) | Kind::Basic(_) | Kind::ClientCertificate(_) | Kind::External(_) => None,
+        }
+    }
+
+    /// How many credentials it remembers, and how many requests wait until it finds out; `None` where it does neither.
+    #[must_use]
+    pub fn load(&self) -> Option<(usize, usize)> {
+        match &self.kind {
+            Kind::ApiKey(_) | Kind::ClientCertificate(_) => None,
+            Kind::Basic(passwords) => Some(passwords.load()),
+            Kind::Jwt(tokens) => Some(tokens.load()),
+            Kind::External(external) => Some(external.load()),
+        }
+    }
+
     /// Says whose a request is. Never waits.
     #[must_use]
     pub fn verify(&self, presented: &Presented<'_>) -> Verdict {
@@ -169,6 +228,8 @@ impl Provider {
             Kind::ApiKey(keys) => keys.verify(presented),
             Kind::Basic(passwords) => passwords.verify(presented),
             Kind::ClientCertificate(certificates) => certificates.verify(presented),
+            Kind::Jwt(tokens) => tokens.verify(presented),
+            Kind::External(external) => external.verify(presented),
         }
     }
 
@@ -183,6 +244,8 @@ impl Provider {
             },
             Kind::Basic(_) => Carrier::Authorization("basic"),
             Kind::ClientCertificate(_) => Carrier::Certificate,
+            Kind::Jwt(tokens) => tokens.carrier(),
+            Kind::External(_) => Carrier::Request,
         }
     }
 
@@ -191,6 +254,8 @@ impl Provider {
     pub fn forwards(&self) -> Vec<HeaderName> {
         match &self.kind {
             Kind::ApiKey(_) | Kind::Basic(_) | Kind::ClientCertificate(_) => Vec::new(),
+            Kind::Jwt(tokens) => tokens.forwards().cloned().collect(),
+            Kind::External(external) => external.forwards().cloned().collect(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{Carrier, Presented, Provider, Refusal, Verdict, Verified, Waiting};
 use crate::a2a::card::NAMES;
 use crate::config::model::{self, AuthException, Credentials, IdentityHeaders, Needed, PathMatch};
 use crate::context::{Principal, strip_spellings};
+use crate::error::AuthAnswer;
 
 /// What one route asks.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Progress {
     refused: Option<(usize, Refusal)>,
     known: Option<(usize, Verified)>,
     lacks: bool,
+    open: Option<usize>,
 }
 
 /// How it goes on.
@@ -66,6 +68,10 @@ pub enum Decision {
     Verified(usize, Verified),
     /// As nobody's: it presents nothing, and that is enough here.
     Anonymous,
+    /// As nobody's: this provider could not say, and it is configured to let everybody pass then.
+    Open(usize),
+    /// It may not: a server that was asked says so, and what the client is told.
+    Answered(usize, Arc<AuthAnswer>),
     /// It presents nothing.
     Missing,
     /// What it presents is not good.
@@ -137,6 +143,9 @@ impl RouteAuth {
             match verdict {
                 Verdict::Wait(waiting) => return Step::Wait(waiting),
                 Verdict::Absent => progress.lacks = true,
+                Verdict::Answered(answer) => return Step::Decided(Decision::Answered(progress.at, answer)),
+                Verdict::Open if self.all => progress.open = Some(progress.at),
+                Verdict::Open => return Step::Decided(Decision::Open(progress.at)),
                 Verdict::Verified(verified) if self.all => progress.unite(verified),
                 Verdict::Verified(verified) => return Step::Decided(Decision::Verified(progress.at, verified)),
                 Verdict::Refused(refusal) => {
@@ -163,6 +172,9 @@ impl RouteAuth {
             (Some((at, refusal)), _) => Decision::Refused(at, refusal),
             (None, Some((at, verified))) if !progress.lacks => Decision::Verified(at, verified),
             (None, None) if self.optional => Decision::Anonymous,
+            (None, None) if !progress.lacks && progress.open.is_some() => {
+                progress.open.map_or(Decision::Missing, Decision::Open)
+            }
             (None, _) => Decision::Missing,
         }
     }

@@ -60,7 +60,12 @@ impl<T: Clone> Seen<T> {
         self.known.insert(key, (found, u32::try_from(bytes).unwrap_or(u32::MAX)));
     }
 
-    #[cfg(test)]
+    /// Forgets them.
+    pub(super) fn forget(&self, key: SeenKey) {
+        self.known.remove(&key);
+    }
+
+    /// How many are remembered.
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
@@ -84,6 +89,8 @@ mod tests {
         assert_ne!(key(&[b"a"]), Seen::<u8>::new().key([&b"a"[..]]).unwrap(), "each has a secret of its own");
         seen.note(key(&[b"a"]), 7, 1000);
         assert_eq!((seen.get(key(&[b"a"])), seen.get(key(&[b"b"]))), (Some(7), None));
+        seen.forget(key(&[b"a"]));
+        assert_eq!(seen.get(key(&[b"a"])), None);
         for number in 0..20_000_u32 {
             seen.note(key(&[&number.to_be_bytes()]), number, 2000);
         }

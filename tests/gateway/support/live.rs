@@ -8,7 +8,7 @@ use attache::admin::client::Client as Operator;
 use attache::admin::control::Done;
 use attache::admin::journal::{ReloadResult, Trigger};
 use attache::config::model::AdminAddress;
-use attache::config::{self, Environment};
+use attache::config::{self, Document, Environment};
 use attache::gateway::{Drained, Gateway, Source};
 use http::Method;
 use serde_json::Value;
@@ -171,7 +171,7 @@ async fn started_from(path: PathBuf) -> Gateway {
     let reading = config::read(&path, &Environment::process());
     let loaded = reading.outcome.unwrap_or_else(|report| panic!("{report}"));
     let mut gateway = Gateway::start(loaded.config).await.unwrap();
-    gateway.follow(Source::Files { path, inputs: reading.inputs }, false);
+    gateway.follow(Source::Files { document: Document::at(path), inputs: reading.inputs }, false);
     gateway
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod grpc_agent;
 mod gw;
 mod h2_peer;
+mod issuer;
 mod live;
 mod names;
 mod raw;
@@ -28,6 +29,7 @@ pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request,
 pub(crate) use grpc_agent::{ask_by_grpc, grpc_call};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use h2_peer::{H2Peer, HEADERS, PING};
+pub(crate) use issuer::{Issuer, KeyServer, claims, now, text};
 pub(crate) use live::{DEFAULTS, Live};
 pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};

@@ -106,6 +106,8 @@ impl Identity {
             Step::Decided(Decision::Refused(at, refusal)) => {
                 Self::Refused(format!("{} says {}", name(at), refusal.word()))
             }
+            Step::Decided(Decision::Open(_)) => Self::Nobody,
+            Step::Decided(Decision::Answered(at, _)) => Self::Refused(format!("{} answers by itself", name(at))),
             Step::Wait(_) => Self::Asks(auth.providers().iter().map(|one| one.name()).collect::<Vec<_>>().join(", ")),
         }
     }

@@ -101,12 +101,11 @@ impl Identity {
         match auth.go_on(&presented, &mut progress, None) {
             Step::Decided(Decision::Verified(_, verified)) => Self::Known(verified.principal),
             Step::Decided(Decision::Missing | Decision::Anonymous) if credential.is_none() => Self::Open,
-            Step::Decided(Decision::Anonymous) => Self::Nobody,
+            Step::Decided(Decision::Anonymous | Decision::Open(_)) => Self::Nobody,
             Step::Decided(Decision::Missing) => Self::Refused("no provider looks for what it presents, 401".to_owned()),
             Step::Decided(Decision::Refused(at, refusal)) => {
                 Self::Refused(format!("{} says {}", name(at), refusal.word()))
             }
-            Step::Decided(Decision::Open(_)) => Self::Nobody,
             Step::Decided(Decision::Answered(at, _)) => Self::Refused(format!("{} answers by itself", name(at))),
             Step::Wait(_) => Self::Asks(auth.providers().iter().map(|one| one.name()).collect::<Vec<_>>().join(", ")),
         }

@@ -37,7 +37,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
-pub use self::adaptive::{Adaptive, Pace};
+pub use self::adaptive::{Adaptive, AnswerKind};
 pub use self::affinity::{Affinity, HeaderScope, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::{PickRequest, Preference, Strength};

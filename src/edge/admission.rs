@@ -10,7 +10,7 @@ use super::exchange::Exchange;
 use super::facts::is_event_stream;
 use super::stage::{Passage, ServedRoute};
 use crate::a2a::Operation;
-use crate::cluster::{Kind, Pace};
+use crate::cluster::{AnswerKind, Kind};
 use crate::error::Error;
 use crate::upstream::WorkerCluster;
 
@@ -22,7 +22,7 @@ pub(super) async fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> R
         let started = exchange.request.started;
         let mut admission = cluster.admit(kind(exchange), started, &mut rng)?;
         let client_time = exchange.request.upload.client_time();
-        cluster.enter_adaptive(&mut admission, pace(exchange), Instant::now(), client_time)?;
+        cluster.enter_adaptive(&mut admission, answer_kind(exchange), Instant::now(), client_time)?;
         exchange.guards.admission = admission;
         if exchange.guards.admission.waits() {
             exchange.guards.waited = true;
@@ -40,8 +40,8 @@ pub(super) fn kind_at(exchange: &Exchange, cluster: &WorkerCluster) -> Kind {
 }
 
 /// How soon its answer may be expected.
-fn pace(exchange: &Exchange) -> Pace {
-    if exchange.operation.is_some_and(Operation::has_time) { Pace::Work } else { Pace::Soon }
+fn answer_kind(exchange: &Exchange) -> AnswerKind {
+    if exchange.operation.is_some_and(Operation::has_time) { AnswerKind::Work } else { AnswerKind::Soon }
 }
 
 fn kind(exchange: &Exchange) -> Kind {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{WorkerCluster, WorkerEndpoint};
 use crate::bounded;
-use crate::cluster::{Allowed, InFlight, Kind, Pace, PickRequest, Probe};
+use crate::cluster::{Allowed, AnswerKind, InFlight, Kind, PickRequest, Probe};
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::GaugeGuard;
 use crate::outcome::Outcome;
@@ -28,7 +28,7 @@ pub struct Admission {
 #[derive(Debug)]
 struct Entered {
     _place: bounded::Permit,
-    pace: Pace,
+    answer: AnswerKind,
     /// `None` once it is known how long the answer took.
     since: Option<Instant>,
     /// How long the client had been waited for by then.
@@ -82,7 +82,7 @@ impl WorkerCluster {
     pub fn enter_adaptive(
         &self,
         admission: &mut Admission,
-        pace: Pace,
+        answer: AnswerKind,
         now: Instant,
         client_time: Duration,
     ) -> Result<(), Error> {
@@ -92,7 +92,7 @@ impl WorkerCluster {
         let Some(place) = adaptive.enter() else {
             return Err(self.refuse(LimitHit::Adaptive, MOMENT));
         };
-        admission.entered = Some(Box::new(Entered { _place: place, pace, since: Some(now), client_time }));
+        admission.entered = Some(Box::new(Entered { _place: place, answer, since: Some(now), client_time }));
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl WorkerCluster {
         let Some(since) = entered.since.take() else { return };
         let waited = client_time.saturating_sub(entered.client_time);
         let took = at.saturating_duration_since(since).saturating_sub(waited);
-        if let Some(limit) = adaptive.answered(entered.pace, took, at) {
+        if let Some(limit) = adaptive.answered(entered.answer, took, at) {
             self.handles().adaptive_limit.get().set_count(limit);
         }
     }

@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, header};
 use tokio::time::Instant;
 
 use super::Failure;
-use super::subject::Subject;
 use crate::config::model::TlsVersion;
 use crate::context::{ClientCertificate, Principal, TlsFacts};
 use crate::pem;
@@ -161,21 +160,6 @@ fn presented(
         }
     }
     (headers, query, tls)
-}
-
-/// Whose the request is, where anything is presented.
-pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
-    let said = match &subject.identity {
-        Identity::Open | Identity::Nobody => return Vec::new(),
-        Identity::Known(principal) => {
-            let roles = if principal.roles.is_empty() { "none".to_owned() } else { principal.roles.join(", ") };
-            let spiffe = principal.spiffe.as_ref().map(|id| format!(", SPIFFE id {id}")).unwrap_or_default();
-            format!("{} of {}, roles {roles}{spiffe}", principal.name, principal.provider)
-        }
-        Identity::Refused(why) => format!("not let in: {why}"),
-        Identity::Asks(providers) => format!("one of {providers} has to find out, and nobody is asked here"),
-    };
-    vec![format!("client    {said}")]
 }
 
 /// Bytes of a file with a credential.

@@ -3,8 +3,8 @@
 
 use super::subject::Subject;
 use super::{
-    a2a, answer, auth, authorization, circuit, cluster, ejection, fault, health, identity, limits, prepare, public,
-    retries, route, screening, split,
+    a2a, answer, auth, authorization, circuit, cluster, ejection, fault, health, limits, prepare, public, retries,
+    route, screening, split,
 };
 use crate::config::model::Cluster;
 
@@ -17,7 +17,7 @@ const POLICIES: &[(&str, Explain)] = &[
     ("routing", route::lines),
     ("routing", public::lines),
     ("authentication", auth::lines),
-    ("authentication", identity::lines),
+    ("authentication", auth::client),
     ("authorization", authorization::lines),
     ("limits", limits::lines),
     ("own_answer", answer::lines),

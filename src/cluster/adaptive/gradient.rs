@@ -1,10 +1,11 @@
 //! How a limit on requests follows from how long their answers take: a pure function from window to window.
 //!
 //! Answers are compared with those of their own kind: an agent that works takes longer than one that only looks
-//! something up, and more of one kind than before is no overload. The usual time of a kind follows its answers, quickly
-//! when they get faster and slowly when they get slower, so that it is what they take while there is no overload. When
-//! answers take longer than that by more than is tolerated, the limit shrinks in proportion. Some room, the square root
-//! of the limit, is always added: it lets the limit grow again, and keeps a few requests waiting at a busy agent.
+//! something up, and more of one kind than before is no overload. The usual time of a kind follows its answers when
+//! they get faster. When they get slower it does so only while that cannot be due to load: while there is little of it, or
+//! while the limit is as low as it may be. When answers take longer than usual by more than is tolerated, the limit
+//! shrinks in proportion. Some room, the square root of the limit, is always added: it lets the limit grow again, and
+//! keeps a few requests waiting at a busy agent.
 
 /// How many kinds of answers are told apart.
 pub(super) const KINDS: usize = 2;
@@ -39,6 +40,10 @@ impl Gradient {
     /// What follows from a window.
     pub(super) fn after(self, window: &Window, rules: Rules) -> Self {
         let mut next = self;
+        #[allow(clippy::cast_precision_loss, reason = "a count of requests")]
+        let is_busy = window.most as f64 * 2.0 >= self.limit;
+        let is_lowest = self.limit < rules.min.max(LOWEST) + 1.0;
+        let slower = if is_busy && !is_lowest { 0.0 } else { SLOWER };
         let (mut count, mut times_usual) = (0.0, 0.0);
         for ((answers, together), usual) in window.answers.into_iter().zip(&mut next.usual) {
             if answers == 0 {
@@ -50,15 +55,13 @@ impl Gradient {
             }
             count += f64::from(answers);
             times_usual += f64::from(answers) * mean / *usual;
-            let follows = if mean < *usual { FASTER } else { SLOWER };
+            let follows = if mean < *usual { FASTER } else { slower };
             *usual += (mean - *usual) * follows;
         }
         if count == 0.0 {
             return self;
         }
         let shrinks = (rules.tolerance / (times_usual / count)).clamp(STEEPEST, 1.0);
-        #[allow(clippy::cast_precision_loss, reason = "a count of requests")]
-        let is_busy = window.most as f64 * 2.0 >= self.limit;
         // With few under way, neither slow answers nor fast ones are due to how many there are.
         if is_busy {
             let wanted = self.limit * shrinks + self.limit.sqrt();
@@ -70,10 +73,12 @@ impl Gradient {
 
 /// How much of a difference the usual time takes over from a window of faster answers.
 const FASTER: f64 = 0.2;
-/// The same from slower answers: overload must not become usual.
-const SLOWER: f64 = 0.01;
+/// The same from slower answers that are not due to load.
+const SLOWER: f64 = 0.05;
 /// The most a window can make of slow answers.
 const STEEPEST: f64 = 0.5;
+/// Where that and the room which is added are the same: the limit does not get below it by itself.
+const LOWEST: f64 = 4.0;
 /// How much of what a window asks for is done.
 const SMOOTHING: f64 = 0.5;
 /// What answers take at least, in seconds: below that, times say nothing.
@@ -109,10 +114,12 @@ mod tests {
     #[test]
     fn the_limit_settles_where_answers_take_as_long_as_is_tolerated() {
         for capacity in [10.0, 50.0, 200.0] {
-            let story = agent(capacity, 10_000.0, 120);
-            let late = &story[60..];
-            let within = |gradient: &Gradient| (capacity..capacity * 4.0).contains(&gradient.limit);
+            let story = agent(capacity, 10_000.0, 240);
+            let late = &story[120..];
+            let within = |gradient: &Gradient| (capacity..capacity * 6.0).contains(&gradient.limit);
             assert!(late.iter().all(within), "{capacity}: {:?}", late.last());
+            let (first, last) = (late[0].limit, late[late.len() - 1].limit);
+            assert!((first - last).abs() < last * 0.05, "it stays there: {first} {last}");
         }
     }
 
@@ -142,7 +149,7 @@ mod tests {
             gradient = gradient.after(&slow, RULES);
         }
         assert!(gradient.limit < 50.0, "{gradient:?}");
-        assert!(gradient.usual[0] < 0.2, "overload is not usual: {gradient:?}");
+        assert!(gradient.usual[0] < 0.11, "overload is not usual: {gradient:?}");
         let low = gradient.limit;
         for _ in 0..10 {
             gradient = gradient.after(&calm, RULES);
@@ -164,17 +171,22 @@ mod tests {
     #[test]
     fn an_agent_that_is_slower_for_good_becomes_usual_in_the_end() {
         let mut gradient = Gradient { limit: 100.0, usual: [0.1, 0.0] };
+        let mut lowest = gradient.limit;
         for _ in 0..300 {
-            gradient = gradient.after(&Window { answers: [(50, 25.0), (0, 0.0)], most: 100 }, RULES);
+            gradient = gradient.after(&Window { answers: [(50, 25.0), (0, 0.0)], most: 1000 }, RULES);
+            lowest = lowest.min(gradient.limit);
         }
-        assert!(gradient.usual[0] > 0.4, "{gradient:?}");
-        assert!(gradient.limit > 100.0, "{gradient:?}");
+        assert!(lowest < RULES.min + 1.0, "first it could be overload: {lowest}");
+        assert!(gradient.usual[0] > 0.24 && gradient.limit > 100.0, "{gradient:?}");
     }
 
     proptest! {
         #[test]
         fn whatever_is_seen_it_stays_within_its_bounds(
-            windows in prop::collection::vec((0_u32..1000, 0.0..1e6_f64, 0_u32..1000, 0.0..1e6_f64, 0_usize..10_000), 1..60),
+            windows in prop::collection::vec(
+                (0_u32..1000, 0.0..1e6_f64, 0_u32..1000, 0.0..1e6_f64, 0_usize..10_000),
+                1..60,
+            ),
         ) {
             let mut gradient = start();
             for (one, took, two, longer, most) in windows {

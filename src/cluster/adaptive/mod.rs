@@ -16,7 +16,7 @@ use crate::config::model::AdaptiveConcurrency;
 
 /// What kind of answer a request waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
+pub enum AnswerKind {
     /// One that comes soon.
     #[default]
     Soon,
@@ -96,14 +96,14 @@ impl Adaptive {
     }
 
     /// Takes in how long an answer took. The new limit, where that sets one.
-    pub fn answered(&self, pace: Pace, took: Duration, now: Instant) -> Option<usize> {
+    pub fn answered(&self, kind: AnswerKind, took: Duration, now: Instant) -> Option<usize> {
         let [soon, work] = &self.kinds;
-        let kind = match pace {
-            Pace::Soon => soon,
-            Pace::Work => work,
+        let answers = match kind {
+            AnswerKind::Soon => soon,
+            AnswerKind::Work => work,
         };
-        kind.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(LONGEST), Ordering::Relaxed);
-        kind.count.fetch_add(1, Ordering::Relaxed);
+        answers.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(LONGEST), Ordering::Relaxed);
+        answers.count.fetch_add(1, Ordering::Relaxed);
         if self.ends.is_after(self.base, now) {
             return None;
         }
@@ -175,17 +175,17 @@ mod tests {
         let full: Vec<_> = (0..10).map(|_| adaptive.enter()).collect();
         let later = start + Duration::from_secs(2);
         for _ in 0..20 {
-            assert_eq!(adaptive.answered(Pace::Soon, TENTH, start + TENTH), None, "within the window");
+            assert_eq!(adaptive.answered(AnswerKind::Soon, TENTH, start + TENTH), None, "within the window");
         }
-        assert_eq!(adaptive.answered(Pace::Soon, TENTH, later), Some(11), "fast answers, and all places taken");
+        assert_eq!(adaptive.answered(AnswerKind::Soon, TENTH, later), Some(11), "fast answers, and all places taken");
         assert_eq!(adaptive.limit(), 11);
-        assert_eq!(adaptive.answered(Pace::Soon, TENTH, later), None, "the next has begun");
+        assert_eq!(adaptive.answered(AnswerKind::Soon, TENTH, later), None, "the next has begun");
         let next = later + Duration::from_secs(2);
         for count in 2..10 {
-            assert_eq!(adaptive.answered(Pace::Soon, TENTH * 20, next), None, "{count} are not enough");
+            assert_eq!(adaptive.answered(AnswerKind::Soon, TENTH * 20, next), None, "{count} are not enough");
         }
         assert!(adaptive.enter().is_some(), "the eleventh place");
-        let limit = adaptive.answered(Pace::Soon, TENTH * 20, next).unwrap();
+        let limit = adaptive.answered(AnswerKind::Soon, TENTH * 20, next).unwrap();
         assert!(limit < 11, "slow answers: {limit}");
         drop(full);
     }
@@ -214,7 +214,7 @@ mod tests {
                         if let Some(permit) = adaptive.enter() {
                             most.fetch_max(adaptive.under_way.taken(), Ordering::SeqCst);
                             let over = start + Duration::from_millis(1_500);
-                            if adaptive.answered(Pace::Work, TENTH, over).is_some() {
+                            if adaptive.answered(AnswerKind::Work, TENTH, over).is_some() {
                                 ended.fetch_add(1, Ordering::SeqCst);
                             }
                             drop(permit);

@@ -1,4 +1,5 @@
-//! `clusters.X.adaptiveConcurrency`: how many requests a cluster carries at once, found out by how long its answers take.
+//! `clusters.X.adaptiveConcurrency`: how many requests a cluster carries at once, found out by how long its answers
+//! take.
 
 use std::fmt;
 use std::time::Duration;

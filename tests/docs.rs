@@ -91,6 +91,28 @@ fn pages_name_only_metrics_that_exist() {
 }
 
 #[test]
+fn pages_name_only_keys_that_exist() {
+    let schema = read(&root().join("config/gateway.schema.json"));
+    let mut complaints = Vec::new();
+    let mut check = |path: &Path, text: &str| {
+        let absent = keys_named(text).into_iter().filter(|key| !schema.contains(&format!("\"{key}\"")));
+        complaints.extend(absent.map(|key| format!("{}: there is no key `{key}`", shown(path))));
+    };
+    for path in files_below(&root().join("docs/migrate"), "md") {
+        let text = read(&path);
+        // What is ours stands in the last column; a bar inside of code is written `\|`.
+        let rows = prose(&text).0.into_iter().filter(|(_, line)| line.starts_with('|'));
+        rows.for_each(|(_, row)| check(&path, row.rsplit(" | ").next().unwrap_or_default()));
+    }
+    for page in ["concepts", "streaming", "observability", "production", "performance", "troubleshooting"] {
+        let path = root().join(format!("docs/{page}.md"));
+        let text: Vec<String> = prose(&read(&path)).0.into_iter().map(|(_, line)| line.to_owned()).collect();
+        check(&path, &text.join("\n").replace("`terminationGracePeriodSeconds`", ""));
+    }
+    report(&complaints);
+}
+
+#[test]
 fn pages_on_migration_show_examples_that_are_loaded() {
     let mut complaints = Vec::new();
     let pages = files_below(&root().join("docs/migrate"), "md");
@@ -349,6 +371,18 @@ fn metrics_named(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What looks like a key of the configuration in the code of a text: `maxFails`, not `weight` and not `Retry-After`.
+fn keys_named(text: &str) -> BTreeSet<String> {
+    let code = text.split('`').skip(1).step_by(2);
+    let words = code.flat_map(|code| code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-'));
+    let is_key = |word: &&str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.contains(|c: char| c.is_ascii_uppercase())
+            && word.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    words.filter(is_key).map(str::to_owned).collect()
+}
+
 /// The codes in what is said about a configuration: `error[unknown-field]`.
 fn codes_said(text: &str) -> BTreeSet<String> {
     let marks = ["error[", "warning["];
@@ -466,4 +500,11 @@ fn names_of_metrics_are_found() {
     let text = "`attache_requests_total{x}` attache_wait_seconds_bucket, attache_endpoint_*, my_attache_x attache attache_0.1_amd64";
     let wanted = ["attache_requests_total", "attache_wait_seconds"];
     assert_eq!(metrics_named(text), wanted.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn names_of_keys_are_found() {
+    let text = "`outlierDetection: { maxFails: 3 }`, `retries`, maxNothing, `Retry-After`, `X-Real-IP`, `routes.X.mapLocation`";
+    let wanted = ["mapLocation", "maxFails", "outlierDetection"];
+    assert_eq!(keys_named(text), wanted.into_iter().map(str::to_owned).collect());
 }

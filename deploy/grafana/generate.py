@@ -154,6 +154,9 @@ OVERVIEW = [
     graph("Usable endpoints", [("{{cluster}}", f"min by (cluster) (attache_endpoints_usable{{{CLUSTER}}})")]),
     graph("Ejections by cause", [("{{cluster}} {{cause}}", rate("attache_ejections_total", CLUSTER, "cluster, cause"))]),
     graph("Retries by reason", [("{{cluster}} {{reason}}", rate("attache_retries_total", CLUSTER, "cluster, reason"))], "reqps"),
+    graph("gRPC statuses", [("{{grpc_status}}", rate("attache_grpc_responses_total", ROUTE, "grpc_status"))], "reqps", stack=True),
+    graph("Health checks", [("{{cluster}} {{result}}", rate("attache_health_checks_total", CLUSTER, "cluster, result"))], "ops"),
+    graph("Connects to agents", [("{{cluster}} {{result}}", rate("attache_upstream_connects_total", CLUSTER, "cluster, result"))], "ops"),
     row("The process"),
     graph("Memory", [("{{instance}}", f"memory_usage_bytes{{{SELECT}}}")], "bytes"),
     graph("Processors", [("{{instance}}", f"cpu_usage_percent{{{SELECT}}}")], "percent",
@@ -265,11 +268,23 @@ LIMITS = [
     graph("Copies", [("{{route}} {{result}}", rate("attache_mirrors_total", ROUTE, "route, result"))], "reqps"),
 ]
 
+LIMITS += [
+    row("What they may do"),
+    graph("Decisions of authorization", [("{{route}} {{rule}} {{result}}", rate("attache_authorization_total", ROUTE, "route, rule, result"))],
+          "reqps"),
+    graph("Patterns found", [("{{route}} {{pattern}} {{result}}", rate("attache_screening_total", ROUTE, "route, pattern, result"))], "reqps"),
+    graph("Fetches of keys", [("{{provider}} {{result}}", rate("attache_jwks_fetches_total", SELECT, "provider, result"))], "ops"),
+    graph("Age of keys", [("{{provider}}", f"time() - max by (provider) (attache_jwks_fetched_timestamp_seconds{{{SELECT}}})")], "s"),
+    graph("Remembered by providers", [("{{provider}}", f"sum by (provider) (attache_auth_remembered{{{SELECT}}})")]),
+    graph("Waiting for providers", [("{{provider}}", f"sum by (provider) (attache_auth_waiting{{{SELECT}}})")]),
+    graph("Certificate orders", [("{{listener}} {{result}}", rate("attache_acme_orders_total", SELECT, "listener, result"))], "ops"),
+]
+
 DASHBOARDS = {
     "overview": dashboard("overview", "attache: overview", "Traffic, errors, endpoints and the process.", [*ALL, ROUTES, CLUSTERS], OVERVIEW),
     "agents": dashboard("agents", "attache: agents and tasks", "Calls of A2A agents, their tasks and streams.", [*ALL, ROUTES, CLUSTERS], AGENTS),
     "rollouts": dashboard("rollouts", "attache: rollouts", "Canaries: where they are and how the versions compare.", [*ALL, ROUTES], ROLLOUTS),
-    "limits": dashboard("limits", "attache: limits", "What is refused, why, and how full the tables are.", [*ALL, ROUTES, CLUSTERS], LIMITS),
+    "limits": dashboard("limits", "attache: limits and identity", "What is refused and why, how full the tables are, and who comes in.", [*ALL, ROUTES, CLUSTERS], LIMITS),
 }
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 import promql_parser
 
 from process import TooLate, eventually, fetch, free_port, running
-from tools import DEPLOY, ROOT, Wrong, ensure, load, shown, tool
+from tools import DEPLOY, ROOT, Wrong, ensure, load, run, shown, tool
 from traffic import gateway, traffic
 
-# Alerts over what no traffic brings about: a renewed certificate that is broken, tasks that the demo agents never fail, keys
-# that cannot be read. Their metrics and words are compared with docs/metrics.md alone. One that has data must go from here.
-SILENT = {"AttacheCertificateReloadFailed", "WorkflowFailureRate", "AttacheAuthUnavailable"}
+# Alerts over what no traffic brings about: a renewed certificate that is broken, tasks that the demo agents never fail, an
+# authority that refuses a certificate, calls of gRPC. Their metrics and words are compared with docs/metrics.md alone. One that has data must go from here.
+SILENT = {
+    "AttacheCertificateReloadFailed", "AttacheCertificateOrderFailed", "WorkflowFailureRate", "gRPC statuses", "Certificate orders",
+}
+# What rules and dashboards that were written for agents select by.
+OTHER_JOB = "mcp-agent-service"
 # Given by Prometheus and kube-state-metrics.
 FOREIGN = {
     "up", "ALERTS", "kube_pod_container_resource_limits", "kube_pod_container_status_restarts_total",
@@ -100,7 +104,9 @@ def check_names():
     """Metrics, labels and the words that are selected by are those of docs/metrics.md."""
     known, recorded = documented(), {rule["record"] for _, rule in rules() if "record" in rule}
     count = 0
-    for where, expression in queries():
+    adapter = DEPLOY / "prometheus/adapter.yaml"
+    adapted = [(shown(adapter), rule["seriesQuery"]) for rule in load(adapter)["rules"]["custom"]]
+    for where, expression in [*queries(), *adapted]:
         carried = ADDED | {"deployment"}
         for name, matchers in selectors(asked(expression)):
             count += 1
@@ -151,7 +157,8 @@ class prometheus:
         file.write_text(json.dumps({
             "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
             "rule_files": [str(DEPLOY / "prometheus/rules/*.yaml")],
-            "scrape_configs": [{"job_name": "attache", "static_configs": [{"targets": [f"127.0.0.1:{gate.ports['METRICS']}"]}]}],
+            "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{gate.ports['METRICS']}"]}]}
+                               for job in ("attache", OTHER_JOB)],
         }))
         self.running = running([tool("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}",
                                 f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"], self.log)
@@ -179,6 +186,16 @@ def ask_prometheus(base, expression):
     return answer["data"]["result"]
 
 
+def other_names(base):
+    """The names of other systems have data under the name of the job that these scrape by."""
+    text = (ROOT / "docs/metrics.md").read_text().split("## Names of other systems")[1].split("Rules select by `job`")[0]
+    names = re.findall(r"(?m)^\| `(\w+)` \| (\w+)", text)
+    ensure(len(names) >= 15, f"docs/metrics.md: only {len(names)} names of other systems were found")
+    for name, kind in names:
+        name += "_bucket" if kind == "histogram" else ""
+        ensure(ask_prometheus(base, f'{name}{{job="{OTHER_JOB}"}}'), f"{name} has no data for the job {OTHER_JOB}")
+
+
 def answers(base, gate):
     """Asks everything, again and again until it has data or the time is over."""
     waiting = {}
@@ -203,6 +220,9 @@ def answers(base, gate):
     except TooLate as late:
         missing = "\n".join(f"  {where}: {expression}" for (where, expression), silent in waiting.items() if not silent)
         raise Wrong(f"expressions without data at a gateway with traffic:\n{missing}") from late
+    other_names(base)
+    said = run(tool("promtool"), "check", "metrics", text=fetch(f"http://127.0.0.1:{gate.ports['METRICS']}/metrics"), errors=True)
+    ensure(not said.strip(), f"promtool check metrics: {said}")
     failing = json.loads(fetch(f"{base}/rules"))["data"]["groups"]
     broken = [f"{rule['name']}: {rule['lastError']}" for group in failing for rule in group["rules"] if rule.get("lastError")]
     ensure(not broken, "rules that Prometheus cannot evaluate:\n  " + "\n  ".join(broken))

@@ -161,20 +161,19 @@ def fits(where, documents):
             mounts = {mount["name"] for mount in container.get("volumeMounts", ())}
             ensure(mounts == set(volumes), f"{where}: mounts {sorted(mounts)} and volumes {sorted(volumes)}")
             ensure(not any("subPath" in mount for mount in container.get("volumeMounts", ())), f"{where}: a subPath never changes")
-    gateway = next(document for document in by_kind["Deployment"].values() if "attache" == document["spec"]["template"]["spec"]["containers"][0]["name"])
+    gateway = next(made for made in by_kind["Deployment"].values() if made["spec"]["template"]["spec"]["containers"][0]["name"] == "attache")
     pod = gateway["spec"]["template"]["spec"]
     config_name = next(volume["configMap"]["name"] for volume in pod["volumes"] if volume["name"] == "config")
     ensure(config_name in by_kind["ConfigMap"], f"{where}: no ConfigMap {config_name}")
     config = validate(f"{where}: gateway.yaml", by_kind["ConfigMap"][config_name]["data"]["gateway.yaml"], secrets(by_kind))
     check_ports(where, by_kind, pod, config)
     check_end(where, pod, config)
-    for kind in ("HorizontalPodAutoscaler",):
-        for scaler in by_kind.get(kind, {}).values():
-            ensure(scaler["spec"]["scaleTargetRef"]["name"] in by_kind["Deployment"], f"{where}: {kind} scales nothing")
-            ensure("replicas" not in gateway["spec"], f"{where}: replicas and an autoscaler, each undoes the other")
-    for kind, path in (("PodDisruptionBudget", ("selector",)), ("NetworkPolicy", ("podSelector",)), ("PodMonitor", ("selector",))):
+    for scaler in by_kind.get("HorizontalPodAutoscaler", {}).values():
+        ensure(scaler["spec"]["scaleTargetRef"]["name"] in by_kind["Deployment"], f"{where}: HorizontalPodAutoscaler scales nothing")
+        ensure("replicas" not in gateway["spec"], f"{where}: replicas and an autoscaler, each undoes the other")
+    for kind, selector in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector"), ("PodMonitor", "selector")):
         for document in by_kind.get(kind, {}).values():
-            wanted = document["spec"][path[0]]["matchLabels"].items()
+            wanted = document["spec"][selector]["matchLabels"].items()
             ensure(wanted <= gateway["spec"]["template"]["metadata"]["labels"].items(), f"{where}: {kind} selects no gateway")
 
 

@@ -1,7 +1,9 @@
 """A running gateway with agents behind it, and requests that make something of everything it counts."""
 
+import base64
 import contextlib
 import hashlib
+import http.server
 import itertools
 import json
 import os
@@ -17,6 +19,46 @@ from tools import HERE, attache, run
 
 AGENTS = ("fast", "slow", "flaky", "second", "team-1", "team-2", "team-3")
 NUMBERS = itertools.count(1)
+
+
+# What an issuer of tokens publishes: the key of RFC 7515, appendix A.3, which everybody knows.
+KEYS = {"keys": [{"kty": "EC", "crv": "P-256", "kid": "a", "use": "sig", "alg": "ES256",
+                  "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}
+
+
+def encoded(value):
+    """A part of a token."""
+    return base64.urlsafe_b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode().rstrip("=")
+
+
+def forged(name):
+    """A token of the right form that the issuer did not sign."""
+    parts = {"alg": "ES256", "kid": "a"}, {"iss": f"https://{name}.example.com/", "aud": "agents", "sub": "a", "exp": 4102444800}, bytes(64)
+    return ".".join(encoded(part) for part in parts)
+
+
+@contextlib.contextmanager
+def issuer():
+    """A server with the keys of an issuer, and its port."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            text = json.dumps(KEYS).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
 
 
 class Gateway:
@@ -48,9 +90,10 @@ def gateway(directory):
     agents, said = directory / "agents.log", directory / "gateway.log"
     run(attache(), "certs", "dev", "--out", directory, "--host", "localhost")
     (directory / "api.keys").write_text(f"a:{hashlib.sha256(b'secret').hexdigest()}\n")
-    with running([attache(), "demo", "--agents-only", "--address", "127.0.0.1:0"], agents) as demo:
+    with issuer() as keys, running([attache(), "demo", "--agents-only", "--address", "127.0.0.1:0"], agents) as demo:
         found = eventually("the agents start", lambda: addresses(agents), demo, agents)
         ports = {name: free_port() for name in ("HTTP", "TLS", "NARROW", "METRICS", "ADMIN", "CLOSED", "CLOSED2")}
+        ports["ISSUER"] = keys
         ports |= {f"AGENT{index}": found[name] for index, name in enumerate(AGENTS, start=1)}
         words = {"DIRECTORY": directory, **ports}
         text = re.sub(rf"\b({'|'.join(words)})\b", lambda word: str(words[word[1]]), (HERE / "gateway.yaml").read_text())
@@ -129,6 +172,10 @@ def refused(gate):
     gate.send("/limited/")
     gate.send("/known/health")
     gate.send("/known/health", x_api_key="guess")
+    for path, name in (("/tokens/health", "issuer"), ("/lost/", "lost")):
+        gate.send(path, authorization=f"Bearer {forged(name)}")
+    gate.send("/guarded/", "DELETE")
+    gate.send("/guarded/?id=1%20union%20select%20password%20from%20users")
     for port, sent in ((gate.ports["HTTP"], b"NONSENSE\r\n\r\n"), (gate.ports["TLS"], b"\x16\x03\x01nonsense\r\n\r\n")):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as raw:
             raw.sendall(sent)

@@ -24,7 +24,7 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let header = subject.config.tenants.header.as_ref().and_then(|name| facts.headers.get(name));
     let asked = Asked {
         who,
-        client: None,
+        client: subject.client,
         method: subject.method(),
         path: RulePath::new(facts.path),
         tenant: header.and_then(|value| value.to_str().ok()),

@@ -78,7 +78,12 @@ pub(super) enum Identity {
 
 impl Identity {
     /// What the providers of a route make of what is presented.
-    pub(super) fn of(auth: Option<&RouteAuth>, facts: &Facts<'_>, credential: Option<&Credential>) -> Self {
+    pub(super) fn of(
+        auth: Option<&RouteAuth>,
+        facts: &Facts<'_>,
+        credential: Option<&Credential>,
+        client: Option<IpAddr>,
+    ) -> Self {
         let Some(auth) = auth.filter(|auth| !auth.is_public(facts.method, facts.path)) else {
             return Self::Nobody;
         };
@@ -90,7 +95,7 @@ impl Identity {
             query: query.as_deref(),
             headers: &headers,
             tls: tls.as_ref(),
-            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            client: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             https: true,
             time: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             now: Instant::now(),

@@ -2,9 +2,11 @@
 //! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
 mod a2a;
+mod address;
 mod answer;
 mod auth;
 mod authorization;
+mod browser;
 mod circuit;
 mod cluster;
 mod ejection;
@@ -24,6 +26,7 @@ mod split;
 mod subject;
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use clap::Args;
 
@@ -57,6 +60,9 @@ pub(super) struct Arguments {
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// The address of the client, for lists of addresses and for rules.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
     #[command(flatten)]
     source: Source,
 }
@@ -82,8 +88,9 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     lines.push(through(entry.listener));
     let is_found = match entry.served {
         Some(id) => {
-            let request = Explained { request: &request, credential: credential.as_ref() };
-            explain_route(&config, id, &entry, &request, &mut lines)?
+            let credential = credential.as_ref();
+            let explained = Explained { request: &request, credential, client: arguments.from };
+            explain_route(&config, id, &entry, &explained, &mut lines)?
         }
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
@@ -99,6 +106,8 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
 struct Explained<'a> {
     request: &'a Request,
     credential: Option<&'a Credential>,
+    /// Its address, where it is given.
+    client: Option<IpAddr>,
 }
 
 fn explain_route(
@@ -131,7 +140,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, explained.credential)),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, explained)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -150,14 +159,15 @@ fn on_route(
     listener: &Listener,
     found: &Considered,
     facts: &Facts<'_>,
-    credential: Option<&Credential>,
+    explained: &Explained<'_>,
 ) -> Vec<String> {
     let Some(settings) = config.routes.get(found.route.0) else {
         return Vec::new();
     };
     let route = &route_at_start(config, settings);
-    let identity = Identity::of(route.auth.as_deref(), facts, credential);
-    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, identity })
+    let client = explained.client;
+    let identity = Identity::of(route.auth.as_deref(), facts, explained.credential, client);
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, identity })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and

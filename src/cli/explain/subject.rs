@@ -1,5 +1,7 @@
 //! What policies are asked about: one request, and the route that serves it as it runs.
 
+use std::net::IpAddr;
+
 use http::Method;
 
 use super::identity::Identity;
@@ -17,6 +19,8 @@ pub(super) struct Subject<'a> {
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
     pub(super) facts: &'a Facts<'a>,
+    /// Address of the client, where it is given.
+    pub(super) client: Option<IpAddr>,
     /// Who it is from.
     pub(super) identity: Identity,
 }

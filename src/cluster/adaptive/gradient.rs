@@ -2,10 +2,10 @@
 //!
 //! Answers are compared with those of their own kind: an agent that works takes longer than one that only looks
 //! something up, and more of one kind than before is no overload. The usual time of a kind follows its answers when
-//! they get faster. When they get slower it does so only while that cannot be due to load: while there is little of it, or
-//! while the limit is as low as it may be. When answers take longer than usual by more than is tolerated, the limit
-//! shrinks in proportion. Some room, the square root of the limit, is always added: it lets the limit grow again, and
-//! keeps a few requests waiting at a busy agent.
+//! they get faster. When they get slower it does so as well while that cannot be due to load: while there is little of
+//! it, or while the limit is as low as it gets; else it hardly does. When answers take longer than usual by more than
+//! is tolerated, the limit shrinks in proportion. Some room, the square root of the limit, is always added: it lets the
+//! limit grow again, and keeps a few requests waiting at a busy agent.
 
 /// How many kinds of answers are told apart.
 pub(super) const KINDS: usize = 2;
@@ -43,7 +43,7 @@ impl Gradient {
         #[allow(clippy::cast_precision_loss, reason = "a count of requests")]
         let is_busy = window.most as f64 * 2.0 >= self.limit;
         let is_lowest = self.limit < rules.min.max(LOWEST) + 1.0;
-        let slower = if is_busy && !is_lowest { 0.0 } else { SLOWER };
+        let slower = if is_busy && !is_lowest { UNDER_LOAD } else { SLOWER };
         let (mut count, mut times_usual) = (0.0, 0.0);
         for ((answers, together), usual) in window.answers.into_iter().zip(&mut next.usual) {
             if answers == 0 {
@@ -75,6 +75,8 @@ impl Gradient {
 const FASTER: f64 = 0.2;
 /// The same from slower answers that are not due to load.
 const SLOWER: f64 = 0.05;
+/// The same from slower answers that may be: an overload of minutes does not become usual.
+const UNDER_LOAD: f64 = 0.0005;
 /// The most a window can make of slow answers.
 const STEEPEST: f64 = 0.5;
 /// Where that and the room which is added are the same: the limit does not get below it by itself.
@@ -119,7 +121,7 @@ mod tests {
             let within = |gradient: &Gradient| (capacity..capacity * 6.0).contains(&gradient.limit);
             assert!(late.iter().all(within), "{capacity}: {:?}", late.last());
             let (first, last) = (late[0].limit, late[late.len() - 1].limit);
-            assert!((first - last).abs() < last * 0.05, "it stays there: {first} {last}");
+            assert!((first - last).abs() < last * 0.15, "it stays there: {first} {last}");
         }
     }
 
@@ -172,7 +174,7 @@ mod tests {
     fn an_agent_that_is_slower_for_good_becomes_usual_in_the_end() {
         let mut gradient = Gradient { limit: 100.0, usual: [0.1, 0.0] };
         let mut lowest = gradient.limit;
-        for _ in 0..300 {
+        for _ in 0..3000 {
             gradient = gradient.after(&Window { answers: [(50, 25.0), (0, 0.0)], most: 1000 }, RULES);
             lowest = lowest.min(gradient.limit);
         }

@@ -127,19 +127,25 @@ async fn a_routes_response_headers_reach_refused_upgrades_and_accepted_ones() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_route_has_no_routes_headers() {
+async fn an_answer_without_a_route_has_what_all_routes_of_its_listener_have() {
     let backend = Backend::replying(200).await;
-    let template = format!(
+    let alone = format!(
         "defaults: {{ route: {{ {HEADERS} }} }}\nroutes: {{ all: {{ hosts: [a.example], endpoints: ['{{0}}'] }} }}"
     );
-    let gw = Gw::with(&template, &[&backend]).await;
-    for mut client in [gw.h1().await, gw.h2().await] {
-        let reply = client.reply(at_host("b.example", get("/"))).await;
-        assert_eq!((reply.status, reply.reason()), (404, "no_route"));
-        assert_eq!((reply.header("x-route"), reply.header("x-frame-options")), ("", ""));
-        let reply = client.reply(at_host("a.example", get("/%00"))).await;
-        assert_eq!(reply.status, 400);
-        assert_eq!(reply.header("x-route"), "");
+    let differing = format!(
+        "routes: {{ all: {{ hosts: [a.example], endpoints: ['{{0}}'], {HEADERS} }}, own: {{ hosts: [c.example], \
+         endpoints: ['{{0}}'], responseHeaders: {{ preset: secure, set: {{ x-own: here }} }} }} }}"
+    );
+    for (template, reason, marks) in [(&alone, "", "here"), (&differing, "no_route", "")] {
+        let gw = Gw::with(template, &[&backend]).await;
+        for mut client in [gw.h1().await, gw.h2().await] {
+            let reply = client.reply(at_host("b.example", get("/"))).await;
+            assert_eq!((reply.status, reply.reason()), (404, reason), "{template}");
+            assert_eq!((reply.header("x-route"), reply.header("x-own")), (marks, ""), "{template}");
+            assert_eq!(reply.header("x-content-type-options"), "nosniff", "both routes have the preset");
+            let reply = client.reply(at_host("a.example", get("/%00"))).await;
+            assert_eq!((reply.status, reply.header("x-route")), (400, marks), "{template}");
+        }
     }
 }
 

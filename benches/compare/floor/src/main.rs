@@ -1,6 +1,6 @@
-//! The floor of the comparison: a relay on the same hyper, rustls and tokio as the gateway, with nothing around them. It
-//! has no limits, no time-outs, no log and no second backend, and so is no gateway: what attache costs above it is what
-//! attache itself costs. One thread; idle connections to the backend are kept.
+//! The floor of the comparison: a relay on the same hyper, rustls and tokio as the gateway, with nothing around them.
+//! It has no limits, no time-outs, no log and no second backend, and so is no gateway: what attache costs above it is
+//! what attache itself costs. One thread; idle connections to the backend are kept.
 
 mod pool;
 mod tls;

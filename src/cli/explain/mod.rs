@@ -13,6 +13,7 @@ mod ejection;
 mod entry;
 mod fault;
 mod health;
+mod identity;
 mod limits;
 mod policies;
 mod prepare;
@@ -37,6 +38,7 @@ use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
 use entry::Entry;
+use identity::{Credential, Identity};
 use request::Request;
 use subject::Subject;
 
@@ -52,10 +54,13 @@ pub(super) struct Arguments {
     /// A header field; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// Whose request it is: `token:FILE`, `key:FILE` or `cert:FILE`, with `-` for standard input.
+    #[arg(long = "as", value_name = "KIND:FILE")]
+    credential: Option<String>,
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// The address of the client, for lists of addresses.
+    /// The address of the client, for lists of addresses and for rules.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     #[command(flatten)]
@@ -75,13 +80,18 @@ fn method(text: &str) -> Result<http::Method, String> {
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
+    let credential = arguments.credential.as_deref().map(Credential::read).transpose()?;
     let document = arguments.source.document()?;
     let config = loaded(&document, &document.environment().without_certificates())?.config;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
-        Some(id) => explain_route(&config, id, &entry, &request, arguments.from, &mut lines)?,
+        Some(id) => {
+            let credential = credential.as_ref();
+            let explained = Explained { request: &request, credential, client: arguments.from };
+            explain_route(&config, id, &entry, &explained, &mut lines)?
+        }
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
             true
@@ -92,14 +102,22 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     Ok(if is_found { Ending::Done } else { Ending::Failed })
 }
 
+/// The request, and whose it is said to be.
+struct Explained<'a> {
+    request: &'a Request,
+    credential: Option<&'a Credential>,
+    /// Its address, where it is given.
+    client: Option<IpAddr>,
+}
+
 fn explain_route(
     config: &Config,
     id: ListenerId,
     entry: &Entry<'_>,
-    request: &Request,
-    client: Option<IpAddr>,
+    explained: &Explained<'_>,
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
+    let request = explained.request;
     let host = request.host()?;
     let path = request.path(entry.listener, entry.stripped)?;
     let is_missed = Cell::new(false);
@@ -122,7 +140,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, client)),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, explained)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -141,13 +159,15 @@ fn on_route(
     listener: &Listener,
     found: &Considered,
     facts: &Facts<'_>,
-    client: Option<IpAddr>,
+    explained: &Explained<'_>,
 ) -> Vec<String> {
     let Some(settings) = config.routes.get(found.route.0) else {
         return Vec::new();
     };
     let route = &route_at_start(config, settings);
-    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client })
+    let client = explained.client;
+    let identity = Identity::of(route.auth.as_deref(), facts, explained.credential, client);
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, identity })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and
@@ -186,6 +206,7 @@ const HELP: &str = "\
 Examples:
   attache explain GET https://agents.example.com/research/tasks/42 -c config/gateway.yaml
   attache explain POST http://localhost:8080/ -H 'a2a-version: 1.0' -c config/gateway.yaml
+  attache explain GET http://localhost:8080/tasks/42 --as token:ann.jwt -c config/gateway.yaml
 
 Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wrong usage";
 

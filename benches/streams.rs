@@ -2,8 +2,8 @@
 //! on a route that follows agents and on one with `a2a: off`. The agent and the client are one thread, whose time is
 //! taken out; so no event meets the next, unless several are written at once.
 //!
-//! `taskset -c 1 cargo bench --bench streams`: on one core. On two, where the kernel happens to wake whom changes the time
-//! of an event by more than what is measured.
+//! `taskset -c 1 cargo bench --bench streams`: on one core. On two, where the kernel happens to wake whom changes the
+//! time of an event by more than what is measured.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot be set up has to stop")]
 

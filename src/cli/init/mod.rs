@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     /// [default: 127.0.0.1:8080, with --tls 127.0.0.1:8443]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
-    /// Serve HTTPS: with a certificate of development that is made in `certs` beside the file (`dev`), or with the one in
-    /// a directory.
+    /// Serve HTTPS: with a certificate of development that is made in `certs` beside the file (`dev`), or with the one
+    /// in a directory.
     #[arg(long, value_name = "dev|DIR")]
     tls: Option<Tls>,
     /// The file to write; `-` for standard output.

@@ -81,8 +81,8 @@ impl FromStr for Agent {
     }
 }
 
-/// Where a gateway listens: `:8080` for every address of the machine, `8080` or `localhost:8080` for this machine alone,
-/// or an address.
+/// Where a gateway listens: `:8080` for every address of the machine, `8080` or `localhost:8080` for this machine
+/// alone, or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Listen(SocketAddr);
 

@@ -99,6 +99,9 @@ pub enum Error {
     /// A provider knows the client and does not let it in.
     #[error("not let in by a provider")]
     AuthDenied,
+    /// It names a tenant that is not the one it has proven.
+    #[error("another tenant than the proven one")]
+    TenantMismatch,
     /// A server that was asked does not let it in, and says what the client is told.
     #[error("not let in by a server")]
     AuthAnswered(Arc<AuthAnswer>),
@@ -230,7 +233,9 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
             Self::AuthAnswered(answer) => answer.status,
-            Self::UpgradeRefused | Self::AuthDenied | Self::Forbidden | Self::Screened => StatusCode::FORBIDDEN,
+            Self::UpgradeRefused | Self::AuthDenied | Self::TenantMismatch | Self::Forbidden | Self::Screened => {
+                StatusCode::FORBIDDEN
+            }
             Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
             Self::NoEndpoint(_)
             | Self::Withdrawn
@@ -287,6 +292,7 @@ impl Error {
             Self::CredentialsMissing(_) => "credentials_missing",
             Self::CredentialsInvalid(_) => "credentials_invalid",
             Self::AuthDenied | Self::AuthAnswered(_) => "auth_denied",
+            Self::TenantMismatch => "tenant_mismatch",
             Self::AuthUnavailable => "auth_unavailable",
             Self::Forbidden => "forbidden",
             Self::Screened => "screened",
@@ -325,6 +331,7 @@ impl Error {
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
             | Self::AuthDenied
+            | Self::TenantMismatch
             | Self::AuthAnswered(_)
             | Self::AuthUnavailable
             | Self::Forbidden

@@ -335,6 +335,64 @@ routes:
     }
 }
 
+/// Credentials come from files: a command line is there for everybody to see.
+#[test]
+fn explain_says_whom_the_providers_take_a_client_for() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners: { web: { address: '127.0.0.1:8081' } }
+authProviders:
+  keys: { apiKey: { keysFile: clients.keys } }
+  tokens: { apiKey: { bearer: true, keysFile: clients.keys } }
+  staff: { basic: { usersFile: staff.users } }
+  mesh: { clientCertificate: { trustDomains: example.org } }
+routes:
+  all: { respond: {}, auth: { anyOf: [keys, staff, mesh], except: [health] } }
+  both: { match: { path: { prefix: /both } }, respond: {}, auth: { allOf: [keys, tokens], optional: true } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // secret
+    written(&directory, "clients.keys", &format!("ann:{digest}:admin,ops\n"));
+    written(&directory, "staff.users", "bob:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n"); // U*U
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::URI("spiffe://example.org/planner".try_into().unwrap())];
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let given = |kind: &str, name: &str, text: &str| format!("{kind}:{}", written(&directory, name, text));
+    let key = given("key", "key", "secret\n");
+    let wrong = given("key", "wrong", "topsecret");
+    let basic = given("basic", "basic", "bob:U*U");
+    let mistaken = given("basic", "mistaken", "bob:U*V");
+    let cert = given("cert", "cert.pem", &certificate.pem());
+    for (path, presented, line) in [
+        ("/", &[&key][..], "client    ann, as keys knows it; roles admin, ops\n"),
+        ("/", &[&wrong], "client    refused by keys: 401 credentials_invalid\n"),
+        ("/", &[&basic], "client    bob, as staff knows it\n"),
+        ("/", &[&mistaken], "client    refused by staff: 401 credentials_invalid\n"),
+        ("/", &[&cert], "its SPIFFE id is spiffe://example.org/planner\n"),
+        ("/", &[&key, &cert], "client    ann, as keys knows it"),
+        ("/both", &[&key], "client    ann, as keys knows it"),
+        ("/both", &[&cert], "client    nobody, which is enough here\n"),
+        ("/health", &[&wrong], "auth      none for this path (`except`)\n"),
+    ] {
+        let (url, mut arguments) = (format!("http://localhost:8081{path}"), vec!["explain", "GET"]);
+        arguments.extend([url.as_str(), "-c", &file]);
+        presented.iter().for_each(|presented| arguments.extend(["--as", presented.as_str()]));
+        let (code, out, error) = run(&arguments);
+        assert_eq!(code, 0, "{error}");
+        assert!(out.contains(line), "{path} {presented:?}: {out}");
+        assert!(!out.contains("topsecret"), "{out}");
+    }
+    for (presented, said) in [
+        ("key", "does not say what the client presents"),
+        ("password:x", "does not say what the client presents"),
+        ("key:/does/not/exist", "cannot read"),
+        (&given("cert", "none.pem", "nothing"), "none.pem"),
+    ] {
+        let (code, _, error) = run(&["explain", "GET", "http://localhost:8081/", "-c", &file, "--as", presented]);
+        assert!(code == 1 && error.contains(said), "{presented}: {code} {error}");
+    }
+}
+
 #[test]
 fn explain_knows_no_port_that_no_listener_has() {
     let directory = TempDir::new().unwrap();

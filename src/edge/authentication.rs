@@ -4,6 +4,7 @@ use http::{HeaderMap, Request, Uri};
 
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
+use super::{resource_metadata, tenant};
 use crate::error::Error;
 use crate::policy::auth::{Decision, Presented, Progress, Refusal, RouteAuth, Step, Waiting};
 
@@ -20,7 +21,7 @@ pub(super) fn take_out_forged(exchange: &mut Exchange, entry: &Entry) {
 }
 
 /// Finds out whose the request is.
-pub(super) async fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(auth) = route.auth.as_deref() else { return Ok(Passage::On) };
     if !auth.is_public(&exchange.request.method, exchange.request.path()) {
         let mut progress = Progress::default();
@@ -29,6 +30,7 @@ pub(super) async fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> R
             Step::Wait(waiting) => Box::pin(find_out(exchange, auth, progress, waiting)).await?,
         };
         conclude(exchange, route, auth, decision)?;
+        tenant::prove(exchange, entry)?;
     }
     strip_query(exchange, auth)?;
     Ok(Passage::On)
@@ -92,8 +94,10 @@ fn conclude(
             exchange.request.vouched = verified.fields;
             Ok(())
         }
-        Decision::Missing => Err(Error::CredentialsMissing(auth.challenges(None))),
-        Decision::Refused(at, Refusal::Invalid) => Err(Error::CredentialsInvalid(auth.challenges(Some(at)))),
+        Decision::Missing => Err(Error::CredentialsMissing(resource_metadata::challenges(exchange, route, auth, None))),
+        Decision::Refused(at, Refusal::Invalid) => {
+            Err(Error::CredentialsInvalid(resource_metadata::challenges(exchange, route, auth, Some(at))))
+        }
         Decision::Refused(_, Refusal::Denied) => Err(Error::AuthDenied),
         Decision::Refused(_, Refusal::Unavailable) => Err(Error::AuthUnavailable),
     }

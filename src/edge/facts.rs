@@ -49,6 +49,8 @@ pub(super) struct RequestFacts {
     pub(super) card: Option<Box<CardRequest>>,
     /// What the provider that knows the client tells agents.
     pub(super) vouched: Option<Arc<[(HeaderName, HeaderValue)]>>,
+    /// Whether the client's tenant is what a token says, or none because it says none: it cannot choose another.
+    pub(super) is_tenant_proven: bool,
 }
 
 /// An agent card is asked for, which will be mapped.
@@ -196,6 +198,7 @@ impl RequestFacts {
             upload: Rc::default(),
             card: None,
             vouched: None,
+            is_tenant_proven: false,
         }
     }
 

@@ -8,7 +8,7 @@ use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
     acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, catalog,
     certificate, expectation, fault, guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer,
-    ownership, prepare, recognition, resumption, routing, screening, sharing, version,
+    ownership, prepare, recognition, resource_metadata, resumption, routing, screening, sharing, version,
 };
 use crate::error::Error;
 
@@ -29,9 +29,10 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
     pass!(catalog::answer(exchange, entry).await);
+    pass!(resource_metadata::answer(exchange, entry));
     pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
-    pass!(authentication::check(exchange, route).await);
+    pass!(authentication::check(exchange, entry, route).await);
     pass!(authorization::check(exchange, route));
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));

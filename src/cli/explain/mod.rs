@@ -7,6 +7,7 @@ mod auth;
 mod authorization;
 mod circuit;
 mod cluster;
+mod credentials;
 mod ejection;
 mod entry;
 mod fault;
@@ -33,6 +34,7 @@ use super::{Ending, Failure, terminal};
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
+use credentials::{Client, Credentials};
 use entry::Entry;
 use request::Request;
 use subject::Subject;
@@ -49,6 +51,10 @@ pub(super) struct Arguments {
     /// A header field; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// Credentials of the client, from a file: `key:FILE`, `token:FILE`, `basic:FILE` (name:password) or `cert:FILE`
+    /// (PEM); may be repeated. Says whom the providers of the route take it for.
+    #[arg(long = "as", value_name = "KIND:FILE")]
+    credentials: Vec<String>,
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
@@ -71,11 +77,12 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
     let document = arguments.source.document()?;
     let config = loaded(&document, &document.environment().without_certificates())?.config;
+    let credentials = Credentials::read(&arguments.credentials)?;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
-        Some(id) => explain_route(&config, id, &entry, &request, &mut lines)?,
+        Some(id) => explain_route(&config, id, &entry, (&request, &credentials), &mut lines)?,
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
             true
@@ -90,7 +97,7 @@ fn explain_route(
     config: &Config,
     id: ListenerId,
     entry: &Entry<'_>,
-    request: &Request,
+    (request, credentials): (&Request, &Credentials),
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let host = request.host()?;
@@ -115,7 +122,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts)),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, (&facts, credentials))?),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -129,12 +136,26 @@ fn through(listener: &Listener) -> String {
 }
 
 /// Everything that happens to a request on the route that was found.
-fn on_route(config: &Config, listener: &Listener, found: &Considered, facts: &Facts<'_>) -> Vec<String> {
+fn on_route(
+    config: &Config,
+    listener: &Listener,
+    found: &Considered,
+    (facts, credentials): (&Facts<'_>, &Credentials),
+) -> Result<Vec<String>, Failure> {
     let Some(settings) = config.routes.get(found.route.0) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let route = &route_at_start(config, settings);
-    policies::lines(&Subject { config, listener, route, matched: found.matched, facts })
+    let client = match (&settings.auth, &route.auth) {
+        (Some(settings), Some(auth)) => {
+            let ids = settings.needed.providers().iter();
+            let providers: Vec<_> =
+                ids.filter_map(|id| config.auth_providers.get(id.0).map(|known| &**known)).collect();
+            credentials.client(auth, &providers, facts)?
+        }
+        _ => Client::default(),
+    };
+    Ok(policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client: &client }))
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and

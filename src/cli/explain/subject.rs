@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::credentials::Client;
 use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
@@ -16,6 +17,8 @@ pub(super) struct Subject<'a> {
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
     pub(super) facts: &'a Facts<'a>,
+    /// Who the client is, as far as it shows that.
+    pub(super) client: &'a Client,
 }
 
 impl<'a> Subject<'a> {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 /// Keys of the language and of other proxies that only sound like secrets: they name files and other things.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 12] = [
     "certFile", "keyFile", "caFile", "tokenFile", "secretFile", "clientAuth", "authProviders", "authorizationPolicies",
-    "credentialName", "serverName", "proxy_pass",
+    "authorizationServers", "credentialName", "serverName", "proxy_pass",
 ];
 
 /// Secret anywhere in a name.

@@ -1,6 +1,8 @@
 //! The one error of the data path. Each variant says what happened and maps, exhaustively, to the status the client
 //! sees, the flag the access log carries and the reason word of `x-attache-reason`.
 
+mod address;
+mod audited;
 mod call_error;
 mod call_refusal;
 
@@ -12,6 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::model::AbortAnswer;
 
+pub use address::{AddressRule, BlockedBy};
 pub use call_error::{CALL_ERROR_DOMAIN, CallError};
 pub use call_refusal::CallRefusal;
 
@@ -89,6 +92,26 @@ pub enum Error {
     /// The route does not allow protocol upgrades.
     #[error("upgrade not allowed")]
     UpgradeRefused,
+    /// The client is blocked.
+    #[error("the client is blocked by {}", .by.word())]
+    Blocked {
+        /// Who does that.
+        by: BlockedBy,
+        /// When it ends, if it does by itself.
+        wait: Option<Duration>,
+    },
+    /// The client comes from an address that the listener or route does not serve.
+    #[error("the address of the client is not served: {}", .0.rule())]
+    AddressRefused(AddressRule),
+    /// The client failed to authenticate several times; it may try again after this time.
+    #[error("too many failures to authenticate")]
+    AuthSlowed(Duration),
+    /// A preflight for a page that may not use the route.
+    #[error("the origin may not use the route")]
+    OriginRefused,
+    /// A browser sends it for a page of another site.
+    #[error("sent for a page of another site")]
+    CrossSite,
     /// The route wants to know who the client is, and it presents nothing. The challenges say what it should
     /// (`WWW-Authenticate`).
     #[error("no credentials")]
@@ -207,10 +230,10 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::CircuitOpen { retry_after: wait, .. } | Self::RateLimited(wait) => {
-                let started = u64::from(wait.subsec_nanos() > 0);
-                Some((wait.as_secs() + started).max(1))
-            }
+            Self::CircuitOpen { retry_after: wait, .. }
+            | Self::RateLimited(wait)
+            | Self::AuthSlowed(wait)
+            | Self::Blocked { wait: Some(wait), .. } => Some(whole_seconds(*wait)),
             Self::TooManyOpen => Some(1),
             error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
@@ -233,10 +256,19 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::CredentialsMissing(_) | Self::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
             Self::AuthAnswered(answer) => answer.status,
-            Self::UpgradeRefused | Self::AuthDenied | Self::TenantMismatch | Self::Forbidden | Self::Screened => {
-                StatusCode::FORBIDDEN
-            }
-            Self::RateLimited(_) | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
+            Self::Blocked { by: BlockedBy::Failures, .. }
+            | Self::RateLimited(_)
+            | Self::TooManyOpen
+            | Self::AuthSlowed(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Blocked { .. }
+            | Self::AddressRefused(_)
+            | Self::UpgradeRefused
+            | Self::OriginRefused
+            | Self::CrossSite
+            | Self::AuthDenied
+            | Self::TenantMismatch
+            | Self::Forbidden
+            | Self::Screened => StatusCode::FORBIDDEN,
             Self::NoEndpoint(_)
             | Self::Withdrawn
             | Self::CircuitOpen { .. }
@@ -289,6 +321,12 @@ impl Error {
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::UpgradeRefused => "upgrade_refused",
+            Self::Blocked { by: BlockedBy::Failures, .. } => "auth_blocked",
+            Self::Blocked { .. } => "blocked",
+            Self::AddressRefused(_) => "address_refused",
+            Self::AuthSlowed(_) => "auth_slowed",
+            Self::OriginRefused => "origin_refused",
+            Self::CrossSite => "csrf",
             Self::CredentialsMissing(_) => "credentials_missing",
             Self::CredentialsInvalid(_) => "credentials_invalid",
             Self::AuthDenied | Self::AuthAnswered(_) => "auth_denied",
@@ -328,6 +366,10 @@ impl Error {
     pub fn flag(&self) -> &'static str {
         match self {
             Self::NoRoute | Self::Misdirected | Self::UpgradeRefused => "NR",
+            Self::RateLimited(_)
+            | Self::TooManyOpen
+            | Self::AuthSlowed(_)
+            | Self::Blocked { by: BlockedBy::Failures, .. } => "RL",
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
             | Self::AuthDenied
@@ -336,7 +378,6 @@ impl Error {
             | Self::AuthUnavailable
             | Self::Forbidden
             | Self::Screened => "UAEX",
-            Self::RateLimited(_) | Self::TooManyOpen => "RL",
             Self::NoEndpoint(_) => "UH",
             Self::CircuitOpen { .. } => "UO",
             Self::ConnectFailed(_) | Self::ConnectTimeout(_) | Self::UpstreamTls(_) => "UF",
@@ -357,9 +398,23 @@ impl Error {
             | Self::BodyTimeout
             | Self::UnknownExpectation
             | Self::UnmetExpectation => "DPE",
-            Self::CallRefused(_) | Self::SignedCard | Self::Withdrawn | Self::Draining | Self::Internal => "LR",
+            Self::CallRefused(_)
+            | Self::Blocked { .. }
+            | Self::AddressRefused(_)
+            | Self::OriginRefused
+            | Self::CrossSite
+            | Self::SignedCard
+            | Self::Withdrawn
+            | Self::Draining
+            | Self::Internal => "LR",
         }
     }
+}
+
+/// Seconds that are over when this time is; one at least.
+fn whole_seconds(wait: Duration) -> u64 {
+    let started = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + started).max(1)
 }
 
 /// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.

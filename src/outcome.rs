@@ -3,13 +3,15 @@
 //! retries, rollouts, metrics and the access log read it. docs/resilience.md shows the same as a table.
 
 mod agent;
+mod application;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::StatusCode;
 
 use crate::config::model::Failure;
 use crate::error::{Error, LimitHit, chain};
 
 pub use agent::AgentFault;
+pub use application::{Application, GRPC_STATUS};
 
 /// What became of a try or an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,23 +75,6 @@ enum Ended {
     NotAsked,
     /// The client or the gateway ended it, which says nothing about an endpoint.
     NotByEndpoint,
-}
-
-/// What the protocol inside the answer said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Application {
-    /// Nothing, or nothing yet.
-    #[default]
-    Silent,
-    /// A gRPC status.
-    Grpc {
-        /// The number on the wire.
-        code: u8,
-        /// Whether it came with the head, of an answer that has nothing else.
-        with_head: bool,
-    },
-    /// A call of A2A failed inside an answer that HTTP and gRPC take for a good one.
-    Agent(AgentFault),
 }
 
 /// How far a try was when an error ended it.
@@ -323,9 +308,15 @@ impl Transport {
             | Error::Misdirected
             | Error::NoRoute
             | Error::UpgradeRefused
+            | Error::OriginRefused
+            | Error::Blocked { .. }
+            | Error::AddressRefused(_)
+            | Error::AuthSlowed(_)
+            | Error::CrossSite
             | Error::CredentialsMissing(_)
             | Error::CredentialsInvalid(_)
             | Error::AuthDenied
+            | Error::TenantMismatch
             | Error::AuthAnswered(_)
             | Error::CallRefused(_)
             | Error::RateLimited(_)
@@ -395,27 +386,6 @@ pub fn upstream_error(error: &Error) -> Option<Box<str>> {
 }
 
 impl Application {
-    /// What a response head carries of a gRPC status.
-    #[must_use]
-    pub fn of_head(fields: &HeaderMap) -> Self {
-        Self::of(fields, true)
-    }
-
-    /// What trailers carry of it.
-    #[must_use]
-    pub fn of_trailers(fields: &HeaderMap) -> Self {
-        Self::of(fields, false)
-    }
-
-    /// With what trailers say, where the head said nothing.
-    #[must_use]
-    pub fn or_trailers(self, fields: &HeaderMap) -> Self {
-        match self {
-            Self::Silent => Self::of_trailers(fields),
-            Self::Grpc { .. } | Self::Agent(_) => self,
-        }
-    }
-
     /// What it says of the endpoint: as much as came with the head, and what came later.
     fn answers(self) -> (Answer, Answer) {
         match self {
@@ -423,24 +393,6 @@ impl Application {
             Self::Grpc { code, with_head: true } => (of_grpc(code), Answer::Fine),
             Self::Grpc { code, with_head: false } => (Answer::Fine, of_grpc(code)),
             Self::Agent(fault) => (Answer::Fine, of_agent(fault)),
-        }
-    }
-
-    fn of(fields: &HeaderMap, with_head: bool) -> Self {
-        let Some(value) = fields.get(&GRPC_STATUS) else {
-            return Self::Silent;
-        };
-        let code = value.to_str().ok().and_then(|text| text.parse().ok());
-        // What cannot be read is no code, which is UNKNOWN to every client.
-        Self::Grpc { code: code.unwrap_or(u8::MAX), with_head }
-    }
-
-    /// The gRPC status.
-    #[must_use]
-    pub fn grpc_status(self) -> Option<u8> {
-        match self {
-            Self::Grpc { code, .. } => Some(code),
-            Self::Silent | Self::Agent(_) => None,
         }
     }
 }
@@ -494,9 +446,6 @@ fn gave_up(refused: &hyper::Error) -> bool {
     }
     false
 }
-
-/// Where gRPC says how a call ended, in trailers or in the head of an answer that has nothing else.
-pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 #[cfg(test)]
 mod tests;

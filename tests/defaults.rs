@@ -35,6 +35,8 @@ routes:
       byHeader: { clients: [10.0.0.0/8] }
       until: 2030-01-01T00:00:00Z
     mirror: { cluster: two }
+    cors: { allowOrigins: '*' }
+    csrf: {}
   split:
     match: { path: { exact: /2 } }
     split: { clusters: [{ cluster: one, weight: 90 }, { cluster: two, weight: 10 }] }
@@ -121,6 +123,7 @@ fn surroundings() -> (tempfile::TempDir, Environment) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     fs::write(root.path().join("gateway.crt"), made.cert.pem()).expect("written");
     fs::write(root.path().join("gateway.key"), made.signing_key.serialize_pem()).expect("written");
+    fs::write(root.path().join("networks"), "192.0.2.0/24\n").expect("written");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     fs::write(root.path().join("cards.key"), key.serialize_pem()).expect("written");
     fs::write(root.path().join("clients.keys"), format!("ann:{}\n", "0a".repeat(32))).expect("written");
@@ -235,12 +238,18 @@ const COMPLETE: &[(&str, &str)] = &[
              methods: { allow: [SendMessage], GetTask: { rateLimit: shared, maxConcurrentPerClient: 7, maxConcurrent: 8,
                timeout: 7s, deny: true } }, pushUrls: { allow: b.example, private: true, http: true },
              fileUrls: { allow: b.example, private: true, http: true } },
+           cors: { allowOrigins: 'https://a.example', allowMethods: PUT, allowHeaders: x-a, exposeHeaders: x-b,
+             allowCredentials: true, maxAge: 7s, allowPrivateNetwork: true },
+           csrf: { allowOrigins: 'https://a.example', cookiesNeedOrigin: true, mode: shadow },
+           ipAccess: { allow: 10.0.0.0/8, allowFile: networks, deny: 10.1.0.0/16, denyFile: networks, mode: shadow },
            mirror: { cluster: two, percentage: 7%, methods: [POST], unsafe: true, maxBodyBytes: 7KiB, maxActive: 7,
              timeout: 7s } }",
     ),
     ("routes", "{ cluster: one, fault: { abort: { percentage: 7%, grpcStatus: UNAVAILABLE } } }"),
     ("routes", "{ cluster: one, fault: { abort: { percentage: 7%, a2aError: TaskNotFound } } }"),
     ("routes", "{ cluster: one, a2a: { methods: { deny: [SendMessage] } } }"),
+    ("routes", "{ cluster: one, cors: { allowOrigins: [{ exact: 'https://a.example' }, { regex: 'https://b' }] } }"),
+    ("routes", "{ cluster: one, csrf: { allowOrigins: [{ exact: 'https://a.example' }, { regex: 'https://b' }] } }"),
     (
         "routes",
         "{ cluster: one, auth: { anyOf: [keys, mesh], except: [cards, { path: { exact: /a }, methods: GET }],

@@ -133,7 +133,10 @@ fn commands_of_the_documents_exist() {
     for page in pages("docs").into_iter().chain(["README.md".to_owned()]) {
         let text = repository(&page).replace("\\\n", " ");
         let blocks = text.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-        for command in blocks.flat_map(str::lines).filter_map(words_of_attache) {
+        let prose = text.split("\n```").step_by(2).collect::<String>().replace('\n', " ");
+        let spans = prose.split('`').skip(1).step_by(2).filter(|code| code.starts_with("attache "));
+        let commands = blocks.flat_map(str::lines).chain(spans).filter_map(words_of_attache);
+        for command in commands.filter(|words| words.first().is_some_and(|verb| verb != "VERB")) {
             let asked = assert_cmd::cargo::cargo_bin_cmd!("attache").args(&command).arg("--help").output();
             let asked = asked.expect("the binary runs");
             let said = String::from_utf8_lossy(&asked.stderr);
@@ -141,7 +144,7 @@ fn commands_of_the_documents_exist() {
             found += 1;
         }
     }
-    assert!(found >= 30, "only {found} commands were found");
+    assert!(found >= 100, "only {found} commands were found");
 }
 
 /// The pages in a folder and the folders in it.

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use super::access::{self, Act, Caller};
+use super::audit::Operator;
+use super::blocks::{self, Now};
 use super::control::{AdminControl, NotDone};
 use super::journal::{ReloadResult, Trigger};
 use super::rollouts;
@@ -28,6 +30,9 @@ enum Ask {
     Reload,
     Rollouts,
     MoveRollout,
+    Blocks,
+    Block,
+    Unblock,
 }
 
 struct Endpoint {
@@ -81,6 +86,27 @@ const ENDPOINTS: &[Endpoint] = &[
         ask: Ask::MoveRollout,
         about: "?route=R&verb=pause|resume|promote|abort|restart|release, set-weight&weight=N[&cluster=C][&for=MS], switch[&cluster=C] (JSON)",
     },
+    Endpoint {
+        method: Method::GET,
+        path: "/blocks",
+        act: Act::Read,
+        ask: Ask::Blocks,
+        about: "clients that are blocked, by operators and for failures to authenticate (JSON)",
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/blocks",
+        act: Act::Write(Writes::All),
+        ask: Ask::Block,
+        about: "?network=192.0.2.0/24[&for=12h][&reason=TEXT][&by=NAME] (JSON)",
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/blocks",
+        act: Act::Write(Writes::All),
+        ask: Ask::Unblock,
+        about: "?network=192.0.2.0/24[&reason=TEXT][&by=NAME]; forgives failures to authenticate too (JSON)",
+    },
 ];
 
 /// Serves until `shutdown`. Spawns nothing: dropping the future closes everything.
@@ -119,6 +145,8 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
     let caller = head.extensions.get().copied().unwrap_or(Caller::Other);
     if let Err((status, why)) = access::check(head, caller, token.as_deref(), act, settings.writes) {
         control.refusals.refused(&control.metrics, head, status, Instant::now());
+        let detail = format!("{} {}: {}", head.method, path, status.as_u16());
+        Operator { auditor: &control.auditor, caller }.refused(&control.hub.current(), "admin_refused", &detail);
         let mut refused = reply(status, TEXT, why);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
@@ -127,7 +155,7 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
         return refused;
     }
     match endpoint {
-        Some(endpoint) => carry_out(endpoint.ask, head, control).await,
+        Some(endpoint) => carry_out(endpoint.ask, head, caller, control).await,
         None if found.clone().next().is_some() => {
             let methods: Vec<&str> = found.map(|endpoint| endpoint.method.as_str()).collect();
             let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "another method\n");
@@ -141,7 +169,8 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
     }
 }
 
-async fn carry_out(ask: Ask, head: &http::request::Parts, control: &AdminControl) -> AdminResponse {
+async fn carry_out(ask: Ask, head: &http::request::Parts, caller: Caller, control: &AdminControl) -> AdminResponse {
+    let (operator, query) = (Operator { auditor: &control.auditor, caller }, head.uri.query().unwrap_or_default());
     match ask {
         Ask::Config => {
             let effective = Arc::clone(&control.hub.current().config.effective);
@@ -152,8 +181,20 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, control: &AdminControl
         Ask::Reloads => json(StatusCode::OK, &json!({ "reloads": control.journal.entries() })),
         Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
         Ask::MoveRollout => {
-            let query = head.uri.query().unwrap_or_default();
-            let (status, answer) = rollouts::operate(&control.hub.current(), &control.metrics, query);
+            let (status, answer) = rollouts::operate(&control.hub.current(), &control.metrics, &operator, query);
+            json(status, &answer)
+        }
+        Ask::Blocks => {
+            let snapshot = control.hub.current();
+            let listed = tokio::task::spawn_blocking(move || blocks::list(&snapshot, Now::here())).await;
+            json(StatusCode::OK, &listed.unwrap_or_default())
+        }
+        Ask::Block => {
+            let (status, answer) = blocks::block(&control.hub.current(), &operator, query, Now::here());
+            json(status, &answer)
+        }
+        Ask::Unblock => {
+            let (status, answer) = blocks::unblock(&control.hub.current(), &operator, query);
             json(status, &answer)
         }
         Ask::Reload => {

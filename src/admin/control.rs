@@ -9,6 +9,7 @@ use super::health::Health;
 use super::journal::{Entry, Journal, Trigger};
 use super::refusals::Refusals;
 use crate::config::Report;
+use crate::observe::audit::Auditor;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
@@ -58,6 +59,8 @@ pub struct AdminControl {
     pub journal: Arc<Journal>,
     /// Counters of what operators do.
     pub metrics: Arc<Metrics>,
+    /// Where what operators do is written down.
+    pub auditor: Arc<Auditor>,
     pub(super) refusals: Arc<Refusals>,
     orders: mpsc::Sender<Command>,
 }
@@ -65,9 +68,14 @@ pub struct AdminControl {
 impl AdminControl {
     /// A control and the queue its orders arrive in.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, health: Arc<Health>, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Command>) {
+    pub fn new(
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        auditor: Arc<Auditor>,
+    ) -> (Self, mpsc::Receiver<Command>) {
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let control = Self { hub, health, journal: Arc::default(), metrics, refusals: Arc::default(), orders };
+        let control = Self { hub, health, journal: Arc::default(), metrics, auditor, refusals: Arc::default(), orders };
         (control, inbox)
     }
 

@@ -2,6 +2,8 @@
 
 mod access;
 pub mod api;
+mod audit;
+mod blocks;
 pub mod client;
 pub mod control;
 pub mod health;

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::audit::Operator;
 use crate::observe::clock;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Event, Now, OperateError, RolloutControl, Verb};
@@ -52,7 +53,12 @@ struct OperatorRequest {
 }
 
 /// Carries out an operator's request and returns the result.
-pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (StatusCode, Value) {
+pub(super) fn operate(
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+    operator: &Operator<'_>,
+    query: &str,
+) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
     let request = match OperatorRequest::parse(query) {
         Ok(request) => request,
@@ -68,7 +74,8 @@ pub(super) fn operate(snapshot: &Snapshot, metrics: &Metrics, query: &str) -> (S
                 metrics.rollout_events(route, event.kind).inc();
             }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
-            // The audit record of what operators do.
+            let detail = format!("{route} {}: {}", request.verb, said.join("; "));
+            operator.changed(snapshot, "rollout", &request.by, None, &detail);
             tracing::info!(route, verb = request.verb, by = request.by, "{}", said.join("; "));
             (StatusCode::OK, json!({ "done": said, "status": status(control) }))
         }

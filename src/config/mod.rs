@@ -18,6 +18,7 @@ mod keys;
 mod keys_file;
 mod merge_defaults;
 pub mod model;
+mod networks_file;
 mod render;
 mod resolve;
 mod restart_required;

@@ -47,7 +47,7 @@ impl OpenedAt {
 }
 
 impl Loaded {
-    /// The places of the addresses of its listeners, and of those of metrics, admin and the access log that are
+    /// The places of the addresses of its listeners, and of those of metrics, admin and the logs that are
     /// configured.
     #[must_use]
     pub fn places(&self) -> OpenedAt {
@@ -56,7 +56,7 @@ impl Loaded {
             let at = self.root.locate(&steps!["listeners", name, "address"]);
             (format!("listeners.{name}.address"), at.span)
         });
-        let others = [("metrics", "address"), ("admin", "address"), ("accessLog", "output")];
+        let others = [("metrics", "address"), ("admin", "address"), ("accessLog", "output"), ("auditLog", "output")];
         let others = others.into_iter().filter_map(|(section, key)| {
             self.root.get(section)?;
             let at = self.root.locate(&steps![section, key]);
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn every_key_that_is_declared_to_need_a_restart_is_compared() {
-        let text = "listeners: { a: { address: '127.0.0.1:80' } }\nworkers: 1\nadmin: {}\n";
+        let text =
+            "listeners: { a: { address: '127.0.0.1:80' } }\nworkers: 1\nadmin: {}\nauditLog: { output: stdout }\n";
         let config = parse(text, "a.yaml", &Environment::empty(SystemTime::UNIX_EPOCH)).unwrap().config;
         let mut declared = schema::restart_keys().to_vec();
         declared.sort_unstable();

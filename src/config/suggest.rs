@@ -61,7 +61,7 @@ pub(super) enum Advice {
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
 const LATER: &[(&str, &[&str])] = &[
     ("Root", &["tracing"]),
-    ("Route", &["cors", "compression"]),
+    ("Route", &["compression"]),
     ("Admin", &["dashboard"]),
     ("AccessLog", &["redactHeaders", "sample"]),
 ];
@@ -129,7 +129,7 @@ mod tests {
             panic!("a hint")
         };
         assert!(hint.contains("loadBalancer"), "{hint}");
-        assert_eq!(unknown_field("cors", "Route", &["timeout"]), Advice::Later);
+        assert_eq!(unknown_field("compression", "Route", &["timeout"]), Advice::Later);
         let top = "`accessLog` belongs in the top level of the file";
         assert_eq!(unknown_field("accessLog", "Logging", &["level", "format"]), Advice::Hint(top.into()));
         assert_eq!(unknown_field("mirror", "Cluster", &["timeout"]), Advice::Hint("one of `timeout`".into()));

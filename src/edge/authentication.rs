@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Request, Uri};
 
+use super::auth_failures;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
 use super::{resource_metadata, tenant};
@@ -24,11 +25,15 @@ pub(super) fn take_out_forged(exchange: &mut Exchange, entry: &Entry) {
 pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(auth) = route.auth.as_deref() else { return Ok(Passage::On) };
     if !auth.is_public(&exchange.request.method, exchange.request.path()) {
+        auth_failures::admit(exchange, entry, route)?;
         let mut progress = Progress::default();
         let decision = match auth.go_on(&presented(exchange)?, &mut progress, None) {
             Step::Decided(decision) => decision,
             Step::Wait(waiting) => Box::pin(find_out(exchange, auth, progress, waiting)).await?,
         };
+        if matches!(decision, Decision::Refused(_, Refusal::Invalid)) {
+            auth_failures::count(exchange, entry);
+        }
         conclude(exchange, route, auth, decision)?;
         tenant::prove(exchange, entry)?;
     }

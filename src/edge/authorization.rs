@@ -3,16 +3,17 @@
 
 use std::rc::Rc;
 
+use super::audit;
 use super::exchange::Exchange;
 use super::facts::{Noted, Undecided};
 use super::own_answer;
-use super::stage::{Passage, ServedRoute};
+use super::stage::{Entry, Passage, ServedRoute};
 use crate::config::model::PolicyMode;
 use crate::error::Error;
 use crate::policy::authorization::{Asked, Authorization, Call, Decision, RulePath, Who};
 
 /// Refuses what the rules do not let pass. What they cannot say yet is asked again by [`check_call`].
-pub(super) fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+pub(super) fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(rules) = &route.authorization else {
         return Ok(Passage::On);
     };
@@ -20,11 +21,11 @@ pub(super) fn check(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<
     let may_be_call = route.settings().sees_calls() && !own_answer::is_own(exchange, route);
     let call = if may_be_call { Call::NotYet } else { NO_CALL };
     let decided = decide(exchange, route, rules, call, Undecided { acting: true, counting: true });
-    note(exchange, decided)
+    note(exchange, entry, decided)
 }
 
 /// Asks those rules that could not say before.
-pub(super) fn check_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Result<Passage, Error> {
+pub(super) fn check_call(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let undecided = std::mem::take(&mut exchange.client.undecided);
     let Some(rules) = route.authorization.as_ref().filter(|_| undecided != Undecided::default()) else {
         return Ok(Passage::On);
@@ -32,7 +33,7 @@ pub(super) fn check_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
     let tenant = exchange.call.as_deref().and_then(|call| call.ids().tenant);
     let call = Call::Known { operation: exchange.operation, tenant };
     let decided = decide(exchange, route, rules, call, undecided);
-    note(exchange, decided)
+    note(exchange, entry, decided)
 }
 
 /// What came of asking the rules.
@@ -40,6 +41,8 @@ pub(super) fn check_call(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
 struct Decided {
     /// The rule that counted.
     rule: Option<Rc<Noted>>,
+    /// The rule that would have refused.
+    shadow: Option<Rc<Noted>>,
     is_denied: bool,
     undecided: Undecided,
 }
@@ -66,7 +69,7 @@ fn decide(
     if wanted.counting && rules.has(PolicyMode::Shadow) {
         match rules.decide(PolicyMode::Shadow, &asked) {
             Decision::Allowed(rule) => drop(count(rule, "shadow_allowed")),
-            Decision::Denied(rule) => drop(count(rule, "shadow_denied")),
+            Decision::Denied(rule) => decided.shadow = count(rule, "shadow_denied"),
             Decision::Open => decided.undecided.counting = true,
         }
     }
@@ -83,7 +86,10 @@ fn decide(
     decided
 }
 
-fn note(exchange: &mut Exchange, decided: Decided) -> Result<Passage, Error> {
+fn note(exchange: &mut Exchange, entry: &Entry, decided: Decided) -> Result<Passage, Error> {
+    if let Some(shadow) = decided.shadow {
+        audit::shadow_by(exchange, entry, &Error::Forbidden, shadow.rule.as_deref());
+    }
     exchange.client.undecided = decided.undecided;
     if let Some(rule) = decided.rule {
         exchange.client.note(rule);

@@ -4,11 +4,12 @@
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use tokio::time::Instant;
 
+use super::cors::Asks;
 use super::exchange::Exchange;
 use super::prepare::REQUEST_ID;
 use super::stage::{Answered, Entry};
 use super::tracked_body::TrackedBody;
-use super::{ResponseBody, headers, reply, tunnel};
+use super::{ResponseBody, audit, cors, headers, reply, tunnel};
 use crate::body::Body;
 use crate::error::Error;
 
@@ -43,6 +44,7 @@ pub(super) fn depart(
 
 fn refused(mut exchange: Box<Exchange>, entry: &Entry, error: &Error) -> Response<ResponseBody> {
     let response = reply::refusal(&mut exchange, error);
+    audit::refused(&exchange, entry, error);
     whole(exchange, entry, response)
 }
 
@@ -68,8 +70,8 @@ fn hold_back(exchange: &Exchange, response: &mut Response<ResponseBody>) {
 }
 
 /// Completes the fields of an answer: the name of the request, how its client stands with its limits, what its route
-/// says, what keeps the client with its version, and what was done to it on purpose. The route speaks after everybody
-/// but the last two, which must not be hidden.
+/// says, whose pages may read it, what keeps the client with its version, and what was done to it on purpose. The route
+/// speaks after everybody but the last three, which must not be hidden.
 fn dress(exchange: &mut Exchange, entry: &Entry, fields: &mut HeaderMap) {
     if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
@@ -77,9 +79,14 @@ fn dress(exchange: &mut Exchange, entry: &Entry, fields: &mut HeaderMap) {
     if let Some(rate_limit_headers) = exchange.reply.rate_limit_headers.take() {
         rate_limit_headers.tell(fields);
     }
+    let facts = exchange.change_facts(exchange.client.https);
     if let Some(route) = exchange.route.id.and_then(|id| entry.view.route(id)) {
-        let facts = exchange.change_facts(exchange.client.https);
         headers::apply(fields, &route.settings().response_headers, facts);
+        if let (Some(settings), Asks::Nothing) = (&route.settings().cors, &exchange.request.asks) {
+            cors::share(fields, settings, exchange.request.allowed_origin.take());
+        }
+    } else if let Ok(settings) = entry.settings() {
+        headers::apply(fields, &settings.unrouted_headers, facts);
     }
     if let Some(fault) = &exchange.guards.fault {
         fault.mark(fields);

@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::claimed::Claimed;
+use super::cors::Asks;
 use super::seen::{HeadFields, Seen};
 use crate::body::{Come, UploadState};
 use crate::cluster::{Maker, Preference};
@@ -47,6 +48,10 @@ pub(super) struct RequestFacts {
     pub(super) upload: Rc<UploadState>,
     /// An agent card is asked for.
     pub(super) card: Option<Box<CardRequest>>,
+    /// What it is to the rules of browsers.
+    pub(super) asks: Asks,
+    /// The page that may read its answer; `*` for all.
+    pub(super) allowed_origin: Option<HeaderValue>,
     /// What the provider that knows the client tells agents.
     pub(super) vouched: Option<Arc<[(HeaderName, HeaderValue)]>>,
     /// Whether the client's tenant is what a token says, or none because it says none: it cannot choose another.
@@ -197,6 +202,8 @@ impl RequestFacts {
             announced: None,
             upload: Rc::default(),
             card: None,
+            asks: Asks::default(),
+            allowed_origin: None,
             vouched: None,
             is_tenant_proven: false,
         }

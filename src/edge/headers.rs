@@ -310,15 +310,14 @@ pub fn apply(headers: &mut HeaderMap, changes: &HeaderChanges, facts: ChangeFact
             None => drop(headers.remove(name)),
         }
     }
-    if changes.hsts && facts.https {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    if let Some(hsts) = changes.hsts.as_ref().filter(|_| facts.https) {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     for (name, value) in &changes.add {
         headers.append(name, value.clone());
     }
 }
 
-const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -1,15 +1,10 @@
 //! Identifies the client of a request, by forwarding headers of trusted proxies where the peer is one.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::authentication;
 use super::claimed::Claimed;
 use super::exchange::Exchange;
 use super::headers;
 use super::stage::{Entry, Passage};
-use crate::config::model::ClientIp;
 use crate::error::Error;
 use crate::head::only_value;
 use crate::observe::request_id::request_id;
@@ -21,7 +16,7 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     authentication::take_out_forged(exchange, entry);
     let peer = exchange.connection.peer_ip();
     let fields = exchange.message.as_ref().ok_or_else(|| Error::Internal)?.headers();
-    let is_trusted = |address| is_trusted(&entry.config().client_ip, address);
+    let is_trusted = |address| entry.config().client_ip.trusts(address);
     let (client, request) = (&mut exchange.client, &mut exchange.request);
     client.address = headers::client_ip(fields, peer, is_trusted);
     client.trusted = is_trusted(peer);
@@ -36,8 +31,4 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
     request.id = Some(request_id(fields, client.trusted, request.time, &mut rng, &mut values));
     Ok(Passage::On)
-}
-
-fn is_trusted(trust: &ClientIp, address: IpAddr) -> bool {
-    trust.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
 }

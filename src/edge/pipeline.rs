@@ -6,9 +6,10 @@
 use super::exchange::Exchange;
 use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
-    acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, catalog,
-    certificate, expectation, fault, guards, https_redirect, hygiene, identify, limits, lookup, mirror, own_answer,
-    ownership, prepare, recognition, resource_metadata, resumption, routing, screening, sharing, version,
+    acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, block_list,
+    catalog, certificate, csrf, expectation, fault, guards, https_redirect, hygiene, identify, ip_access, limits,
+    lookup, mirror, own_answer, ownership, preflight, prepare, recognition, resource_metadata, resumption, routing,
+    screening, sharing, version,
 };
 use crate::error::Error;
 
@@ -24,6 +25,8 @@ macro_rules! pass {
 /// Takes a request through its stages. Dropping the future cancels what is under way upstream.
 pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answered, Error> {
     pass!(identify::identify(exchange, entry));
+    pass!(block_list::check(exchange, entry));
+    pass!(ip_access::of_listener(exchange, entry));
     pass!(hygiene::admit(exchange, entry));
     pass!(acme_challenge::answer(exchange, entry));
     pass!(https_redirect::redirect(exchange, entry));
@@ -32,14 +35,17 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(resource_metadata::answer(exchange, entry));
     pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
+    pass!(ip_access::of_route(exchange, entry, route));
+    pass!(preflight::answer(exchange, route));
+    pass!(csrf::check(exchange, entry, route));
     pass!(authentication::check(exchange, entry, route).await);
-    pass!(authorization::check(exchange, route));
+    pass!(authorization::check(exchange, entry, route));
     pass!(limits::admit(exchange, route));
     pass!(own_answer::answer(exchange, route));
     pass!(screening::check(exchange, entry, route).await);
     pass!(fault::inject(exchange, route).await);
     pass!(recognition::recognize(exchange, entry, route).await);
-    pass!(authorization::check_call(exchange, route));
+    pass!(authorization::check_call(exchange, entry, route));
     pass!(limits::admit_call(exchange, route));
     pass!(guards::check(exchange, route));
     pass!(ownership::check(exchange, entry, route));

@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 
+use super::cors::{self, Asks};
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage};
 use super::{body_tenant, headers, own_answer, public};
+use crate::config::model::ListenerId;
 use crate::error::Error;
 use crate::route::{BodyTenant, Facts, Found};
 
-/// Finds the route: whatever becomes of the request now, it is counted there. What is about the gateway itself is
-/// answered here.
+/// Finds the route: whatever becomes of the request, it is on its route from here on. What is about the gateway itself
+/// is answered here.
 pub(super) async fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passage, Error> {
     let request = &exchange.request;
     if request.path() == "*" || headers::ends_here(&request.method, exchange.message()?.headers()) {
@@ -26,7 +28,7 @@ pub(super) async fn find(exchange: &mut Exchange, entry: &Entry) -> Result<Passa
 }
 
 /// Asks the table.
-fn ask(exchange: &Exchange, entry: &Entry, body_tenant: BodyTenant<'_>) -> Result<Option<Found>, Error> {
+fn ask(exchange: &Exchange, entry: &Entry, body_tenant: BodyTenant<'_>) -> Result<Option<(Found, Asks)>, Error> {
     let request = &exchange.request;
     let facts = Facts {
         host: request.host(),
@@ -37,16 +39,17 @@ fn ask(exchange: &Exchange, entry: &Entry, body_tenant: BodyTenant<'_>) -> Resul
         body_tenant,
     };
     let served_by = exchange.route.served_by.ok_or_else(|| Error::NoRoute)?;
-    Ok(entry.view.snapshot.table.find(served_by, &facts))
+    Ok(look_up(entry, served_by, &facts))
 }
 
 /// Notes the route, and what it says of the request.
-fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage, Error> {
+fn enter(exchange: &mut Exchange, entry: &Entry, (found, asks): (Found, Asks)) -> Result<Passage, Error> {
     let settings = entry.settings()?;
     let worker_route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?;
     let route = worker_route.settings();
     let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *exchange.request.path());
     exchange.route.logged = route.access_log && !excluded;
+    exchange.request.asks = asks;
     exchange.route.id = Some(found.route);
     exchange.route.matched = found.matched;
     exchange.client.https = public::is_https(exchange, settings.public_url.as_deref(), route);
@@ -58,4 +61,22 @@ fn enter(exchange: &mut Exchange, entry: &Entry, found: Found) -> Result<Passage
     }
     exchange.routed(&worker_route.handles);
     Ok(Passage::On)
+}
+
+/// The route of a request. A preflight has that of the request it asks about, where that shares with other origins;
+/// else it is a request like any other.
+fn look_up(entry: &Entry, listener: ListenerId, facts: &Facts<'_>) -> Option<(Found, Asks)> {
+    let table = &entry.view.snapshot.table;
+    let shares = |found: &Found| entry.view.route(found.route).is_some_and(|route| route.settings().cors.is_some());
+    let Some(method) = cors::asked_method(facts.method, facts.headers) else {
+        return Some((table.find(listener, facts)?, Asks::Nothing));
+    };
+    // It has no body that could name a tenant.
+    let asked = Facts { method: &method, body_tenant: BodyTenant::default(), ..*facts };
+    let asked_about = table.find(listener, &asked);
+    if let Some(found) = asked_about.filter(shares) {
+        return Some((found, Asks::Leave));
+    }
+    let found = table.find(listener, facts)?;
+    Some((found, if shares(&found) { Asks::LeaveElsewhere } else { Asks::Nothing }))
 }

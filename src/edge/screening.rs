@@ -3,6 +3,7 @@
 
 use http::{HeaderMap, HeaderValue, Request, header};
 
+use super::audit;
 use super::exchange::Exchange;
 use super::expectation;
 use super::reading::PATIENCE;
@@ -33,7 +34,11 @@ pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &Served
     if let Some(found) = route.screening_series.as_ref().and_then(|series| series.count(pattern, result)) {
         exchange.client.note(found);
     }
-    if acts { Err(error) } else { Ok(Passage::On) }
+    if acts {
+        return Err(error);
+    }
+    audit::shadow(exchange, entry, &error);
+    Ok(Passage::On)
 }
 
 /// What there is in a request.

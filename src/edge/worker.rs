@@ -17,7 +17,8 @@ use super::worker_route::WorkerRoute;
 use crate::config::model::{ClusterId, ListenerId, RouteId};
 use crate::context::Connection;
 use crate::head::Values;
-use crate::observe::handles::{ClusterHandles, RouteHandles};
+use crate::observe::audit::{AuditSink, Sinks};
+use crate::observe::handles::{BlockHandles, ClusterHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::tenants::TenantSeries;
@@ -34,6 +35,7 @@ pub struct Worker {
     worker_endpoints: Rc<WorkerEndpoints>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) sink: Option<Sink>,
+    pub(super) audit: Option<AuditSink>,
     rng: RefCell<fastrand::Rng>,
     values: RefCell<Values>,
     active: Cell<usize>,
@@ -54,6 +56,8 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     generation: u64,
     unrouted: RouteHandles,
+    /// Made when a client is blocked.
+    blocks: OnceCell<Box<BlockHandles>>,
     /// Where requests are counted by tenant.
     tenants: Option<Box<TenantSeries>>,
     /// Empty places that are small: thousands of them are made anew with each configuration.
@@ -67,7 +71,7 @@ pub(super) struct View {
 impl Worker {
     /// A worker on the hub's current snapshot.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sink: Option<Sink>, seed: u64) -> Rc<Self> {
+    pub fn new(hub: Arc<Hub>, metrics: Arc<Metrics>, sinks: Sinks, seed: u64) -> Rc<Self> {
         let worker_endpoints = Rc::new(WorkerEndpoints::new(Arc::clone(&metrics)));
         let mut rng = fastrand::Rng::with_seed(seed);
         let view = View::new(&hub, &worker_endpoints, &metrics, &mut rng);
@@ -77,7 +81,8 @@ impl Worker {
             retired: RefCell::default(),
             worker_endpoints,
             metrics,
-            sink,
+            sink: sinks.access,
+            audit: sinks.audit,
             rng: RefCell::new(rng),
             values: RefCell::default(),
             active: Cell::new(0),
@@ -164,6 +169,9 @@ impl Worker {
         if let Some(sink) = &self.sink {
             sink.flush();
         }
+        if let Some(audit) = &self.audit {
+            audit.flush();
+        }
         // A worker without requests must not hold on to an old configuration.
         let view = self.view();
         if sweep {
@@ -249,7 +257,8 @@ impl View {
         let (worker_endpoints, turn) = (Rc::clone(worker_endpoints), rng.usize(..));
         let tenants = TenantSeries::new(&snapshot.config.tenants.series, metrics).map(Box::new);
         let metrics = Arc::clone(metrics);
-        Self { generation, unrouted, tenants, routes, targets, worker_endpoints, turn, metrics, snapshot }
+        let blocks = OnceCell::new();
+        Self { generation, unrouted, blocks, tenants, routes, targets, worker_endpoints, turn, metrics, snapshot }
     }
 
     /// This worker's side of a route, made when the first request needs it.
@@ -262,6 +271,11 @@ impl View {
     /// Handles for requests no route matched.
     pub(super) fn unrouted(&self) -> &RouteHandles {
         &self.unrouted
+    }
+
+    /// Handles for clients that are not served at all.
+    pub(super) fn blocks(&self) -> &BlockHandles {
+        self.blocks.get_or_init(|| Box::new(BlockHandles::new(&self.metrics)))
     }
 
     /// This worker's view of a cluster, made when the first request needs it.
@@ -301,7 +315,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         let hub = Arc::new(Hub::new(snapshot(BOTH)));
         let before = Arc::downgrade(&hub.current());
-        let worker = Worker::new(Arc::clone(&hub), metrics, None, 1);
+        let worker = Worker::new(Arc::clone(&hub), metrics, Sinks::default(), 1);
         hub.replace(snapshot(ONE));
         worker.tick(false);
         (worker, before)

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 #[cfg(feature = "acme")]
 use super::acme;
 use super::supervise::{Task, Tasks};
-use super::{Gateway, affinity, auth_loads, certificates, issuer_keys, limits};
+use super::{Gateway, abuse, affinity, auth_loads, certificates, issuer_keys, limits};
 use crate::a2a::card::SignedCards;
 use crate::cluster::health::CardPlaces;
 use crate::cluster::watch::watch;
@@ -55,6 +55,8 @@ impl Gateway {
         generation.start(Task::Affinity, move || {
             affinity::watch(Arc::clone(&clusters), Arc::clone(&table), Arc::clone(&metrics))
         });
+        let (swept, metrics) = (Arc::clone(&snapshot), Arc::clone(&self.metrics));
+        generation.start(Task::Abuse, move || abuse::watch(Arc::clone(&swept), Arc::clone(&metrics)));
         for (provider, keys) in snapshot.auth.remote_keys() {
             let (provider, keys, metrics) = (provider.into(), Arc::clone(keys), Arc::clone(&self.metrics));
             generation.start(Task::IssuerKeys, move || {

@@ -1,6 +1,7 @@
 //! The composition root: starts the workers and the tasks around them, swaps snapshots, drains. Workers are threads
 //! with a runtime of their own; everything here runs on the caller's runtime and can be slow without hurting traffic.
 
+mod abuse;
 #[cfg(feature = "acme")]
 mod acme;
 mod admin;
@@ -17,6 +18,7 @@ mod holder;
 mod issuer_keys;
 mod limits;
 mod listeners;
+mod logs;
 mod memory;
 mod reload;
 mod rollouts;
@@ -28,7 +30,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +43,7 @@ use crate::admin::health::{Check, Health, Status};
 use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::discovery::dns::{self, Resolver};
-use crate::config::Untouchable;
 use crate::config::model::{AdminAddress, Config, Shutdown};
-use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
 use crate::route::rollout::RolloutControl;
@@ -53,6 +52,7 @@ use crate::upstream::WorkerClusterError;
 use config_thread::ConfigThread;
 use files::Keeper;
 use listeners::Listeners;
+use logs::Logs;
 use reload::Retired;
 use source::Followed;
 pub use source::Source;
@@ -109,6 +109,9 @@ pub enum Error {
     /// The access log cannot be opened.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] io::Error),
+    /// The audit log cannot be opened.
+    #[error("the audit log cannot be opened")]
+    AuditLog(#[source] io::Error),
     /// The names of endpoints cannot be resolved at all: there is no usable resolver configuration.
     #[error("no DNS resolver")]
     Resolver(#[source] hickory_resolver::net::NetError),
@@ -132,6 +135,7 @@ impl Error {
             Self::Metrics { .. } => Some("metrics.address".to_owned()),
             Self::Admin { .. } => Some("admin.address".to_owned()),
             Self::AccessLog(_) => Some("accessLog.output".to_owned()),
+            Self::AuditLog(_) => Some("auditLog.output".to_owned()),
             _ => None,
         }
     }
@@ -165,7 +169,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     metrics_address: Option<SocketAddr>,
-    log: Option<Writer>,
+    logs: Logs,
     listeners: Listeners,
     workers: Workers,
     resolver: Resolver,
@@ -220,11 +224,12 @@ impl Gateway {
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let (admin_socket, admin_address) = admin::bind(config.admin.as_ref()).await?;
         let admin_file = admin::file(admin_socket.as_ref());
-        let log = Writer::start(&config.access_log, Arc::clone(&metrics)).map_err(Error::AccessLog)?;
-        let workers = Workers::start(count, &hub, &metrics, log.as_ref()).await.map_err(Error::Worker)?;
+        let logs = Logs::open(&config, &metrics)?;
+        let workers = Workers::start(count, &hub, &metrics, &logs).await.map_err(Error::Worker)?;
         let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let health = Arc::new(probes(&hub, workers.lost()));
-        let (control, inbox) = control::AdminControl::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics));
+        let (control, inbox) =
+            control::AdminControl::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics), logs.auditor());
         let mut gateway = Self {
             health,
             hub,
@@ -244,7 +249,7 @@ impl Gateway {
             generation: Tasks::new(&metrics),
             metrics,
             metrics_address,
-            log,
+            logs,
             listeners,
             workers,
             resolver,
@@ -341,17 +346,6 @@ impl Gateway {
         stderr.count_in(self.metrics.log_lines_lost());
     }
 
-    /// Opens the access log's file again under its name, after it was moved away.
-    pub fn reopen_log(&self) {
-        if let Some(log) = &self.log {
-            let config = self.config();
-            let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
-            let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
-            let inputs = self.source.as_ref().map(Followed::inputs).unwrap_or_default();
-            log.reopen(Untouchable::new(inputs, &replaced));
-        }
-    }
-
     /// Fails readiness, waits for `drainDelay`, stops accepting, waits for exchanges to end within their time limits
     /// and cuts the rest. `hurry` ends the waiting at once.
     pub async fn shutdown(mut self, hurry: CancellationToken) -> Drained {
@@ -386,12 +380,7 @@ impl Gateway {
         if timeout(STATE_WRITE, self.rollouts.ended()).await.is_err() {
             tracing::warn!("the state file could not be written in time");
         }
-        if let Some(log) = self.log {
-            let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
-            if !closed.unwrap_or(false) {
-                tracing::warn!("the access log could not be written to its end");
-            }
-        }
+        self.logs.close().await;
         Drained { cut }
     }
 
@@ -447,7 +436,7 @@ async fn wait(limit: Duration, hurry: &CancellationToken) {
 const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 /// Time to write down how far rollouts are.
 const STATE_WRITE: Duration = Duration::from_secs(2);
-/// Time to write the rest of the access log.
+/// Time to write the rest of a log.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

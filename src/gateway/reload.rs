@@ -20,6 +20,7 @@ use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{Action, Config};
 use crate::config::{ChangeKind, Difference, Report, needs_restart};
+use crate::observe::audit::AuditDecision;
 use crate::observe::family::Object;
 use crate::observe::metrics::Metrics;
 use crate::observe::tenants;
@@ -170,6 +171,7 @@ impl Gateway {
                     entry.diagnostics = warnings.human(false);
                 }
                 self.control.journal.add(entry.clone());
+                self.audit_configuration(AuditDecision::Changed, "reload", &entry);
                 Done { entry, report: warnings }
             }
         }
@@ -193,6 +195,8 @@ impl Gateway {
         let plain = || text.trim_end().trim_start_matches("error: ").to_owned();
         let error = first.unwrap_or_else(plain);
         tracing::error!(error, trigger = trigger.word(), "not reloaded, the running configuration was not changed");
+        entry.diagnostics = error;
+        self.audit_configuration(AuditDecision::Refused, "reload", &entry);
         entry.diagnostics = text;
         self.control.journal.add(entry.clone());
         Done { entry, report }
@@ -204,7 +208,7 @@ impl Gateway {
     /// # Errors
     /// When anything of it cannot be set up; nothing has changed then.
     pub async fn reload(&mut self, config: Config) -> Result<Difference, Error> {
-        let outcome = self.try_reload(config).await;
+        let outcome = Box::pin(self.try_reload(config)).await;
         if outcome.is_err() {
             self.metrics.config_refused();
         }
@@ -255,7 +259,9 @@ impl Gateway {
     /// Notes the first configuration.
     pub(super) fn began(&self, config: &Config) {
         self.metrics.config_last_good().set(0);
-        self.control.journal.add(Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO));
+        let entry = Entry::new(Trigger::Start, ReloadResult::Applied, &config.hash, "", Duration::ZERO);
+        self.audit_configuration(AuditDecision::Changed, "start", &entry);
+        self.control.journal.add(entry);
     }
 
     /// Drops the series of objects that the configuration no longer has. Looking through all series takes long with

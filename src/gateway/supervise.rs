@@ -45,6 +45,8 @@ pub(super) enum Task {
     RateLimits,
     /// Looking at certificates.
     Certificates,
+    /// Forgetting clients that were blocked.
+    Abuse,
     /// Ordering certificates.
     Acme,
     /// Fetching the keys of an issuer of tokens.
@@ -83,6 +85,7 @@ impl Task {
             Self::Affinity => "affinity",
             Self::RateLimits => "rate-limits",
             Self::Certificates => "certificates",
+            Self::Abuse => "abuse",
             Self::Acme => "acme",
             Self::IssuerKeys => "issuer-keys",
             Self::AuthLoads => "auth-loads",
@@ -107,14 +110,22 @@ impl Task {
             | Self::Certificates
             | Self::Acme
             | Self::IssuerKeys
-            | Self::AuthLoads => UponEnd::Restart,
+            | Self::AuthLoads
+            | Self::Abuse => UponEnd::Restart,
         }
     }
 
     /// Whether it may end by itself: because there is nothing to do, or because the gateway stops.
     fn may_end(self) -> bool {
-        let goes_on =
-            [Self::OldConfigurations, Self::Clusters, Self::Affinity, Self::Certificates, Self::Acme, Self::IssuerKeys];
+        let goes_on = [
+            Self::OldConfigurations,
+            Self::Clusters,
+            Self::Affinity,
+            Self::Certificates,
+            Self::Acme,
+            Self::IssuerKeys,
+            Self::Abuse,
+        ];
         !goes_on.contains(&self)
     }
 }

@@ -17,12 +17,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::report;
+use super::logs::Logs;
 use super::supervise::{Task, broke};
 use crate::context::Connection;
 use crate::edge::{self, Worker};
 use crate::listener::{self, Running, Shared, Watchdog};
+use crate::observe::audit::Sinks;
 use crate::observe::handles::ListenerHandles;
-use crate::observe::log::{Sink, Writer};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
@@ -83,22 +84,17 @@ impl Drain {
 }
 
 impl Workers {
-    pub(super) async fn start(
-        count: usize,
-        hub: &Arc<Hub>,
-        metrics: &Arc<Metrics>,
-        log: Option<&Writer>,
-    ) -> io::Result<Self> {
+    pub(super) async fn start(count: usize, hub: &Arc<Hub>, metrics: &Arc<Metrics>, logs: &Logs) -> io::Result<Self> {
         let mut workers = Self { workers: Vec::new(), threads: Vec::new(), lost: CancellationToken::new() };
         for index in 0..count {
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (started, ready) = oneshot::channel();
             let lost = workers.lost.clone();
             let (hub, served) = (Arc::clone(hub), Arc::clone(metrics));
-            let log = log.map(Writer::sink);
+            let sinks = logs.sinks();
             let thread = thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || run(hub, served, log, inbox, started, lost))?;
+                .spawn(move || run(hub, served, sinks, inbox, started, lost))?;
             workers.workers.push(orders);
             let metrics = Arc::clone(metrics);
             workers.threads.push(watch(thread, metrics, workers.lost.clone()));
@@ -198,7 +194,7 @@ fn watch(thread: thread::JoinHandle<()>, metrics: Arc<Metrics>, lost: Cancellati
 fn run(
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
-    log: Option<Sink>,
+    sinks: Sinks,
     inbox: mpsc::Receiver<WorkerCommand>,
     started: oneshot::Sender<io::Result<()>>,
     lost: CancellationToken,
@@ -213,7 +209,7 @@ fn run(
     };
     drop(started.send(Ok(())));
     runtime.block_on(async {
-        let worker = Worker::new(hub, Arc::clone(&metrics), log, fastrand::u64(..));
+        let worker = Worker::new(hub, Arc::clone(&metrics), sinks, fastrand::u64(..));
         let mut state = State {
             worker,
             metrics,
@@ -411,7 +407,7 @@ routes: { all: { respond: { body: here } } }
         let snapshot = Snapshot::build(config, None, &Resolutions::new()).unwrap();
         let hub = Arc::new(Hub::new(snapshot));
         State {
-            worker: Worker::new(hub, Arc::clone(&metrics), None, 1),
+            worker: Worker::new(hub, Arc::clone(&metrics), Sinks::default(), 1),
             metrics,
             watchdog: Watchdog::start(),
             open: HashMap::new(),

@@ -25,6 +25,7 @@ pub mod settings;
 mod socket_tests;
 mod strict_service;
 pub mod tls;
+mod tls_config;
 mod tls_error;
 pub mod watchdog;
 

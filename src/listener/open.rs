@@ -136,7 +136,8 @@ async fn handshake(tls: &Tls, socket: Socket, deadline: Instant) -> Result<Box<T
         within(deadline, HandshakeEnd::UnknownName, alert).await?;
         return Err(HandshakeEnd::UnknownName);
     }
-    within(deadline, HandshakeEnd::Tls, start.into_stream(tls.server_config())).await.map(Box::new)
+    let config = tls.server_config(start.client_hello().cipher_suites());
+    within(deadline, HandshakeEnd::Tls, start.into_stream(config)).await.map(Box::new)
 }
 
 /// How to answer a client that looks at a challenge and wants nothing else (RFC 8737 section 3).

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::server::ProducesTickets;
+use rustls::{CipherSuite, ServerConfig};
 
 use crate::acme::{self, Challenges};
-use crate::config::model::{Acme, Certificate, ClientAuth, HttpVersion, ListenerTls, TlsVersion};
+use crate::config::model::{Acme, Certificate, ClientAuth, HttpVersion, ListenerTls};
 use crate::listener::certificates::{Files, Pair, Resolver, Table, Validity};
 use crate::listener::clients::{ClientFiles, Clients};
+use crate::listener::tls_config::{ServerConfigs, provider};
 use crate::listener::tls_error::TlsError;
 
 /// TLS of one listener.
@@ -26,7 +27,7 @@ pub struct Tls {
     challenges: Arc<Challenges>,
     protocols: Vec<HttpVersion>,
     resolver: Arc<Resolver>,
-    config: ArcSwap<ServerConfig>,
+    config: ArcSwap<ServerConfigs>,
     files: Mutex<Loaded>,
 }
 
@@ -75,14 +76,14 @@ impl Tls {
             None => new_tickets()?,
         };
         let loaded = Loaded { pairs, clients, tickets, refused: HashMap::new() };
-        let config = server_config(tls, protocols, &resolver, &loaded)?;
+        let config = ServerConfigs::build(tls, protocols, &resolver, &loaded.clients.verifier, &loaded.tickets)?;
         Ok(Self {
             settings: tls.clone(),
             specs,
             challenges: previous.map(|before| Arc::clone(&before.challenges)).unwrap_or_default(),
             protocols: protocols.to_vec(),
             resolver,
-            config: ArcSwap::new(config),
+            config: ArcSwap::from_pointee(config),
             files: Mutex::new(loaded),
         })
     }
@@ -147,7 +148,9 @@ impl Tls {
     fn take_clients(&self, files: &mut Loaded, clients: Clients) -> Result<(), TlsError> {
         let fresh =
             Loaded { pairs: files.pairs.clone(), clients, tickets: new_tickets()?, refused: files.refused.clone() };
-        self.config.store(server_config(&self.settings, &self.protocols, &self.resolver, &fresh)?);
+        let (verifier, tickets) = (&fresh.clients.verifier, &fresh.tickets);
+        let config = ServerConfigs::build(&self.settings, &self.protocols, &self.resolver, verifier, tickets)?;
+        self.config.store(Arc::new(config));
         *files = fresh;
         Ok(())
     }
@@ -177,8 +180,9 @@ impl Tls {
         self.resolver.0.load().find(server_name).is_some()
     }
 
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+    /// For a client that offers these suites, the one it likes best first.
+    pub(crate) fn server_config(&self, offered: &[CipherSuite]) -> Arc<ServerConfig> {
+        Arc::clone(self.config.load().for_client(offered))
     }
 
     fn tickets_for(&self, policy: &ClientAuth, hash: u64) -> Option<Arc<dyn ProducesTickets>> {
@@ -247,44 +251,6 @@ fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
     aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)
 }
 
-/// TLS 1.3, and for 1.2 only suites with forward secrecy and authenticated encryption. Passed explicitly everywhere:
-/// with two providers compiled in, rustls would panic over which is the default.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn server_config(
-    tls: &ListenerTls,
-    protocols: &[HttpVersion],
-    resolver: &Arc<Resolver>,
-    loaded: &Loaded,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let versions: &[_] = match tls.min_version {
-        TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::V13 => &[&rustls::version::TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)
-        .map_err(TlsError::Setup)?
-        .with_client_cert_verifier(Arc::clone(&loaded.clients.verifier))
-        .with_cert_resolver(Arc::clone(resolver) as _);
-    config.alpn_protocols = protocols.iter().map(|version| alpn(*version).to_vec()).collect();
-    config.ticketer = Arc::clone(&loaded.tickets);
-    // Tickets hold everything, so nothing is kept here; and a client that comes back uses one of them, not four.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
-    // A request in 0-RTT data can be replayed (RFC 8470).
-    config.max_early_data_size = 0;
-    Ok(Arc::new(config))
-}
-
-fn alpn(version: HttpVersion) -> &'static [u8] {
-    match version {
-        HttpVersion::Http1 => b"http/1.1",
-        HttpVersion::H2 => b"h2",
-    }
-}
-
 /// Stands for the content of a file that cannot be read.
 const UNREADABLE: u64 = u64::MAX;
 
@@ -296,7 +262,7 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
-    use crate::config::model::{AuthMode, UnknownSni};
+    use crate::config::model::{AuthMode, TlsVersion, UnknownSni};
     use crate::listener::certificates::tests::{Authority, Files as Folder, is_issued_for};
 
     impl Tls {
@@ -329,7 +295,7 @@ mod tests {
             let (near, far) = tokio::io::duplex(64 * 1024);
             let name = ServerName::try_from("one.test").unwrap();
             let server = async {
-                let mut stream = TlsAcceptor::from(tls.server_config()).accept(far).await?;
+                let mut stream = TlsAcceptor::from(tls.server_config(&[])).accept(far).await?;
                 tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await
             };
             let client = async {

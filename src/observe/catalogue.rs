@@ -265,6 +265,27 @@ families! {
         faults_active: Gauge "attache_faults_active" [route]
             "Requests held back and streams disturbed at this moment.";
     }
+    /// What browsers asked of one route, and sent to it for foreign pages.
+    struct BrowserHandles(route) {
+        preflights: Counters "attache_cors_preflights_total" [route, result]
+            "Preflights answered for routes with cors: granted, or refused because the page's origin may not use the route.";
+        foreign: Counters "attache_csrf_total" [route, mode]
+            "Requests that a browser sent for a foreign page: refused (enforce), or only counted (shadow).";
+    }
+    /// Requests for one route that were not served because of who their clients are or what those did before.
+    struct AddressHandles(route) {
+        refused: Counters "attache_address_refused_total" [route, mode]
+            "Requests from addresses that ipAccess does not serve: refused (enforce), or only counted (shadow). The route is - where the listener decides.";
+        slowed: Counters "attache_auth_slowed_total" [route, mode]
+            "Requests of clients that failed to authenticate too often: refused for the time being (enforce), or only counted (shadow).";
+    }
+    /// Requests that no listener serves.
+    struct BlockHandles() {
+        blocked: Counters "attache_blocked_total" [by]
+            "Requests of clients that are blocked: by configuration (blockList), by an operator, or for their failures to authenticate.";
+        auth_failures: Counters "attache_auth_failures_total" [result]
+            "Failures to authenticate that were counted for their clients (authFailures), by what they came to: counted, slowed or blocked.";
+    }
     /// Mirrored requests of one route.
     struct MirrorHandles(route) {
         mirrors: Counters "attache_mirrors_total" [route, result]
@@ -324,6 +345,14 @@ families! {
             "Endpoints that were found and not taken, because a cluster has 4096 at most.";
         panic: Gauge "attache_cluster_panic" [cluster]
             "1 while so few endpoints are usable that requests go to all of them, or are refused.";
+        blocks: Gauge "attache_block_list_entries" [by]
+            "Networks that are blocked: by configuration (blockList) or by an operator; and clients that are blocked for their failures to authenticate.";
+        auth_failures_overflowed: Counter "attache_auth_failures_overflowed_total" []
+            "Failures to authenticate of clients that found no place in the table of authFailures, and wait with others.";
+        auth_failing_clients: Gauge "attache_auth_failing_clients" []
+            "Clients whose failures to authenticate are remembered.";
+        audit_log_dropped: Counter "attache_audit_log_dropped_total" []
+            "Audit log lines lost because the writer fell behind or could not write.";
         bytes: Counter "attache_bytes_total" [direction]
             "Body bytes: received_from_client and sent_to_client.";
         access_log_dropped: Counter "attache_access_log_dropped_total" []

@@ -13,8 +13,9 @@ use http::Method;
 use super::agent_series::AgentSeries;
 pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
-    AgentHandles, AuthHandles, AuthorizationHandles, CardHandles, ClusterHandles, ConcurrencyHandles, EndHandles,
-    FaultHandles, ListenerHandles, MirrorHandles, RateLimitHandles, ScreeningHandles,
+    AddressHandles, AgentHandles, AuthHandles, AuthorizationHandles, BlockHandles, BrowserHandles, CardHandles,
+    ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles, ListenerHandles, MirrorHandles, RateLimitHandles,
+    ScreeningHandles,
 };
 use super::metrics::Metrics;
 use super::record::RecordNames;
@@ -41,9 +42,17 @@ pub(super) struct RouteShared {
     streams: OnceCell<Gauge>,
     /// Boxed, as the next: most routes have none of them.
     ends: OnceCell<Box<EndHandles>>,
-    faults: OnceCell<Box<FaultHandles>>,
-    mirrors: OnceCell<Box<MirrorHandles>>,
+    rare: OnceCell<Box<Rare>>,
     pub(super) agents: OnceCell<Box<AgentSeries>>,
+}
+
+/// What few routes have any of.
+#[derive(Debug, Default)]
+struct Rare {
+    addresses: OnceCell<AddressHandles>,
+    browsers: OnceCell<BrowserHandles>,
+    faults: OnceCell<FaultHandles>,
+    mirrors: OnceCell<MirrorHandles>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,8 +76,7 @@ impl RouteHandles {
             in_flight: OnceCell::new(),
             streams: OnceCell::new(),
             ends: OnceCell::new(),
-            faults: OnceCell::new(),
-            mirrors: OnceCell::new(),
+            rare: OnceCell::new(),
             agents: OnceCell::new(),
         };
         Self { shared: Rc::new(shared) }
@@ -142,20 +150,36 @@ impl RouteHandles {
         self.shared.ends.get_or_init(resolve)
     }
 
+    /// Clients that it does not serve.
+    #[must_use]
+    pub fn addresses(&self) -> &AddressHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        self.rare().addresses.get_or_init(|| AddressHandles::new(metrics, route))
+    }
+
+    /// What browsers ask of it.
+    #[must_use]
+    pub fn browsers(&self) -> &BrowserHandles {
+        let RouteShared { metrics, route, .. } = &*self.shared;
+        self.rare().browsers.get_or_init(|| BrowserHandles::new(metrics, route))
+    }
+
     /// Its injected faults.
     #[must_use]
     pub fn faults(&self) -> &FaultHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
-        let resolve = || Box::new(FaultHandles::new(metrics, route));
-        self.shared.faults.get_or_init(resolve)
+        self.rare().faults.get_or_init(|| FaultHandles::new(metrics, route))
     }
 
     /// Its mirrored requests.
     #[must_use]
     pub fn mirrors(&self) -> &MirrorHandles {
         let RouteShared { metrics, route, .. } = &*self.shared;
-        let resolve = || Box::new(MirrorHandles::new(metrics, route));
-        self.shared.mirrors.get_or_init(resolve)
+        self.rare().mirrors.get_or_init(|| MirrorHandles::new(metrics, route))
+    }
+
+    fn rare(&self) -> &Rare {
+        self.shared.rare.get_or_init(Box::default)
     }
 
     fn resolve(&self, method: &str, status: u16) -> Finished {

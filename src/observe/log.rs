@@ -1,5 +1,6 @@
-//! The access log's way out: workers collect lines in buffers of their own and hand them to one writer thread through a
-//! bounded channel. A worker never waits for a disk or a pipe; lines that do not fit are dropped and counted.
+//! The way out of the access log and the audit log: workers collect lines in buffers of their own and hand them to one
+//! writer thread through a bounded channel. A worker never waits for a disk or a pipe; lines that do not fit are
+//! dropped and counted.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -22,9 +23,10 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use super::patient_write::write_patiently;
 use super::record::{AccessRecord, write_json, write_text};
+use super::series::Counter;
 use super::tracing_setup::{color_wanted, is_text};
 use crate::config::Untouchable;
-use crate::config::model::{AccessLog, LogOutput};
+use crate::config::model::{AccessLog, AuditLog, LogOutput};
 
 /// The writer thread's owner.
 #[derive(Debug)]
@@ -32,13 +34,30 @@ pub struct Writer {
     sender: SyncSender<Message>,
     shared: Arc<Shared>,
     format: Format,
-    /// Disconnects when the thread ends. In a mutex only so that the owner may be shared between threads.
-    ended: Mutex<Receiver<()>>,
+    output: LogOutput,
+    /// Disconnects when the thread ends. In a mutex only so that the owner may be shared between threads. `None` where
+    /// the thread is that of another log.
+    ended: Option<Mutex<Receiver<()>>>,
 }
+
+/// Which log it is.
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    /// The word of its thread and task.
+    task: &'static str,
+    /// Its name for people.
+    name: &'static str,
+    /// What counts lines that are lost.
+    dropped: fn(&Metrics) -> Counter,
+}
+
+const ACCESS: Log = Log { task: "access-log", name: "access log", dropped: |metrics| metrics.access_log_dropped() };
+const AUDIT: Log = Log { task: "audit-log", name: "audit log", dropped: |metrics| metrics.audit_log_dropped() };
 
 #[derive(Debug)]
 struct Shared {
     metrics: Arc<Metrics>,
+    log: Log,
     /// What the file must not be once it is opened again, when that is to be done.
     reopen: Mutex<Option<Untouchable>>,
     closing: AtomicBool,
@@ -51,6 +70,8 @@ enum Message {
     Batch {
         bytes: Vec<u8>,
         lines: u64,
+        /// The log they are of.
+        of: Arc<Shared>,
     },
     /// Look at the flags.
     Wake,
@@ -65,33 +86,58 @@ enum Format {
 impl Writer {
     /// Opens the output and starts the thread; `None` when the log is off.
     pub fn start(config: &AccessLog, metrics: Arc<Metrics>) -> io::Result<Option<Self>> {
-        let Some(output) = &config.output else {
+        let Some(target) = &config.output else {
             return Ok(None);
         };
-        let output = Output::open(output)?;
+        let output = Output::open(target, ACCESS)?;
         let terminal = output.file.is_terminal();
         let text = is_text(config.format, terminal);
         let format = if text { Format::Text { color: color_wanted(terminal) } } else { Format::Json };
+        Self::begin(target.clone(), output, format, Shared::new(metrics, ACCESS)).map(Some)
+    }
 
+    /// The same for the audit log, which is JSON everywhere. Where it goes where the access log goes, one thread writes
+    /// both, so that lines stay whole.
+    pub fn start_audit(config: &AuditLog, metrics: Arc<Metrics>, access: Option<&Self>) -> io::Result<Option<Self>> {
+        let Some(target) = &config.output else {
+            return Ok(None);
+        };
+        let shared = Shared::new(metrics, AUDIT);
+        if let Some(access) = access.filter(|access| access.output == *target) {
+            let (sender, shared) = (access.sender.clone(), Arc::new(shared));
+            let (format, output) = (Format::Json, target.clone());
+            return Ok(Some(Self { sender, shared, format, output, ended: None }));
+        }
+        let output = Output::open(target, AUDIT)?;
+        Self::begin(target.clone(), output, Format::Json, shared).map(Some)
+    }
+
+    fn begin(target: LogOutput, mut output: Output, format: Format, shared: Shared) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUED_BATCHES);
         let (alive, ended) = sync_channel(0);
-        let shared = Arc::new(Shared::new(metrics));
+        let shared = Arc::new(shared);
         let writing = Arc::clone(&shared);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            let mut output = output;
-            drop(writing.metrics.task_ends(TASK));
+        let task = shared.log.task;
+        thread::Builder::new().name(task.to_owned()).spawn(move || {
+            drop(writing.metrics.task_ends(task));
             // The batch it was writing is lost; the next one is not.
             while catch_unwind(AssertUnwindSafe(|| {
                 write_batches(&mut output, &receiver, &writing);
             }))
             .is_err()
             {
-                writing.metrics.task_ends(TASK).inc();
-                tracing::error!(task = TASK, "a task of the gateway broke, it is started again");
+                writing.metrics.task_ends(task).inc();
+                tracing::error!(task, "a task of the gateway broke, it is started again");
             }
             drop(alive);
         })?;
-        Ok(Some(Self { sender, shared, format, ended: Mutex::new(ended) }))
+        Ok(Self { sender, shared, format, output: target, ended: Some(Mutex::new(ended)) })
+    }
+
+    /// Which log it is, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.shared.log.name
     }
 
     /// A place for one worker to write to.
@@ -111,10 +157,10 @@ impl Writer {
     /// for at most `bound`; returns false when that was too short.
     #[must_use]
     pub fn close(self, bound: Duration) -> bool {
+        let Self { ended: Some(ended), .. } = &self else { return true };
         self.shared.closing.store(true, Ordering::Release);
         self.wake();
-        let Self { ended, .. } = self;
-        let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.recv_timeout(bound) == Err(RecvTimeoutError::Disconnected)
     }
 
@@ -125,8 +171,12 @@ impl Writer {
 }
 
 impl Shared {
-    fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, reopen: Mutex::default(), closing: AtomicBool::new(false), spare: Mutex::default() }
+    fn new(metrics: Arc<Metrics>, log: Log) -> Self {
+        Self { metrics, log, reopen: Mutex::default(), closing: AtomicBool::new(false), spare: Mutex::default() }
+    }
+
+    fn lost(&self, lines: u64) {
+        (self.log.dropped)(&self.metrics).inc_by(lines);
     }
 
     fn spare(&self) -> Vec<u8> {
@@ -180,9 +230,9 @@ impl Sink {
     }
 
     /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
-    fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
+    pub(super) fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
         let Ok(mut pending) = self.pending.try_borrow_mut() else {
-            self.shared.metrics.access_log_dropped().inc();
+            self.shared.lost(1);
             return;
         };
         let Pending { bytes, lines, clock } = &mut *pending;
@@ -201,8 +251,9 @@ impl Sink {
             return;
         }
         let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
-        if self.sender.try_send(Message::Batch { bytes, lines }).is_err() {
-            self.shared.metrics.access_log_dropped().inc_by(lines);
+        let of = Arc::clone(&self.shared);
+        if self.sender.try_send(Message::Batch { bytes, lines, of }).is_err() {
+            self.shared.lost(lines);
         }
     }
 }
@@ -220,10 +271,11 @@ struct Output {
     /// Set when the file has a name to be opened again by.
     path: Option<PathBuf>,
     failing: bool,
+    log: Log,
 }
 
 impl Output {
-    fn open(output: &LogOutput) -> io::Result<Self> {
+    fn open(output: &LogOutput, log: Log) -> io::Result<Self> {
         // Standard streams are duplicated: std's own handles buffer and lock, and one writer of whole lines needs
         // neither.
         let (file, path) = match output {
@@ -231,7 +283,7 @@ impl Output {
             LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
             LogOutput::File(path) => (append_to(path).map_err(|error| named(path, &error))?, Some(path.clone())),
         };
-        Ok(Self { file, path, failing: false })
+        Ok(Self { file, path, failing: false, log })
     }
 
     fn reopen(&mut self, not: &Untouchable) {
@@ -243,10 +295,10 @@ impl Output {
         match opened {
             Ok(file) => {
                 self.file = file;
-                info!(path = %path.display(), "access log opened again");
+                info!(path = %path.display(), "{} opened again", self.log.name);
             }
             Err(error) => {
-                warn!(path = %path.display(), %error, "access log not opened again, the old file is kept");
+                warn!(path = %path.display(), %error, "{} not opened again, the old file is kept", self.log.name);
             }
         }
     }
@@ -255,13 +307,13 @@ impl Output {
     fn write(&mut self, bytes: &[u8]) -> bool {
         match write_patiently(&mut self.file, bytes) {
             Ok(()) if self.failing => {
-                info!("access log works again");
+                info!("{} works again", self.log.name);
                 self.failing = false;
             }
             Ok(()) => {}
             Err(error) => {
                 if !self.failing {
-                    warn!(%error, "access log lines are lost");
+                    warn!(%error, "{} lines are lost", self.log.name);
                 }
                 self.failing = true;
             }
@@ -298,11 +350,11 @@ fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Sha
         if let Some(not) = wanted {
             output.reopen(&not);
         }
-        if let Message::Batch { bytes, lines } = message {
+        if let Message::Batch { bytes, lines, of } = message {
             if !output.write(&bytes) {
-                shared.metrics.access_log_dropped().inc_by(lines);
+                of.lost(lines);
             }
-            shared.recycle(bytes);
+            of.recycle(bytes);
         }
     }
 }
@@ -315,8 +367,6 @@ fn next(receiver: &Receiver<Message>, shared: &Shared) -> Result<Message, TryRec
     Ok(receiver.recv()?)
 }
 
-/// The thread's word in log and metrics.
-const TASK: &str = "access-log";
 /// A worker hands its lines over at this size.
 const BATCH: usize = 64 * 1024;
 /// Room for a batch and the line that completes it.
@@ -432,7 +482,7 @@ mod tests {
     fn a_worker_never_waits_for_the_writer() {
         let metrics = metrics();
         let (sender, receiver) = sync_channel(1);
-        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
+        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics), ACCESS)), Format::Json);
         for _ in 0..3 {
             say(&sink, "a");
             say(&sink, "b");
@@ -449,7 +499,7 @@ mod tests {
     #[test]
     fn a_batch_is_handed_over_when_it_is_large_enough() {
         let (sender, receiver) = sync_channel(4);
-        let sink = Sink::new(sender, Arc::new(Shared::new(metrics())), Format::Json);
+        let sink = Sink::new(sender, Arc::new(Shared::new(metrics(), ACCESS)), Format::Json);
         say(&sink, &"x".repeat(BATCH / 2));
         assert!(receiver.try_recv().is_err(), "still collecting");
         say(&sink, &"x".repeat(BATCH / 2));
@@ -462,7 +512,7 @@ mod tests {
     fn a_line_written_while_writing_one_is_lost_not_fatal() {
         let metrics = metrics();
         let (sender, _receiver) = sync_channel(4);
-        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics))), Format::Json);
+        let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics), ACCESS)), Format::Json);
         sink.append(|_, _| say(&sink, "inner"));
         assert_eq!(dropped(&metrics), 1);
     }
@@ -471,14 +521,19 @@ mod tests {
     fn close_gives_up_on_a_writer_that_hangs() {
         let (_alive, ended) = sync_channel::<()>(0);
         let (sender, _receiver) = sync_channel(1);
-        let writer =
-            Writer { sender, shared: Arc::new(Shared::new(metrics())), format: Format::Json, ended: Mutex::new(ended) };
+        let writer = Writer {
+            sender,
+            shared: Arc::new(Shared::new(metrics(), ACCESS)),
+            format: Format::Json,
+            output: LogOutput::Stdout,
+            ended: Some(Mutex::new(ended)),
+        };
         assert!(!writer.close(Duration::from_millis(1)));
     }
 
     #[test]
     fn buffers_are_used_again() {
-        let shared = Shared::new(metrics());
+        let shared = Shared::new(metrics(), ACCESS);
         let mut buffer = shared.spare();
         buffer.extend_from_slice(b"old");
         let address = buffer.as_ptr();

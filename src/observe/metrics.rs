@@ -44,7 +44,7 @@ impl Metrics {
         metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         metrics.draining().set(0);
         // Shown from the start, because alerts look at them.
-        drop((metrics.access_log_dropped(), metrics.log_lines_lost()));
+        drop((metrics.access_log_dropped(), metrics.audit_log_dropped(), metrics.log_lines_lost()));
         Ok(metrics)
     }
 
@@ -179,7 +179,7 @@ mod tests {
     use crate::observe::exposition::Exposition;
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
-        AuthHandles, AuthorizationHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles,
+        AuthHandles, AuthorizationHandles, BlockHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles,
         ListenerHandles, RateLimitHandles, RouteHandles, ScreeningHandles,
     };
     use crate::observe::tenants::TenantSeries;
@@ -210,6 +210,20 @@ mod tests {
         route.task_ended("completed", Duration::from_secs(2));
     }
 
+    fn abuse(metrics: &Metrics, route: &RouteHandles) {
+        route.addresses().refused.count("enforce");
+        route.addresses().slowed.count("shadow");
+        route.browsers().preflights.count("granted");
+        route.browsers().foreign.count("enforce");
+        let blocks = BlockHandles::new(metrics);
+        blocks.blocked.count("operator");
+        blocks.auth_failures.count("slowed");
+        metrics.blocks("operator").set(1);
+        metrics.auth_failures_overflowed().inc();
+        metrics.auth_failing_clients().set(1);
+        metrics.audit_log_dropped().inc();
+    }
+
     /// Who clients are, and what they may.
     fn about_clients(metrics: &Arc<Metrics>) {
         AuthHandles::new(metrics, "keys").results.count("ok");
@@ -232,6 +246,7 @@ mod tests {
         route.faults().faults.count("delay");
         route.faults().faults_ignored.count("not_allowed");
         route.mirrors().mirrors.count("answered");
+        abuse(metrics, &route);
         route.cards().agent_cards.count("mapped");
         route.cards().catalog_cards.count("read");
         about_clients(metrics);

@@ -3,6 +3,7 @@
 
 mod agent_series;
 pub mod aliases;
+pub mod audit;
 pub mod calls;
 pub mod catalogue;
 pub mod clock;

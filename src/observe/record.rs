@@ -230,7 +230,7 @@ fn words(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-fn string(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+pub(super) fn string(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
     escape(out, value);
@@ -238,20 +238,20 @@ fn string(out: &mut Vec<u8>, key: &str, value: &[u8]) {
 }
 
 /// A value that holds nothing to escape: ours, or one that HTTP allows no such bytes in.
-fn clean(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+pub(super) fn clean(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
     out.extend_from_slice(value);
     out.push(b'"');
 }
 
-fn optional(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+pub(super) fn optional(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
     if let Some(value) = value {
         string(out, key, value.as_bytes());
     }
 }
 
-fn number(out: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
+pub(super) fn number(out: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
@@ -266,7 +266,7 @@ fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
 }
 
 /// IPv4 by hand: the standard formatting costs as much as half a line.
-fn address(out: &mut Vec<u8>, address: IpAddr) {
+pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             for (at, octet) in address.octets().into_iter().enumerate() {
@@ -291,7 +291,7 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
 
 /// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a
 /// whole.
-fn masked_path(out: &mut Vec<u8>, path: &str) {
+pub(super) fn masked_path(out: &mut Vec<u8>, path: &str) {
     let question = memchr::memchr(b'?', path.as_bytes());
     let Some((path, query)) = question.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) else {
         escape(out, path.as_bytes());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::*;
 use crate::error::{CONNECTING, HANDSHAKE};

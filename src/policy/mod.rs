@@ -5,10 +5,13 @@
 pub mod agent_url;
 mod answer_room;
 pub mod auth;
+pub mod auth_failures;
 pub mod authorization;
+pub mod block_list;
 mod call_limits;
 pub mod calls;
 mod concurrency;
+pub mod cross_site;
 pub mod fault;
 mod key;
 mod limiter;

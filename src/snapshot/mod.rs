@@ -1,6 +1,7 @@
 //! One immutable state of the gateway: a validated configuration with everything built from it. Replaced whole or not
 //! at all.
 
+mod abuse;
 mod agents;
 mod auth;
 mod remembered_card;
@@ -27,6 +28,7 @@ use crate::route::rollout::{Millis, Now, RolloutControl};
 use crate::route::{Table, canonical_path};
 use crate::upstream::{WorkerCluster, WorkerClusterError};
 
+pub use abuse::Abuse;
 pub use agents::Agents;
 pub use auth::AuthState;
 pub use remembered_card::{Asking, CardFault, KnownCard, RememberedCard};
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub auth: AuthState,
     /// What is known of agents.
     pub agents: Agents,
+    /// What is known of clients that are not to be served.
+    pub abuse: Abuse,
     /// Challenges of certificates that are ordered, for requests without TLS.
     pub challenges: Arc<Challenges>,
     /// What the cookies of splits are made with that have no key of their own.
@@ -116,6 +120,7 @@ impl Snapshot {
             routes,
             auth,
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
+            abuse: Abuse::adopt(previous.map(|snapshot| &snapshot.abuse)),
             challenges: previous.map(|snapshot| Arc::clone(&snapshot.challenges)).unwrap_or_default(),
             cookie_key,
             listeners,

@@ -76,6 +76,38 @@ async fn rfc8470_no_early_data_is_offered() {
 }
 
 #[tokio::test]
+async fn the_order_of_suites_is_ours_but_clients_that_are_slow_at_aes_choose() {
+    use rustls::crypto::aws_lc_rs::cipher_suite as suites;
+    let ca = Ca::new();
+    let gw = gateway(&ca).await;
+    let (aes_128, aes_256) = (suites::TLS13_AES_128_GCM_SHA256, suites::TLS13_AES_256_GCM_SHA384);
+    let (old_128, old_256) =
+        (suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384);
+    let (chacha, old_chacha) =
+        (suites::TLS13_CHACHA20_POLY1305_SHA256, suites::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+    for (offered, expected) in [
+        (vec![aes_256, aes_128, chacha], aes_128),
+        (vec![aes_256, chacha], aes_256),
+        (vec![chacha, aes_128, aes_256], chacha),
+        (vec![old_256, old_chacha, old_128], old_128),
+        (vec![old_chacha, old_256, old_128], old_chacha),
+    ] {
+        let provider = rustls::crypto::CryptoProvider {
+            cipher_suites: offered.clone(),
+            ..rustls::crypto::aws_lc_rs::default_provider()
+        };
+        let builder = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(ca.roots()).with_no_client_auth();
+        let tls = Tls::new(&ca, &[]).changed(|own| *own = config);
+        let socket = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
+        let stream = tls.stream(socket, "a.example").await.unwrap();
+        let agreed = stream.get_ref().1.negotiated_cipher_suite().unwrap();
+        assert_eq!(agreed.suite(), expected.suite(), "{offered:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_groups_are_the_usual_ones() {
     let ca = Ca::new();
     let gw = gateway(&ca).await;

@@ -7,6 +7,7 @@ use attache::config::model::ListenerId;
 use attache::config::{self, Environment};
 use attache::context::Connection;
 use attache::edge::{self, Worker};
+use attache::observe::audit::Sinks;
 use attache::observe::metrics::Metrics;
 use attache::snapshot::{Hub, Snapshot};
 use http_body_util::BodyExt;
@@ -24,7 +25,7 @@ fn service(yaml: &str) -> (Rc<Worker>, Rc<Connection>, Arc<Metrics>) {
     let config = Arc::new(loaded.config);
     let snapshot = Snapshot::build(Arc::clone(&config), None, &Default::default()).unwrap();
     let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets).unwrap());
-    let worker = Worker::new(Arc::new(Hub::new(snapshot)), Arc::clone(&metrics), None, 7);
+    let worker = Worker::new(Arc::new(Hub::new(snapshot)), Arc::clone(&metrics), Sinks::default(), 7);
     let peer = "192.0.2.7:4711".parse().unwrap();
     (worker, Rc::new(Connection::new(ListenerId(0), peer, peer, None)), metrics)
 }

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 GUARD_SECONDS = 1800.0  # a hang ends the suite; nothing else depends on time
 # Only what is said about the certificate is left out: it belongs to the operator, here it is made on the spot, and no
 # authority that is known publishes lists, stamps or DNS records about it.
-ABOUT_THE_CERTIFICATE = ('cert', 'intermediate_cert', 'OCSP', 'DNS_CAA', 'certificate_transparency', 'ipv6')
+ABOUT_THE_CERTIFICATE = ('cert', 'intermediate_cert', 'OCSP', 'DNS_CAA')
+ABOUT_THIS_MACHINE = ('engine_problem',)  # what testssl.sh cannot do with the OpenSSL that is here
 GOOD = {'OK', 'INFO', 'LOW', 'DEBUG'}
 
 
@@ -122,7 +123,18 @@ async def wait_until_ready(process: asyncio.subprocess.Process, metrics: int, lo
 
 
 def testssl(directory: Path, name: str, port: int) -> list[str]:
-    """What testssl.sh finds: protocols, ciphers, preferences, headers, and all holes it knows."""
+    """What testssl.sh finds. A busy machine can keep it from a check, which it warns of: then all of it is done again."""
+    for _ in range(3):
+        findings = run_testssl(directory, name, port)
+        if worst(findings) != 'WARN':
+            break
+    print(f'testssl.sh, {name}: {len(findings)} findings, the worst {worst(findings)}')
+    bad = [finding for finding in findings if finding['severity'] not in GOOD and is_ours(finding)]
+    return [f'testssl.sh, {name}: {one["severity"]} {one["id"]}: {one["finding"]}' for one in bad]
+
+
+def run_testssl(directory: Path, name: str, port: int) -> list[dict]:
+    """Runs all of its checks: protocols, ciphers, preferences, headers, and all holes it knows."""
     report = directory / f'testssl-{name}.json'
     report.unlink(missing_ok=True)
     command = [
@@ -134,16 +146,14 @@ def testssl(directory: Path, name: str, port: int) -> list[str]:
     findings = json.loads(report.read_text())
     # A run that broke off says little, and nothing bad.
     known = {finding['id'] for finding in findings}
-    for needed in ('TLS1_2', 'TLS1_3', 'FS', 'heartbleed', 'ROBOT', 'RC4', 'HSTS_time', 'LUCKY13'):
+    for needed in ('TLS1_2', 'TLS1_3', 'cipher_order', 'heartbleed', 'ROBOT', 'RC4', 'HSTS_time', 'LUCKY13'):
         assert needed in known, f'testssl.sh did not come to {needed}: see {directory}/testssl-{name}.log'
-    print(f'testssl.sh, {name}: {len(findings)} findings, the worst {worst(findings)}')
-    bad = [finding for finding in findings if finding['severity'] not in GOOD and is_ours(finding)]
-    return [f'testssl.sh, {name}: {one["severity"]} {one["id"]}: {one["finding"]}' for one in bad]
+    return findings
 
 
 def is_ours(finding: dict) -> bool:
     """Whether a finding is about the gateway."""
-    return not finding['id'].startswith(ABOUT_THE_CERTIFICATE)
+    return not finding['id'].startswith(ABOUT_THE_CERTIFICATE + ABOUT_THIS_MACHINE)
 
 
 def worst(findings: list[dict]) -> str:

@@ -28,9 +28,9 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let told: Vec<_> = settings.identity_headers.names().map(ToString::to_string).collect();
     let told = (!told.is_empty()).then(|| format!("          agents are told {}", told.join(", ")));
     let first = format!("auth      {who}, {without}; {agents}");
-    let spiffe = subject.client.principal.as_ref().and_then(|principal| principal.spiffe.as_deref());
+    let spiffe = subject.who.principal.as_ref().and_then(|principal| principal.spiffe.as_deref());
     let spiffe = spiffe.map(|id| format!("          its SPIFFE id is {id}"));
-    let told = told.into_iter().chain(subject.client.line.clone()).chain(spiffe);
+    let told = told.into_iter().chain(subject.who.line.clone()).chain(spiffe);
     std::iter::once(first).chain(providers.map(|provider| described(provider))).chain(told).collect()
 }
 

@@ -11,7 +11,7 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     };
     let call = if subject.settings().sees_calls() { Call::NotYet } else { NO_CALL };
     let asked = Asked {
-        who: subject.client.principal.as_deref().map_or(Who::Unknown, Who::Known),
+        who: subject.who.principal.as_deref().map_or(Who::Unknown, Who::Known),
         client: None,
         method: subject.method(),
         path: RulePath::new(subject.facts.path),

@@ -1,7 +1,7 @@
 //! Whom the providers of a route take a client for. Its credentials come from files: what stands on a command line is
 //! there for everybody on the machine.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -107,7 +107,7 @@ impl Credentials {
         &self,
         auth: &RouteAuth,
         settings: &[&AuthProvider],
-        facts: &Facts<'_>,
+        (facts, address): (&Facts<'_>, Option<IpAddr>),
     ) -> Result<Client, Failure> {
         if auth.is_public(facts.method, facts.path) {
             return Ok(Client::default());
@@ -130,7 +130,7 @@ impl Credentials {
             query: Some(query.as_str()).filter(|query| !query.is_empty()),
             headers: &headers,
             tls: tls.as_ref(),
-            client: Ipv4Addr::LOCALHOST.into(),
+            client: address.unwrap_or_else(|| Ipv4Addr::LOCALHOST.into()),
             https: tls.is_some(),
             time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             now: Instant::now(),

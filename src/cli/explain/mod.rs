@@ -2,9 +2,11 @@
 //! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
 mod a2a;
+mod address;
 mod answer;
 mod auth;
 mod authorization;
+mod browser;
 mod circuit;
 mod cluster;
 mod credentials;
@@ -24,6 +26,7 @@ mod split;
 mod subject;
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
 use clap::Args;
 
@@ -58,6 +61,9 @@ pub(super) struct Arguments {
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// The address of the client, for lists of addresses.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
     #[command(flatten)]
     source: Source,
 }
@@ -82,7 +88,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
-        Some(id) => explain_route(&config, id, &entry, (&request, &credentials), &mut lines)?,
+        Some(id) => explain_route(&config, id, &entry, (&request, arguments.from, &credentials), &mut lines)?,
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
             true
@@ -97,7 +103,7 @@ fn explain_route(
     config: &Config,
     id: ListenerId,
     entry: &Entry<'_>,
-    (request, credentials): (&Request, &Credentials),
+    (request, address, credentials): (&Request, Option<IpAddr>, &Credentials),
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let host = request.host()?;
@@ -122,7 +128,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, (&facts, credentials))?),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, (&facts, address, credentials))?),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -140,22 +146,22 @@ fn on_route(
     config: &Config,
     listener: &Listener,
     found: &Considered,
-    (facts, credentials): (&Facts<'_>, &Credentials),
+    (facts, client, credentials): (&Facts<'_>, Option<IpAddr>, &Credentials),
 ) -> Result<Vec<String>, Failure> {
     let Some(settings) = config.routes.get(found.route.0) else {
         return Ok(Vec::new());
     };
     let route = &route_at_start(config, settings);
-    let client = match (&settings.auth, &route.auth) {
+    let who = match (&settings.auth, &route.auth) {
         (Some(settings), Some(auth)) => {
             let ids = settings.needed.providers().iter();
             let providers: Vec<_> =
                 ids.filter_map(|id| config.auth_providers.get(id.0).map(|known| &**known)).collect();
-            credentials.client(auth, &providers, facts)?
+            credentials.client(auth, &providers, (facts, client))?
         }
         _ => Client::default(),
     };
-    Ok(policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client: &client }))
+    Ok(policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, who: &who }))
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and

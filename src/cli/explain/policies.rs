@@ -3,8 +3,8 @@
 
 use super::subject::Subject;
 use super::{
-    a2a, answer, auth, authorization, circuit, cluster, ejection, fault, health, limits, prepare, public, retries,
-    route, screening, split,
+    a2a, address, answer, auth, authorization, browser, circuit, cluster, ejection, fault, health, limits, prepare,
+    public, retries, route, screening, split,
 };
 use crate::config::model::Cluster;
 
@@ -14,9 +14,14 @@ type Explain = fn(&Subject<'_>) -> Vec<String>;
 /// What happens to the request, by the stage of the pipeline in which it does, in the order of the pipeline. A policy
 /// that is new has a row here.
 const POLICIES: &[(&str, Explain)] = &[
+    ("block_list", address::blocked),
+    ("ip_access", address::lists),
     ("routing", route::lines),
     ("routing", public::lines),
+    ("preflight", browser::cors),
+    ("csrf", browser::csrf),
     ("authentication", auth::lines),
+    ("authentication", address::failures),
     ("authorization", authorization::lines),
     ("limits", limits::lines),
     ("own_answer", answer::lines),

@@ -70,7 +70,7 @@ fn changes(direction: &str, changes: &HeaderChanges) -> Option<String> {
     let removed = changes.remove.iter().map(|name| format!("-{name}"));
     let set = changes.set.iter().map(|(name, _)| format!("={name}"));
     let added = changes.add.iter().map(|(name, _)| format!("+{name}"));
-    let hsts = changes.hsts.then(|| "=strict-transport-security".to_owned());
+    let hsts = changes.hsts.as_ref().map(|_| "=strict-transport-security".to_owned());
     let all: Vec<_> = removed.chain(set).chain(added).chain(hsts).collect();
     (!all.is_empty()).then(|| format!("headers   {direction}: {} (- removed, = set, + added)", all.join(" ")))
 }

@@ -1,5 +1,7 @@
 //! What policies are asked about: one request, and the route that serves it as it runs.
 
+use std::net::IpAddr;
+
 use http::Method;
 
 use super::credentials::Client;
@@ -17,8 +19,10 @@ pub(super) struct Subject<'a> {
     /// Which of the route's alternatives matched.
     pub(super) matched: usize,
     pub(super) facts: &'a Facts<'a>,
+    /// Address of the client, where it is given.
+    pub(super) client: Option<IpAddr>,
     /// Who the client is, as far as it shows that.
-    pub(super) client: &'a Client,
+    pub(super) who: &'a Client,
 }
 
 impl<'a> Subject<'a> {

@@ -5,6 +5,7 @@ pub(in crate::config) mod either;
 mod matches;
 pub(in crate::config) mod names;
 pub(in crate::config) mod numbers;
+mod origin;
 pub(in crate::config) mod percentage;
 mod public;
 pub(in crate::config) mod reading;

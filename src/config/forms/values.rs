@@ -147,7 +147,7 @@ text_value!(
     "description": "A network in CIDR form, or one IP address."
 });
 
-fn network(text: &str) -> Result<Network, String> {
+pub(in crate::config) fn network(text: &str) -> Result<Network, String> {
     let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let net =
         parsed.ok_or_else(|| with_hint(format!("`{text}` is not a network"), "write `10.0.0.0/8` or `fd00::/8`"))?;

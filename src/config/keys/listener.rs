@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::abuse::IpAccess;
 use super::acme::Acme;
 use super::wire::{Http2, TcpKeepalive};
 use super::{
@@ -43,6 +44,8 @@ section! {
         http2: Http2 = {},
         /// Expect a PROXY protocol header from these peers.
         proxy_protocol: Option<ProxyProtocol>,
+        /// Which addresses of clients are served.
+        ip_access: Option<IpAccess> as OrOff<IpAccess> = off,
         /// Path normalisation.
         paths: PathPolicy = {},
         /// A list of the agents that clients reach through this listener, with what their cards say: `{}` serves it at

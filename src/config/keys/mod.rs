@@ -2,10 +2,12 @@
 //! references are resolved: that becomes the model.
 
 pub(super) mod a2a;
+pub(super) mod abuse;
 pub(super) mod acme;
 pub(super) mod auth;
 pub(super) mod authorization;
 pub(super) mod basic;
+pub(super) mod browser;
 pub(super) mod calls;
 pub(super) mod circuit_breaker;
 pub(super) mod client_certificate;

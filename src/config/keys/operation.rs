@@ -166,6 +166,14 @@ choice! {
     }
 }
 
+impl ClientIp {
+    /// Whether this is the address of a proxy in front of the gateway.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
 impl Readiness {
     /// Whether every cluster must have a usable endpoint.
     #[must_use]

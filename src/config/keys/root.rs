@@ -6,13 +6,14 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::abuse::{AuditLog, AuthFailures, BlockList};
 use super::auth::AuthProvider;
 use super::authorization::AuthorizationPolicy;
 use super::limits::RateLimit;
 use super::operation::{
     AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
 };
-use super::{Cluster, Count, Listener, Many, Named, Route, section};
+use super::{Cluster, Count, Listener, Many, Named, OrOff, Route, section};
 
 section! {
     #[derive()]
@@ -45,8 +46,14 @@ section! {
         client_ip: ClientIp = {},
         /// On whose behalf requests are made: tenants of agents.
         tenants: Tenants = {},
+        /// Clients that are not served by any listener.
+        block_list: BlockList = {},
+        /// Slow down, then block, clients that fail to authenticate again and again.
+        auth_failures: Option<AuthFailures> as OrOff<AuthFailures> = off,
         /// One line for each finished exchange.
         access_log: AccessLog = {}; restart inside,
+        /// One line for each decision that refused or blocked somebody, or changed something.
+        audit_log: AuditLog = {}; restart inside,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
         metrics: Metrics = {}; restart inside,
         /// What `/ready` depends on beside the gateway itself.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::a2a::A2a;
+use super::abuse::IpAccess;
 use super::auth::{Auth, AuthForm};
 use super::authorization::AuthorizationUse;
+use super::browser::{Cors, Csrf};
 use super::fault::Fault;
 use super::limits::RateLimitUse;
 use super::mirror::Mirror;
@@ -89,6 +91,12 @@ section! {
         fault: Option<Box<Fault>> as OrOff<Boxed<Fault>> = off,
         /// What is done for agents that speak A2A; `off` treats them as any HTTP server.
         a2a: Option<A2a> as OrOff<A2a> = {},
+        /// Which addresses of clients are served, beside what the listener says.
+        ip_access: Option<Box<IpAccess>> as OrOff<Boxed<IpAccess>> = off,
+        /// Which pages of other origins may use the route from a browser.
+        cors: Option<Box<Cors>> as OrOff<Boxed<Cors>> = off,
+        /// Refuse what a browser sends for a foreign page.
+        csrf: Option<Box<Csrf>> as OrOff<Boxed<Csrf>> = off,
         /// Copies of requests for another cluster.
         mirror: Option<Box<Mirror>> as OrOff<Boxed<Mirror>> = off,
     }
@@ -164,8 +172,9 @@ section! {
     #[derive()]
     /// Header changes towards the client.
     pub(in crate::config) struct ResponseHeaders {
-        /// `secure`: nosniff, no framing, HSTS where clients use HTTPS, CSP `default-src 'self'`, referrer policy. What
-        /// `set` and `remove` name wins.
+        /// `secure`: nosniff, no framing, HSTS for a year with all names below where clients use HTTPS, CSP
+        /// `default-src 'self'`, referrer policy. `starter`: the same, without the names below. `strict`: HSTS for two
+        /// years, and pages may do nothing at all. What `set` and `remove` name wins.
         preset: Option<Preset>,
         /// Fields taken out.
         remove: Vec<String> as List<String> = [],
@@ -191,6 +200,10 @@ choice! {
     pub(in crate::config) enum Preset {
         /// What browsers are told to keep a site safe.
         Secure = ["secure"],
+        /// The same while some names below are not on HTTPS yet.
+        Starter = ["starter"],
+        /// For answers that no browser shows as a page.
+        Strict = ["strict"],
     }
 }
 

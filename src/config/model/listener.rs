@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{
-    Catalog, HostPattern, Http2Keepalive, HttpVersion, Limits, ListenerId, ListenerTls, PathPolicy, PublicUrl,
-    TcpKeepalive,
+    Catalog, HeaderChanges, HostPattern, Http2Keepalive, HttpVersion, IpAccess, Limits, ListenerId, ListenerTls,
+    PathPolicy, PublicUrl, TcpKeepalive,
 };
 
 /// One entry point.
@@ -35,6 +35,10 @@ pub struct Listener {
     pub proxy_protocol: Vec<IpNet>,
     /// How paths are normalised before matching and forwarding.
     pub paths: PathPolicy,
+    /// Which addresses of clients are served; `None` means all.
+    pub ip_access: Option<Box<IpAccess>>,
+    /// Header changes of answers that no route made: what its routes have in common.
+    pub unrouted_headers: HeaderChanges,
     /// The list of agents it serves.
     pub catalog: Option<Catalog>,
 }

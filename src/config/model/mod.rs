@@ -1,9 +1,11 @@
 //! The validated configuration: every value here is legal by construction and every reference resolved. Built only by
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
+mod abuse;
 mod auth;
 mod authorization;
 mod basic;
+mod browser;
 mod cluster;
 mod external;
 mod jwt;
@@ -24,6 +26,7 @@ pub use super::forms::percentage::Percentage;
 pub use super::keys::a2a::{
     A2a, Affinity, AgentCard, CardSecurity, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker,
 };
+pub use super::keys::abuse::{AuditKind, AuditLog, AuthFailures};
 pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use super::keys::auth::{Credentials, IdentityHeaders, ResourceMetadata};
 pub use super::keys::authorization::{AuthorizationRule, PolicyMode, PrincipalPattern, RuleAction, SPIFFE};
@@ -53,14 +56,16 @@ pub use super::keys::split::{
 };
 pub use super::types::{
     Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
-    MemberAddress, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme, TenantMatch, TextPattern, UpstreamHost,
-    ValueMatch, WebUrl, after_prefix, trust_domain,
+    MemberAddress, NULL, Networks, OriginPattern, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme,
+    TenantMatch, TextPattern, UpstreamHost, ValueMatch, WebUrl, after_prefix, is_among, serialised, trust_domain,
 };
+pub use abuse::{BlockList, IpAccess, IpRule};
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
 };
 pub use authorization::{AUTHENTICATED, AuthorizationPolicy, AuthorizationPolicyId, EVERYBODY};
 pub use basic::{Argon2Variant, BasicUsers, KnownUser, PasswordHash};
+pub use browser::{Cors, Csrf};
 pub use cluster::Cluster;
 pub use external::ExternalAuth;
 pub use jwt::{Jwt, JwtKeys, RemoteJwks};
@@ -99,8 +104,14 @@ pub struct Config {
     pub client_ip: ClientIp,
     /// How tenants are known and counted.
     pub tenants: Tenants,
+    /// Clients that are not served.
+    pub block_list: BlockList,
+    /// What becomes of clients that fail to authenticate again and again; `None` means nothing.
+    pub auth_failures: Option<Arc<AuthFailures>>,
     /// The access log.
     pub access_log: AccessLog,
+    /// The audit log.
+    pub audit_log: AuditLog,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
     pub metrics: Metrics,
     /// What readiness depends on beside the gateway itself.

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{
-    A2a, AgentCard, AuthorizationPolicyId, ClusterId, ConcurrencyLimit, Fault, HeaderMatch, HostPattern, Limits,
-    ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact, RetryPolicy, Rewrite,
-    RouteAuth, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
+    A2a, AgentCard, AuthorizationPolicyId, ClusterId, ConcurrencyLimit, Cors, Csrf, Fault, HeaderMatch, HostPattern,
+    IpAccess, Limits, ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact,
+    RetryPolicy, Rewrite, RouteAuth, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
 use crate::jose::Key;
@@ -73,6 +73,12 @@ pub struct Route {
     pub calls: Vec<CallPolicy>,
     /// Faults injected on purpose.
     pub fault: Option<Box<Fault>>,
+    /// Which addresses of clients are served, beside what the listener says; `None` means all.
+    pub ip_access: Option<Box<IpAccess>>,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Box<Cors>>,
+    /// The guard against requests for foreign pages.
+    pub csrf: Option<Box<Csrf>>,
     /// Copies of requests for another cluster.
     pub mirror: Option<Box<MirrorTo>>,
 }
@@ -245,7 +251,7 @@ pub struct Respond {
 }
 
 /// Header changes, applied in the order remove, set, tell, add.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderChanges {
     /// Fields taken out.
     pub remove: Vec<HeaderName>,
@@ -256,6 +262,6 @@ pub struct HeaderChanges {
     pub tell: Vec<(HeaderName, RequestFact)>,
     /// Fields added beside those there.
     pub add: Vec<(HeaderName, HeaderValue)>,
-    /// Set `strict-transport-security: max-age=31536000; includeSubDomains`, where clients use HTTPS.
-    pub hsts: bool,
+    /// `strict-transport-security`, where clients use HTTPS.
+    pub hsts: Option<HeaderValue>,
 }

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use http::StatusCode;
 
-use super::{Scope, tls};
+use super::{Scope, abuse, tls};
 use crate::config::keys;
-use crate::config::model::{HttpVersion, Listener, Scheme};
+use crate::config::model::{HeaderChanges, HttpVersion, Listener, Scheme};
 use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
@@ -79,6 +79,8 @@ fn one(name: &str, raw: &keys::Listener, scope: &mut Scope<'_>) -> Listener {
         proxy_protocol: proxy_protocol(name, raw, scope),
         paths: raw.paths,
         catalog: raw.catalog.clone(),
+        ip_access: abuse::ip_access(&steps!["listeners", name, "ipAccess"], raw.ip_access.clone(), scope),
+        unrouted_headers: HeaderChanges::default(),
     }
 }
 

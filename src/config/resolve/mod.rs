@@ -2,6 +2,7 @@
 //! value with a problem is left out or replaced by something harmless so that the rest is still judged; the result is
 //! used only when no error was found.
 
+mod abuse;
 mod acme;
 mod action;
 mod agents;
@@ -9,6 +10,7 @@ mod auth;
 mod authorization;
 mod authorization_lints;
 mod basic;
+mod browser;
 mod calls;
 mod circuit_breaker;
 mod client_certificate;
@@ -74,12 +76,9 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
     restart_required.retain(|_, value| value != "None");
     // These were followed on the tree, before it was read into types.
     drop((raw.include, raw.defaults));
-    let listeners = sorted(raw.listeners);
-    let routes = sorted(raw.routes);
-    let clusters = sorted(raw.clusters);
+    let (listeners, routes, clusters) = (sorted(raw.listeners), sorted(raw.routes), sorted(raw.clusters));
     let listener_ids: BTreeMap<String, ListenerId> = ids(&listeners, ListenerId);
-    let zone = raw.zone.or_else(|| env.variable("ATTACHE_ZONE"));
-    let zone = zone.filter(|zone| !zone.is_empty());
+    let zone = raw.zone.or_else(|| env.variable("ATTACHE_ZONE")).filter(|zone| !zone.is_empty());
     let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
@@ -106,6 +105,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         clusters.into_iter().map(|(name, raw)| cluster::resolve(&name, raw, zone.as_deref(), &mut scope)).collect();
     let places = https_redirect::RedirectTargets { raw: &listeners, ids: &listener_ids, routes: &routes, trusts };
     https_redirect::link(&places, &mut resolved, &mut scope);
+    headers::of_unrouted(&mut resolved, &routes);
     acme::link(&listeners, &routes, &mut resolved, &mut scope);
     ties::check(&routes, &resolved, &mut scope);
     operation::check_metrics(&raw.metrics, &resolved, &mut scope);
@@ -116,10 +116,13 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         client_ip: raw.client_ip,
         tenants: raw.tenants,
         rate_limits: limits.finish(),
+        block_list: abuse::block_list(raw.block_list, &mut scope),
+        auth_failures: abuse::auth_failures(raw.auth_failures, &mut scope),
         auth_providers: providers,
         authorization_policies: policies.finish(),
         screenings: screenings.finish(),
         access_log: raw.access_log,
+        audit_log: raw.audit_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
         metrics: raw.metrics,
         readiness: raw.readiness,

@@ -34,10 +34,11 @@ const LAST_GOOD: &str = "reload.lastGoodFile";
 
 /// Refuses to write over what was read, to where it would be read, or twice to the same place. Looks through links.
 pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
-    let log = match &config.access_log.output {
-        Some(LogOutput::File(path)) => Some(path),
+    let file = |output: &'_ Option<LogOutput>| match output {
+        Some(LogOutput::File(path)) => Some(path.clone()),
         _ => None,
     };
+    let (log, audit) = (file(&config.access_log.output), file(&config.audit_log.output));
     let socket = match config.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Unix(path)) => Some(path),
         _ => None,
@@ -45,7 +46,8 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     let table = [
         ("state.file", config.state_file.as_ref(), Act::Replace),
         (LAST_GOOD, config.reload.last_good_file.as_ref(), Act::Replace),
-        ("accessLog.output", log, Act::Append),
+        ("accessLog.output", log.as_ref(), Act::Append),
+        ("auditLog.output", audit.as_ref(), Act::Append),
         ("admin.address", socket, Act::Bind),
     ];
     let outputs: Vec<Output<'_>> = table

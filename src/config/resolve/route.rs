@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, agents, auth, calls, fault, headers, mirror, retries};
+use super::{Scope, abuse, agents, auth, browser, calls, fault, headers, mirror, retries};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
     HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
@@ -43,8 +43,16 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         action,
         rewrite,
         map_location: raw.map_location,
-        request_headers: headers::request(name, unboxed(raw.request_headers).unwrap_or_default(), scope),
-        response_headers: headers::response(name, unboxed(raw.response_headers).unwrap_or_default(), scope),
+        request_headers: headers::request(
+            &steps!["routes", name, "requestHeaders"],
+            unboxed(raw.request_headers).unwrap_or_default(),
+            scope,
+        ),
+        response_headers: headers::response(
+            &steps!["routes", name, "responseHeaders"],
+            unboxed(raw.response_headers).unwrap_or_default(),
+            scope,
+        ),
         upstream_host: raw.upstream_host,
         timeout: raw.timeout,
         response_head_timeout: match raw.response_head_timeout {
@@ -65,6 +73,9 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        ip_access: abuse::ip_access(&steps!["routes", name, "ipAccess"], unboxed(raw.ip_access), scope),
+        cors: browser::cors(&steps!["routes", name, "cors"], unboxed(raw.cors), scope),
+        csrf: browser::csrf(&steps!["routes", name, "csrf"], unboxed(raw.csrf), scope),
         card_key: agents::card_key(name, raw.a2a.as_ref(), scope),
         calls: calls::resolve(name, raw.a2a.as_ref(), raw.timeout.is_some() && forwards, references.limits, scope),
         a2a: raw.a2a,

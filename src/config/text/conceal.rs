@@ -16,8 +16,10 @@ pub(in crate::config) const SECTIONS: [&str; 6] =
     ["listeners", "routes", "clusters", "rateLimits", "authProviders", "authorizationPolicies"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
-const CARRYING_NONE: [&str; 6] =
-    ["byHeader", "retriableHeaders", "headerTimeout", "maxHeaders", "maxHeaderBytes", "header"];
+const CARRYING_NONE: [&str; 9] = [
+    "byHeader", "retriableHeaders", "headerTimeout", "maxHeaders", "maxHeaderBytes", "header", "allowHeaders",
+    "exposeHeaders", "cookiesNeedOrigin",
+];
 
 /// Keys of the language about authentication that sound like secrets, and say where one is and how it is dealt with.
 /// Elsewhere these names are nobody's, and hide what stands below.

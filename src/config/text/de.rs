@@ -49,6 +49,11 @@ pub(in crate::config) fn with_hint(message: impl fmt::Display, hint: impl fmt::D
     format!("{message}{HINT}{hint}")
 }
 
+/// A message without the hint it may carry.
+pub(in crate::config) fn without_hint(message: &str) -> String {
+    message.split(HINT).next().unwrap_or_default().to_owned()
+}
+
 impl Error {
     fn of(kind: ErrorKind) -> Self {
         Self { steps: Vec::new(), kind }

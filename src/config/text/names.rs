@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 /// Keys of the language and of other proxies that only sound like secrets: they name files and other things.
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 16] = [
     "certFile", "keyFile", "caFile", "tokenFile", "secretFile", "clientAuth", "authProviders", "authorizationPolicies",
-    "authorizationServers", "credentialName", "serverName", "proxy_pass",
+    "authorizationServers", "credentialName", "serverName", "proxy_pass", "csrf", "authFailures", "allowCredentials",
+    "cookiesNeedOrigin",
 ];
 
 /// Secret anywhere in a name.
@@ -41,15 +42,17 @@ const HEADERS: [&str; 45] = [
 const FAMILIES: [&str; 4] = ["accept", "access-control-", "content-", "x-forwarded-"];
 
 /// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 9] =
-    ["certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile", "keysFile", "usersFile", "secretFile"];
+pub(super) const FILE_KEYS: [&str; 12] = [
+    "certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile", "keysFile", "usersFile", "secretFile",
+    "networksFile", "allowFile", "denyFile",
+];
 
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
 pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
     match (parent, key) {
         ("state" | "jwks", "file") | ("acme", "storage") => true,
         // A word without either is no file.
-        ("accessLog", "output") => text.contains(['/', '.']),
+        ("accessLog" | "auditLog", "output") => text.contains(['/', '.']),
         _ => FILE_KEYS.contains(&key),
     }
 }

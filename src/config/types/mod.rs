@@ -1,6 +1,8 @@
 //! Values that the file and the gateway have in common. Knows nothing of how they are written.
 
 mod matches;
+mod networks;
+mod origin;
 mod public;
 mod spiffe;
 mod text_pattern;
@@ -10,6 +12,8 @@ mod web_url;
 use std::fmt;
 
 pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, UpstreamHost, ValueMatch, after_prefix};
+pub use networks::Networks;
+pub use origin::{NULL, OriginPattern, is_among, serialised};
 pub use public::{Authority, PublicUrl, Scheme};
 pub use spiffe::trust_domain;
 pub use text_pattern::TextPattern;

@@ -131,7 +131,7 @@ fn changes_apply_in_order_and_hsts_over_tls_only() {
         remove: vec![HeaderName::from_static("server")],
         set: vec![pair("x-a", "new")],
         add: vec![pair("x-b", "two")],
-        hsts: true,
+        hsts: Some(HeaderValue::from_static("max-age=31536000; includeSubDomains")),
         ..HeaderChanges::default()
     };
     let identity = Identity::default();

@@ -24,7 +24,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::model::{
-    ClientAuth, HttpVersion, Limits, Listener, ListenerId, ListenerTls, PathPolicy, TlsVersion, UnknownSni,
+    ClientAuth, HeaderChanges, HttpVersion, Limits, Listener, ListenerId, ListenerTls, PathPolicy, TlsVersion,
+    UnknownSni,
 };
 use crate::context::{Connection, Refusal};
 use crate::listener::certificates::tests::{Authority, Files};
@@ -86,6 +87,8 @@ fn listener(limits: Limits) -> Listener {
         proxy_protocol: Vec::new(),
         paths: PathPolicy { merge_slashes: true, allow_encoded_slash: false },
         catalog: None,
+        ip_access: None,
+        unrouted_headers: HeaderChanges::default(),
     }
 }
 

@@ -44,6 +44,9 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         a2a: None,
         card_key: None,
         fault: None,
+        ip_access: None,
+        cors: None,
+        csrf: None,
         mirror: None,
     }
 }

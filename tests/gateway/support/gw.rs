@@ -105,6 +105,25 @@ impl Gw {
         found
     }
 
+    /// The events of the audit log `{log}.audit`, once there are `count` of them.
+    pub(crate) async fn audited(&self, count: usize) -> Vec<Value> {
+        let path = self.directory.path().join("access.log.audit");
+        let found = soon(&format!("{count} events"), || async {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let events: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+            (events.len() >= count).then_some(events)
+        })
+        .await;
+        assert_eq!(found.len(), count, "one event for each decision: {found:#?}");
+        found
+    }
+
+    /// The audit log `{log}.audit` as it is.
+    pub(crate) fn text_of_audit(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("access.log.audit")).unwrap_or_default()
+    }
+
     /// The only access record.
     pub(crate) async fn record(&self) -> Value {
         self.records(1).await.remove(0)

@@ -1,0 +1,78 @@
+//! The logs of requests and decisions: opened before anything is served, closed after everything is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::source::Followed;
+use super::{Error, Gateway, LOG_CLOSE};
+use crate::admin::journal::Entry;
+use crate::config::Untouchable;
+use crate::config::model::{AuditKind, Config};
+use crate::observe::audit::{AuditDecision, AuditEvent, AuditSink, Auditor, Sinks};
+use crate::observe::log::Writer;
+use crate::observe::metrics::Metrics;
+
+/// What writes them.
+#[derive(Debug)]
+pub(super) struct Logs {
+    access: Option<Writer>,
+    audit: Option<Writer>,
+}
+
+impl Logs {
+    pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+        let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
+        let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
+        Ok(Self { access, audit: audit.map_err(Error::AuditLog)? })
+    }
+
+    /// A place for one worker to write to.
+    pub(super) fn sinks(&self) -> Sinks {
+        Sinks { access: self.access.as_ref().map(Writer::sink), audit: self.audit.as_ref().map(AuditSink::of) }
+    }
+
+    /// A place for what happens beside the traffic.
+    pub(super) fn auditor(&self) -> Arc<Auditor> {
+        Arc::new(Auditor::new(self.audit.as_ref()))
+    }
+
+    /// Writes the rest. Sinks must have been flushed or dropped before.
+    pub(super) async fn close(self) {
+        // The access log last: its thread may write both.
+        for log in [self.audit, self.access].into_iter().flatten() {
+            let name = log.name();
+            let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
+            if !closed.unwrap_or(false) {
+                tracing::warn!("the {name} could not be written to its end");
+            }
+        }
+    }
+}
+
+impl Gateway {
+    /// Tells the audit log which configuration is in force, or was not taken: what it changed, or why not.
+    pub(super) fn audit_configuration(&self, decision: AuditDecision, reason: &str, entry: &Entry) {
+        let config = self.config();
+        let detail = match decision {
+            AuditDecision::Refused => entry.diagnostics.clone(),
+            _ => entry.summary(),
+        };
+        let event = AuditEvent {
+            by: Some(entry.trigger.word()),
+            detail: Some(&detail),
+            ..AuditEvent::now(AuditKind::Configuration, decision, reason)
+        };
+        self.control.auditor.tell(&config.audit_log, &event);
+    }
+
+    /// Opens the files of the logs again under their names, after they were moved away.
+    pub fn reopen_log(&self) {
+        let config = self.config();
+        let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
+        let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
+        for log in [&self.logs.access, &self.logs.audit].into_iter().flatten() {
+            let inputs = self.source.as_ref().map(Followed::inputs).unwrap_or_default();
+            log.reopen(Untouchable::new(inputs, &replaced));
+        }
+    }
+}

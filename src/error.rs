@@ -31,6 +31,8 @@ pub enum LimitHit {
     Retries,
     /// The half-open breaker.
     Breaker,
+    /// The limit that is found out from how long answers take.
+    Adaptive,
 }
 
 impl LimitHit {
@@ -43,6 +45,7 @@ impl LimitHit {
             Self::Streams => "streams",
             Self::Retries => "retries",
             Self::Breaker => "breaker",
+            Self::Adaptive => "adaptive",
         }
     }
 }

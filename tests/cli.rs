@@ -335,64 +335,6 @@ routes:
     }
 }
 
-/// Credentials come from files: a command line is there for everybody to see.
-#[test]
-fn explain_says_whom_the_providers_take_a_client_for() {
-    let directory = TempDir::new().unwrap();
-    let text = "
-listeners: { web: { address: '127.0.0.1:8081' } }
-authProviders:
-  keys: { apiKey: { keysFile: clients.keys } }
-  tokens: { apiKey: { bearer: true, keysFile: clients.keys } }
-  staff: { basic: { usersFile: staff.users } }
-  mesh: { clientCertificate: { trustDomains: example.org } }
-routes:
-  all: { respond: {}, auth: { anyOf: [keys, staff, mesh], except: [health] } }
-  both: { match: { path: { prefix: /both } }, respond: {}, auth: { allOf: [keys, tokens], optional: true } }
-";
-    let file = written(&directory, "gateway.yaml", text);
-    let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // secret
-    written(&directory, "clients.keys", &format!("ann:{digest}:admin,ops\n"));
-    written(&directory, "staff.users", "bob:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n"); // U*U
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.subject_alt_names = vec![rcgen::SanType::URI("spiffe://example.org/planner".try_into().unwrap())];
-    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-    let given = |kind: &str, name: &str, text: &str| format!("{kind}:{}", written(&directory, name, text));
-    let key = given("key", "key", "secret\n");
-    let wrong = given("key", "wrong", "topsecret");
-    let basic = given("basic", "basic", "bob:U*U");
-    let mistaken = given("basic", "mistaken", "bob:U*V");
-    let cert = given("cert", "cert.pem", &certificate.pem());
-    for (path, presented, line) in [
-        ("/", &[&key][..], "client    ann, as keys knows it; roles admin, ops\n"),
-        ("/", &[&wrong], "client    refused by keys: 401 credentials_invalid\n"),
-        ("/", &[&basic], "client    bob, as staff knows it\n"),
-        ("/", &[&mistaken], "client    refused by staff: 401 credentials_invalid\n"),
-        ("/", &[&cert], "its SPIFFE id is spiffe://example.org/planner\n"),
-        ("/", &[&key, &cert], "client    ann, as keys knows it"),
-        ("/both", &[&key], "client    ann, as keys knows it"),
-        ("/both", &[&cert], "client    nobody, which is enough here\n"),
-        ("/health", &[&wrong], "auth      none for this path (`except`)\n"),
-    ] {
-        let (url, mut arguments) = (format!("http://localhost:8081{path}"), vec!["explain", "GET"]);
-        arguments.extend([url.as_str(), "-c", &file]);
-        presented.iter().for_each(|presented| arguments.extend(["--as", presented.as_str()]));
-        let (code, out, error) = run(&arguments);
-        assert_eq!(code, 0, "{error}");
-        assert!(out.contains(line), "{path} {presented:?}: {out}");
-        assert!(!out.contains("topsecret"), "{out}");
-    }
-    for (presented, said) in [
-        ("key", "does not say what the client presents"),
-        ("password:x", "does not say what the client presents"),
-        ("key:/does/not/exist", "cannot read"),
-        (&given("cert", "none.pem", "nothing"), "none.pem"),
-    ] {
-        let (code, _, error) = run(&["explain", "GET", "http://localhost:8081/", "-c", &file, "--as", presented]);
-        assert!(code == 1 && error.contains(said), "{presented}: {code} {error}");
-    }
-}
-
 #[test]
 fn explain_knows_no_port_that_no_listener_has() {
     let directory = TempDir::new().unwrap();
@@ -480,6 +422,90 @@ fn explain_says_what_the_committed_text_says() {
     }
     let expected = fs::read_to_string(&expected).unwrap_or_default();
     assert!(said == expected, "run `ATTACHE_UPDATE=1 cargo test --test cli`, and look at the difference:\n{said}");
+}
+
+/// A configuration with rules, and files with what Ann, Bob and a workload present.
+fn rules() -> (TempDir, String) {
+    let directory = TempDir::new().unwrap();
+    let digest = |key: &str| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let keys = format!("ann:{}:ops\nbob:{}\n", digest("ann-key"), digest("bob-key"));
+    written(&directory, "clients.keys", &keys);
+    for name in ["ann-key", "bob-key", "no-key"] {
+        written(&directory, name, &format!("{name}\n"));
+    }
+    let mut names = rcgen::CertificateParams::new(Vec::<String>::new()).expect("no names");
+    let id = "spiffe://cluster.local/ns/monitoring/sa/prometheus".try_into().expect("an id");
+    names.subject_alt_names.push(rcgen::SanType::URI(id));
+    let key = rcgen::KeyPair::generate().expect("a key");
+    written(&directory, "workload.crt", &names.self_signed(&key).expect("a certificate").pem());
+    let text = "
+listeners: { web: { address: '127.0.0.1:8080' } }
+tenants: { header: x-tenant }
+authProviders:
+  staff: { apiKey: { keysFile: clients.keys } }
+  mesh: { clientCertificate: { trustDomains: cluster.local } }
+routes:
+  all:
+    endpoints: ['127.0.0.1:1']
+    auth: { anyOf: [staff, mesh], except: cards }
+    authorization:
+      rules:
+        - { name: ops, roles: ops }
+        - { name: read, roles: authenticated, operations: GetTask }
+        - { name: metrics, namespaces: monitoring, paths: { exact: /metrics } }
+        - { name: cards, operations: GetAgentCard }
+        - { name: closed, action: deny, paths: { prefix: /closed } }
+        - { name: north, action: deny, tenants: north }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    (directory, file)
+}
+
+#[test]
+fn explain_says_what_a_client_may_and_by_which_rule() {
+    let (directory, file) = rules();
+    let from = |kind: &str, name: &str| format!("{kind}:{}", path(&directory, name));
+    let (ann, bob, other) = (from("key", "ann-key"), from("key", "bob-key"), from("key", "no-key"));
+    let (workload, token) = (from("cert", "workload.crt"), from("token", "ann-key"));
+    for (method, target, given, expected) in [
+        ("DELETE", "/x", &["--as", &ann][..], &["client    ann of staff, roles ops", "passes by rule ops"][..]),
+        ("GET", "/closed/x", &["--as", &ann], &["403 by rule closed", "rule      ops, allow: holds"]),
+        ("GET", "/tasks/7", &["--as", &bob], &["client    bob of staff, roles none", "passes by rule read"]),
+        ("GET", "/x", &["--as", &bob], &["403, no rule allows it", "for it asks for role ops"]),
+        (
+            "POST",
+            "/x",
+            &["--as", &bob],
+            &["depends on what the rules ask for", "holds if this is so: operation GetTask"],
+        ),
+        ("GET", "/tasks/7", &["--as", &bob, "-H", "x-tenant: north"], &["403 by rule north"]),
+        ("GET", "/tasks/7", &["-H", "x-api-key: bob-key"], &["client    bob of staff", "passes by rule read"]),
+        ("GET", "/metrics", &["--as", &workload], &["/sa/prometheus of mesh", "by rule metrics"]),
+        ("GET", "/x", &["--as", &other], &["client    not let in: staff says invalid", "not asked, for the client"]),
+        ("GET", "/x", &["--as", &token], &["client    not let in: no provider looks for what it presents, 401"]),
+        ("GET", "/.well-known/agent-card.json", &[], &["passes by rule cards"]),
+        ("GET", "/tasks/7", &[], &["depends on what the rules ask for", "holds if this is so: role ops"]),
+    ] {
+        let url = format!("http://agents.test:8080{target}");
+        let (code, out, error) = run(&[&["explain", method, &url], given, &["-c", &file]].concat());
+        assert_eq!(code, 0, "{error}");
+        for part in expected {
+            assert!(out.contains(part), "{method} {target} {given:?}: `{part}` is missing in\n{out}");
+        }
+        assert!(!["ann-key", "bob-key", "no-key"].iter().any(|key| out.contains(key)), "it is not shown:\n{out}");
+    }
+    for (given, expected) in [
+        ("key", "does not say what it is"),
+        ("ticket:x", "`ticket` is no kind of credential"),
+        ("key:/nowhere/key", "cannot be read"),
+        (&from("cert", "ann-key"), "holds no certificate"),
+    ] {
+        let (code, _, error) = run(&["explain", "GET", "http://agents.test:8080/", "--as", given, "-c", &file]);
+        assert!(code != 0 && error.contains(expected), "{given}: {error}");
+    }
 }
 
 #[test]

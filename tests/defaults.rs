@@ -291,6 +291,7 @@ const COMPLETE: &[(&str, &str)] = &[
              maxStreams: 7, maxRetries: 7, maxRequestsPerConnection: 7,
              perEndpoint: { maxConnections: 6, maxRequests: 6, maxStreams: 6 },
              halfOpen: { failureThreshold: 7, recoveryTimeout: 7s, rampUp: 7s } },
+           adaptiveConcurrency: { initial: 7, min: 3, max: 9, tolerance: 3, window: 7s },
            outlierDetection: { consecutive5xxErrors: 7, consecutiveGatewayErrors: 7, maxFails: 7, failTimeout: 7s,
              successRate: { minHosts: 3, minRequests: 7, stdevFactor: 1.5 },
              failurePercentage: { threshold: 70%, minHosts: 3, minRequests: 7 }, count500: false, interval: 7s,

@@ -64,6 +64,19 @@ class Lab:
             command += ["--ca", self.certificate.cert_file]
         return Load(command, self.load_core, proxy.setup.directory / "load.err")
 
+    def generator(self, proxy: "Proxy", command: str, **options) -> "Load":
+        """Another kind of load, of the load generator's command and options."""
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        port = proxy.setup.https_port if "ca" in options else proxy.setup.http_port
+        return Load([self.loadgen, command, "--port", port, *words, *self.spinning()], self.load_core,
+                    proxy.setup.directory / f"{command}.err")
+
+    def idle(self, proxy: "Proxy", number: int, calls: int, tls: bool) -> Process:
+        command = [self.loadgen, "idle", "--connections", number, "--calls", calls]
+        command += ["--port", proxy.setup.https_port, "--ca", self.certificate.cert_file] if tls else \
+            ["--port", proxy.setup.http_port]
+        return Process(command, self.load_core, stderr=proxy.setup.directory / "idle.err")
+
     def spinning(self) -> list[str]:
         return ["--spin", "yes"] if self.options.spin else []
 

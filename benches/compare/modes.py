@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import peers
 import tools
 from lab import Lab, Proxy
-from process import cpu_seconds, resident_kib, settled
+from process import Process, cpu_seconds, resident_kib, settled
 
 MEMORY_ROUNDS = 3
-SSE_SECONDS = 60
+HOLD_SECONDS = 60
 # Few connections: what many leave behind when they close would be used again by the streams, for free.
 SSE_WARMUP_CONNECTIONS = 4
 # Counts between which the slope is taken; start-up and connection set-up are in both and cancel out.
@@ -127,13 +127,19 @@ def one_holding(lab: Lab, proxy: Proxy, number: int) -> dict[str, float]:
         load.finish()
     rest = settled(lambda: resident_kib(proxy.pid), tolerance=0)
     with lab.streams(proxy, number) as streams:
-        opened = json.loads(streams.line(SSE_SECONDS))["open"]
-        grown = settled(lambda: resident_kib(proxy.pid), tolerance=0)
-        streams.go_on()
-        lost = json.loads(streams.line(SSE_SECONDS))["lost"]
-    if opened != number or lost:
-        raise RuntimeError(f"{proxy.name}: {opened} of {number} streams opened, {lost} lost")
+        grown = grown_by(proxy, streams, number)
     return {"KiB/stream": (grown - rest) / number, "at rest MiB": rest / 1024}
+
+
+def grown_by(proxy: Proxy, held: Process, number: int) -> float:
+    """Resident memory in KiB while so many are held open, of which none may be lost."""
+    opened = json.loads(held.line(HOLD_SECONDS))["open"]
+    grown = settled(lambda: resident_kib(proxy.pid), tolerance=0)
+    held.go_on()
+    lost = json.loads(held.line(HOLD_SECONDS))["lost"]
+    if opened != number or lost:
+        raise RuntimeError(f"{proxy.name}: {opened} of {number} opened, {lost} lost")
+    return grown
 
 
 def start(lab: Lab) -> Result:

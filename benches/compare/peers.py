@@ -64,12 +64,19 @@ http {{
   proxy_set_header Connection "";
   server {{
     listen 127.0.0.1:{setup.http_port};
-    listen 127.0.0.1:{setup.https_port} ssl;
+    listen 127.0.0.1:{setup.https_port} ssl http2;
     ssl_certificate {setup.certificate.cert_file};
     ssl_certificate_key {setup.certificate.key_file};
     ssl_protocols TLSv1.3;
     location / {{ proxy_pass http://backend; }}
     location /stream {{ proxy_pass http://backend; proxy_buffering off; }}
+    # Large bodies pass as they come, and no file is written.
+    location /bytes {{
+      proxy_pass http://backend;
+      client_max_body_size 0;
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
+    }}
   }}
 }}
 """
@@ -92,7 +99,7 @@ defaults
   timeout server 1h
 frontend front
   bind 127.0.0.1:{setup.http_port}
-  bind 127.0.0.1:{setup.https_port} ssl crt {setup.certificate.joined_file} ssl-min-ver TLSv1.3
+  bind 127.0.0.1:{setup.https_port} ssl crt {setup.certificate.joined_file} ssl-min-ver TLSv1.3 alpn h2,http/1.1
   use_backend streams if {{ path /stream }}
   default_backend calls
 backend calls
@@ -140,7 +147,7 @@ def envoy_listener(setup: Setup, port: int, tls: dict | None) -> dict:
 def envoy_tls(certificate: Certificate) -> dict:
     files = {"certificate_chain": {"filename": str(certificate.cert_file)},
              "private_key": {"filename": str(certificate.key_file)}}
-    common = {"tls_certificates": [files], "tls_params": {"tls_minimum_protocol_version": "TLSv1_3",
+    common = {"tls_certificates": [files], "alpn_protocols": ["h2", "http/1.1"], "tls_params": {"tls_minimum_protocol_version": "TLSv1_3",
                                                           "tls_maximum_protocol_version": "TLSv1_3"}}
     kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
     return {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": kind, "common_tls_context": common}}
@@ -164,7 +171,8 @@ def attache(setup: Setup) -> list[str]:
     config = f"""
 workers: 1
 listeners:
-  http: {{ address: "127.0.0.1:{setup.http_port}" }}
+  # The largest body is one of 64 MiB.
+  http: {{ address: "127.0.0.1:{setup.http_port}", limits: {{ maxBodyBytes: 64MiB }} }}
   https: {{ address: "127.0.0.1:{setup.https_port}", tls: {{ certificates: [{certificate}] }} }}
 {metrics}
 routes:
@@ -231,5 +239,11 @@ def write(setup: Setup, name: str, text: str) -> str:
     return str(path)
 
 
-CONFIGURE = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "attache": attache}
-VERSION_FLAG = {"nginx": "-v", "haproxy": "-v", "envoy": "--version", "attache": "--version"}
+def floor(setup: Setup) -> list[str]:
+    return [setup.binary, "--http", str(setup.http_port), "--https", str(setup.https_port),
+            "--backend", str(setup.backend_port), "--cert", str(setup.certificate.cert_file),
+            "--key", str(setup.certificate.key_file)]
+
+
+CONFIGURE = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "floor": floor, "attache": attache}
+VERSION_FLAG = {"nginx": "-v", "haproxy": "-v", "envoy": "--version", "floor": "--version", "attache": "--version"}

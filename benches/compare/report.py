@@ -15,7 +15,9 @@ from peers import Policies
 # The figure of each mode that is compared.
 MAIN = {"cleartext": "cpu us/request", "tls": "cpu us/request", "sse": "KiB/stream",
         "instructions": "instructions/request", "routes": "cpu us/request", "policies": "cpu us/request",
-        "policy-instructions": "instructions/request", "start": "ms to first answer"}
+        "policy-instructions": "instructions/request", "start": "ms to first answer",
+        "handshakes": "cpu us/connection", "resumed": "cpu us/connection", "http2-10": "cpu us/request",
+        "http2-100": "cpu us/request", "down": "cpu us/MiB, 1 MiB", "up": "cpu us/MiB, 1 MiB", "idle": "KiB/connection"}
 
 
 # Below this share of the core the figures say as much about the machine as about the proxy.

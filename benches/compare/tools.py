@@ -23,7 +23,7 @@ class Certificate:
 
 
 def locate(names: list[str]) -> dict[str, str]:
-    finders = {"envoy": envoy, "attache": attache}
+    finders = {"envoy": envoy, "attache": attache, "floor": lambda: str(build("floor"))}
     return {name: finders.get(name, lambda name=name: from_debian(name))() for name in names}
 
 
@@ -66,12 +66,13 @@ def attache() -> str:
     return str(binary.resolve())
 
 
-def build_loadgen() -> Path:
-    target = WORK / "loadgen"
-    manifest = HERE / "loadgen" / "Cargo.toml"
+def build(name: str) -> Path:
+    """One of our own programs beside this file."""
+    target = WORK / name
+    manifest = HERE / name / "Cargo.toml"
     subprocess.run(["cargo", "build", "-q", "--release", "--locked", "--manifest-path", manifest,
                     "--target-dir", target], check=True)
-    return target / "release" / "loadgen"
+    return target / "release" / name
 
 
 def make_certificate(directory: Path) -> Certificate:

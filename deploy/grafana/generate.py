@@ -269,7 +269,16 @@ LIMITS = [
 ]
 
 LIMITS += [
+    graph("Failures to authenticate", [("{{result}}", rate("attache_auth_failures_total", SELECT, "result"))], "reqps"),
+    graph("Slowed down and blocked", [
+        ("slowed {{mode}}", rate("attache_auth_slowed_total", ROUTE, "mode")), ("blocked by {{by}}", rate("attache_blocked_total", SELECT, "by"))],
+        "reqps"),
+    graph("Blocked networks and failing clients", [
+        ("by {{by}}", f"max by (by) (attache_block_list_entries{{{SELECT}}})"), ("failing", f"max(attache_auth_failing_clients{{{SELECT}}})")]),
     row("What they may do"),
+    graph("Refused by address", [("{{route}} {{mode}}", rate("attache_address_refused_total", SELECT, "route, mode"))], "reqps"),
+    graph("Pages of others", [("{{route}} {{mode}}", rate("attache_csrf_total", ROUTE, "route, mode"))], "reqps"),
+    graph("Preflights", [("{{route}} {{result}}", rate("attache_cors_preflights_total", ROUTE, "route, result"))], "reqps"),
     graph("Decisions of authorization", [("{{route}} {{rule}} {{result}}", rate("attache_authorization_total", ROUTE, "route, rule, result"))],
           "reqps"),
     graph("Patterns found", [("{{route}} {{pattern}} {{result}}", rate("attache_screening_total", ROUTE, "route, pattern, result"))], "reqps"),

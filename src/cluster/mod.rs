@@ -2,6 +2,7 @@
 //! nothing of routes or connections: it hands out an endpoint and a guard that counts, the rest of the gateway does the
 //! talking.
 
+mod adaptive;
 mod affinity;
 mod atomic_instant;
 mod availability;
@@ -36,6 +37,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::info;
 
+pub use self::adaptive::{Adaptive, AnswerKind};
 pub use self::affinity::{Affinity, HeaderScope, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope};
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::{PickRequest, Preference, Strength};
@@ -68,6 +70,8 @@ pub struct Cluster {
     pub retrying: Arc<Retrying>,
     /// Its ceilings, if it has any.
     pub ceilings: Option<Arc<Ceilings>>,
+    /// How many requests it carries, where that is found out.
+    pub adaptive: Option<Arc<Adaptive>>,
     members: Arc<ArcSwap<Members>>,
     generation: AtomicU64,
     /// What DNS said.
@@ -112,6 +116,10 @@ impl Cluster {
         let current = same_transport.map(Self::members);
         let current = current.as_ref().map_or(&[][..], |members| &members.endpoints);
         let ceilings = Ceilings::build(&settings, same_transport.and_then(|previous| previous.ceilings.as_ref()));
+        let adaptive = Adaptive::build(
+            settings.adaptive_concurrency.as_ref(),
+            same_transport.and_then(|previous| previous.adaptive.as_ref()),
+        );
         let joining = previous.map(|_| Instant::now());
         let members = roster.members(&settings, ceilings.as_deref(), current, joining);
         roster.verdicts_hold = true;
@@ -130,6 +138,7 @@ impl Cluster {
             detector: Arc::new(OutlierDetector::new(&settings, breaker, &members)),
             retrying: retrying.unwrap_or_default(),
             ceilings,
+            adaptive,
             name,
             generation: AtomicU64::new(generation),
             members,
@@ -248,6 +257,7 @@ mod tests {
             dns_refresh: None,
             health_check: None,
             circuit_breaker: model::CircuitBreaker::default(),
+            adaptive_concurrency: None,
             slow_start: Some(Duration::from_secs(30)),
             drain_tasks: Some(Duration::from_secs(300)),
             panic: model::Panic::default(),

@@ -4,11 +4,13 @@
 use std::rc::Rc;
 
 use http::{Request, header};
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use super::facts::is_event_stream;
 use super::stage::{Passage, ServedRoute};
-use crate::cluster::Kind;
+use crate::a2a::Operation;
+use crate::cluster::{AnswerKind, Kind};
 use crate::error::Error;
 use crate::upstream::WorkerCluster;
 
@@ -18,7 +20,10 @@ pub(super) async fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> R
     if cluster.is_guarded() {
         let (cluster, mut rng) = (Rc::clone(cluster), exchange.worker.fork_rng());
         let started = exchange.request.started;
-        exchange.guards.admission = cluster.admit(kind(exchange), started, &mut rng)?;
+        let mut admission = cluster.admit(kind(exchange), started, &mut rng)?;
+        let client_time = exchange.request.upload.client_time();
+        cluster.enter_adaptive(&mut admission, answer_kind(exchange), Instant::now(), client_time)?;
+        exchange.guards.admission = admission;
         if exchange.guards.admission.waits() {
             exchange.guards.waited = true;
             let deadline = exchange.deadline(route);
@@ -32,6 +37,11 @@ pub(super) async fn admit(exchange: &mut Exchange, route: &ServedRoute<'_>) -> R
 /// What the request counts as, so far as it says itself and it matters.
 pub(super) fn kind_at(exchange: &Exchange, cluster: &WorkerCluster) -> Kind {
     if cluster.is_guarded() { kind(exchange) } else { Kind::Request }
+}
+
+/// How soon its answer may be expected.
+fn answer_kind(exchange: &Exchange) -> AnswerKind {
+    if exchange.operation.is_some_and(Operation::has_time) { AnswerKind::Work } else { AnswerKind::Soon }
 }
 
 fn kind(exchange: &Exchange) -> Kind {

@@ -65,6 +65,8 @@ pub(super) fn receive(
         }
         exchange.streams();
         exchange.outcome.single = grpc;
+    } else if !is_refusal(response.status()) {
+        cluster.measure(&mut exchange.guards.admission, at, exchange.request.upload.client_time());
     }
     exchange.outcome.grpc = grpc;
     if grpc && exchange.outcome.application == Application::Silent {
@@ -82,6 +84,11 @@ pub(super) fn receive(
         keep_alive: route.settings().a2a.as_ref().and_then(|a2a| a2a.keep_alive),
     };
     Ok(Answered::Streamed(response, limits))
+}
+
+/// Whether it says that there is no answer, or not now: how soon that comes says nothing.
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 /// What an answer says of tasks and sessions is read while it passes.

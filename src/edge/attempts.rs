@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::Method;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::admission::kind_at;
 use super::exchange::Exchange;
@@ -61,7 +61,11 @@ pub(super) async fn send(exchange: &mut Exchange, route: &ServedRoute<'_>) -> Re
             sent.unwrap_or(Err(Error::FaultDelay))
         }
     };
-    target.settle(&mut exchange.guards.admission, upstream::outcome(&sent));
+    let admission = &mut exchange.guards.admission;
+    target.settle(admission, upstream::outcome(&sent));
+    if let Err(Error::HeadTimeout | Error::Timeout | Error::ConnectTimeout(_)) = &sent {
+        target.measure(admission, Instant::now(), exchange.request.upload.client_time());
+    }
     sent
 }
 

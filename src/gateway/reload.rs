@@ -302,6 +302,9 @@ impl<'a> Names<'a> {
             if cluster.circuit_breaker.half_open.is_some() {
                 known.insert((Object::Breaker, Cow::from(&cluster.name)));
             }
+            if cluster.adaptive_concurrency.is_some() {
+                known.insert((Object::Adaptive, Cow::from(&cluster.name)));
+            }
         }
         known.extend(config.listeners.iter().map(|listener| (Object::Listener, Cow::from(&listener.name))));
         known.extend(config.rate_limits.iter().map(|limit| (Object::RateLimit, Cow::from(limit.scope.to_string()))));

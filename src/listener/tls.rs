@@ -311,6 +311,16 @@ mod tests {
         Ok(kind.expect("a finished handshake"))
     }
 
+    #[test]
+    fn tickets_count_for_twelve_hours_and_two_listeners_have_keys_of_their_own() {
+        let (one, other) = (new_tickets().unwrap(), new_tickets().unwrap());
+        assert!(one.enabled());
+        assert_eq!(one.lifetime(), 12 * 3600, "rustls replaces the key after half of it");
+        let ticket = one.encrypt(b"a session").unwrap();
+        assert_eq!(one.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
+        assert_eq!(other.decrypt(&ticket), None);
+    }
+
     #[tokio::test]
     async fn tickets_survive_a_reload_but_not_another_client_policy() {
         let (authority, folder) = (Authority::new(), Folder::new());

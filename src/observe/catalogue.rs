@@ -223,9 +223,11 @@ families! {
         ceilings_reached: Counters "attache_circuit_breaker_ceilings_reached_total" [cluster, ceiling]
             "Times a ceiling of a cluster or of one of its endpoints was met: connections, requests, streams or retries.";
         circuit_rejected: Counters "attache_circuit_breaker_rejections_total" [cluster, ceiling]
-            "Requests (with retries: further attempts) refused, by the ceiling, or breaker.";
+            "Requests (with retries: further attempts) refused, by the ceiling, or breaker, or adaptive (the limit that is found out).";
         breaker_state: LateGauge "attache_circuit_breaker_state" [cluster] while Breaker
             "The half-open breaker of a cluster: 0 closed, 1 half-open, 2 open.";
+        adaptive_limit: LateGauge "attache_adaptive_concurrency_limit" [cluster] while Adaptive
+            "How many requests a cluster carries at once, as found out from how long its answers take.";
         pending: Gauge "attache_pending_requests" [cluster]
             "Requests that wait at a ceiling.";
         ejections: Counters "attache_ejections_total" [cluster, cause]

@@ -51,6 +51,8 @@ pub enum Object {
     HealthCheck,
     /// A cluster that has a half-open breaker.
     Breaker,
+    /// A cluster whose limit on requests is found out.
+    Adaptive,
     /// A listener.
     Listener,
     /// A rate limit.

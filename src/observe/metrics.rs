@@ -262,6 +262,7 @@ mod tests {
         cluster.ceiling_reached(LimitHit::Requests);
         cluster.circuit_rejected(LimitHit::Breaker);
         cluster.breaker(2);
+        cluster.adaptive_limit.get().set(20);
         cluster.pending.set(0);
         let listener = ListenerHandles::new(metrics, "web");
         listener.connections.inc();

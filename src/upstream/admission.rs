@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{WorkerCluster, WorkerEndpoint};
-use crate::cluster::{Allowed, InFlight, Kind, PickRequest, Probe};
+use crate::bounded;
+use crate::cluster::{Allowed, AnswerKind, InFlight, Kind, PickRequest, Probe};
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::GaugeGuard;
 use crate::outcome::Outcome;
@@ -17,8 +18,21 @@ use crate::outcome::Outcome;
 pub struct Admission {
     kind: Kind,
     permit: Allowed,
-    probe: Option<Probe>,
+    /// Boxed, for it is rare.
+    probe: Option<Box<Probe>>,
     waits: bool,
+    entered: Option<Box<Entered>>,
+}
+
+/// A place below the limit that is found out, and since when it is held.
+#[derive(Debug)]
+struct Entered {
+    _place: bounded::Permit,
+    answer: AnswerKind,
+    /// `None` once it is known how long the answer took.
+    since: Option<Instant>,
+    /// How long the client had been waited for by then.
+    client_time: Duration,
 }
 
 impl Admission {
@@ -33,7 +47,8 @@ impl WorkerCluster {
     /// Whether anything has to be asked before a request is sent.
     #[must_use]
     pub fn is_guarded(&self) -> bool {
-        self.cluster().ceilings.is_some() || self.cluster().detector.breaker().is_some()
+        let cluster = self.cluster();
+        cluster.ceilings.is_some() || cluster.adaptive.is_some() || cluster.detector.breaker().is_some()
     }
 
     /// Lets a request in, or into the queue.
@@ -59,13 +74,47 @@ impl WorkerCluster {
         Ok(admission)
     }
 
-    fn pass_breaker(&self, now: Instant, rng: &mut fastrand::Rng) -> Result<Option<Probe>, Error> {
+    /// Takes a place below the limit that is found out, where there is one. `client_time` is how long the client has
+    /// been waited for so far.
+    ///
+    /// # Errors
+    /// When as many are under way as may be.
+    pub fn enter_adaptive(
+        &self,
+        admission: &mut Admission,
+        answer: AnswerKind,
+        now: Instant,
+        client_time: Duration,
+    ) -> Result<(), Error> {
+        let Some(adaptive) = self.cluster().adaptive.as_ref().filter(|_| admission.kind == Kind::Request) else {
+            return Ok(());
+        };
+        let Some(place) = adaptive.enter() else {
+            return Err(self.refuse(LimitHit::Adaptive, MOMENT));
+        };
+        admission.entered = Some(Box::new(Entered { _place: place, answer, since: Some(now), client_time }));
+        Ok(())
+    }
+
+    /// Takes in how long an answer took that is no stream, or a try that ran out of time. The client's own time is not
+    /// the agent's.
+    pub fn measure(&self, admission: &mut Admission, at: Instant, client_time: Duration) {
+        let (Some(adaptive), Some(entered)) = (&self.cluster().adaptive, &mut admission.entered) else { return };
+        let Some(since) = entered.since.take() else { return };
+        let waited = client_time.saturating_sub(entered.client_time);
+        let took = at.saturating_duration_since(since).saturating_sub(waited);
+        if let Some(limit) = adaptive.answered(entered.answer, took, at) {
+            self.handles().adaptive_limit.get().set_count(limit);
+        }
+    }
+
+    fn pass_breaker(&self, now: Instant, rng: &mut fastrand::Rng) -> Result<Option<Box<Probe>>, Error> {
         let Some(breaker) = self.cluster().detector.breaker() else {
             return Ok(None);
         };
         let admitted = breaker.admit(now, rng);
         self.handles().breaker(breaker.state().number());
-        admitted.map_err(|wait| self.refuse(LimitHit::Breaker, wait))
+        admitted.map(|probe| probe.map(Box::new)).map_err(|wait| self.refuse(LimitHit::Breaker, wait))
     }
 
     /// Waits for what [`Self::admit`] could not give, until `end` at the latest. Dropped, the request leaves the queue.
@@ -120,6 +169,7 @@ impl WorkerCluster {
         admission: &mut Admission,
         in_flight: &mut InFlight<Rc<WorkerEndpoint>>,
     ) -> Result<(), Error> {
+        admission.entered = None;
         let Some(ceilings) = &self.cluster().ceilings else {
             return Ok(());
         };

@@ -91,6 +91,9 @@ impl WorkerCluster {
         if let Some(breaker) = cluster.detector.breaker() {
             transports.usual.handles.breaker(breaker.state().number());
         }
+        if let Some(adaptive) = &cluster.adaptive {
+            transports.usual.handles.adaptive_limit.get().set_count(adaptive.limit());
+        }
         let scope = Scope::of_cluster(&cluster.name);
         let local = Rc::new(local(&cluster, &worker_endpoints, &transports));
         Self {

@@ -57,7 +57,7 @@ def check_compose():
                     ensure(source in document["volumes"], f"{where}: there is no volume {source}")
             ensure(set(service.get("networks", ())) <= set(document.get("networks", ())), f"{where}: an unknown network")
         check_gateway(path, document["services"]["gateway"])
-    check_production(load(DEPLOY / "compose.production.yaml"))
+        check_monitoring(shown(path), document["services"])
     return f"{len(files)} files"
 
 
@@ -75,18 +75,21 @@ def check_gateway(path, service):
     ensure(config["metrics"]["address"].endswith(":9090"), f"{shown(path)}: the health check asks port 9090")
 
 
-def check_production(document):
+def check_monitoring(where, services):
     """Prometheus finds the gateway and its rules, Grafana finds Prometheus and the dashboards."""
-    services = document["services"]
-    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in load(DEPLOY / "prometheus/prometheus.yaml")["scrape_configs"]}
-    ensure(jobs.get("attache") == ["gateway:9090"] and "gateway" in services, "prometheus.yaml: scrapes another gateway")
-    ensure(set(services["gateway"]["networks"]) & set(services["prometheus"]["networks"]), "Prometheus cannot reach the gateway")
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in load(DEPLOY / "prometheus/prometheus.yml")["scrape_configs"]}
+    ensure(jobs.get("attache") == ["gateway:9090"] and "gateway" in services, f"{where}: prometheus.yml scrapes another gateway")
+    for asked, asks in (("gateway", "prometheus"), ("prometheus", "grafana")):
+        shared = set(services[asked].get("networks", ["default"])) & set(services[asks].get("networks", ["default"]))
+        ensure(shared, f"{where}: {asks} cannot reach {asked}")
+    ensure("./prometheus:/etc/prometheus:ro" in services["prometheus"]["volumes"], f"{where}: Prometheus has no rules")
+    ensure("./grafana/provisioning:/etc/grafana/provisioning:ro" in services["grafana"]["volumes"], f"{where}: Grafana finds nothing")
     source = load(DEPLOY / "grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]
-    ensure(source["url"] == "http://prometheus:9090" and source["isDefault"], "Grafana asks another Prometheus")
+    ensure(source["url"] == "http://prometheus:9090" and source["isDefault"], f"{where}: Grafana asks another Prometheus")
     path = load(DEPLOY / "grafana/provisioning/dashboards/attache.yaml")["providers"][0]["options"]["path"]
-    ensure(f"./grafana/dashboards:{path}:ro" in services["grafana"]["volumes"], "Grafana has no dashboards")
+    ensure(f"./grafana/dashboards:{path}:ro" in services["grafana"]["volumes"], f"{where}: Grafana has no dashboards")
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    ensure((DEPLOY / "grafana/dashboards" / home.rsplit("/", 1)[1]).exists(), f"there is no dashboard {home}")
+    ensure((DEPLOY / "grafana/dashboards" / home.rsplit("/", 1)[1]).exists(), f"{where}: there is no dashboard {home}")
 
 
 def check_unit():

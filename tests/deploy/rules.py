@@ -15,7 +15,7 @@ def check_syntax():
     files = sorted((PROMETHEUS / "rules").glob("*.yaml"))
     ensure(len(files) >= 3, f"only {len(files)} rule files were found")
     run(tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", *files)
-    run(tool("promtool"), "check", "config", "--lint-fatal", PROMETHEUS / "prometheus.yaml", cwd=PROMETHEUS)
+    run(tool("promtool"), "check", "config", "--lint-fatal", PROMETHEUS / "prometheus.yml", cwd=PROMETHEUS)
     return f"{sum(1 for _ in rules())} rules in {len(files)} files"
 
 

@@ -171,9 +171,14 @@ def refused(gate):
     """Requests that a limit, a provider or a rule refuses."""
     gate.send("/limited/")
     gate.send("/known/health")
-    gate.send("/known/health", x_api_key="guess")
+    gate.send("/known/health", x_api_key="guess", x_forwarded_for="198.51.100.7")
+    gate.send("/fast/health", x_forwarded_for="198.51.100.9")
+    # Each time somebody else, so that nobody is blocked for it.
     for path, name in (("/tokens/health", "issuer"), ("/lost/", "lost")):
-        gate.send(path, authorization=f"Bearer {forged(name)}")
+        gate.send(path, authorization=f"Bearer {forged(name)}", x_forwarded_for=f"203.0.113.{next(NUMBERS) % 250}")
+    gate.send("/internal/")
+    gate.send("/browsers/", "OPTIONS", origin="https://app.example.com", access_control_request_method="POST")
+    gate.send("/browsers/", "POST", origin="https://foreign.example.com", sec_fetch_site="cross-site")
     gate.send("/guarded/", "DELETE")
     gate.send("/guarded/?id=1%20union%20select%20password%20from%20users")
     for port, sent in ((gate.ports["HTTP"], b"NONSENSE\r\n\r\n"), (gate.ports["TLS"], b"\x16\x03\x01nonsense\r\n\r\n")):

@@ -5,31 +5,21 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::Request;
 use serde_json::json;
 
-use crate::support::{Backend, Body, Gw, Place, Speak, call, empty, full, get, post, request, says, with_field};
+use crate::support::{
+    Backend, Body, Gw, Issuer, Speak, TextFile, call, empty, full, get, post, request, says, with_field,
+};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
 /// A file of API keys: what clients send, and `name:role,role`.
-struct Keys(tempfile::NamedTempFile);
-
-impl Keys {
-    fn of(keys: &[(&str, &str)]) -> Self {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let line = |(key, who): &(&str, &str)| {
-            let digits = digest(&SHA256, key.as_bytes());
-            let digits: String = digits.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-            let (name, roles) = who.split_once(':').unwrap_or((who, ""));
-            format!("{name}:{digits}:{roles}\n")
-        };
-        std::fs::write(file.path(), keys.iter().map(line).collect::<String>()).unwrap();
-        Self(file)
-    }
-}
-
-impl Place for Keys {
-    fn place(&self) -> String {
-        self.0.path().display().to_string()
-    }
+fn keys(keys: &[(&str, &str)]) -> TextFile {
+    let line = |(key, who): &(&str, &str)| {
+        let digits = digest(&SHA256, key.as_bytes());
+        let digits: String = digits.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let (name, roles) = who.split_once(':').unwrap_or((who, ""));
+        format!("{name}:{digits}:{roles}\n")
+    };
+    TextFile::new(&keys.iter().map(line).collect::<String>())
 }
 
 async fn agent() -> Backend {
@@ -39,8 +29,8 @@ async fn agent() -> Backend {
 
 /// A gateway whose route knows Ann (an operator) and Bob by keys in `x-api-key`, and another Ann by bearer tokens.
 async fn before(agent: &Backend, auth: &str, rules: &str) -> Gw {
-    let staff = Keys::of(&[("ann-key", "ann:admin,ops"), ("bob-key", "bob:agent-user")]);
-    let guests = Keys::of(&[("guest-token", "ann:admin")]);
+    let staff = keys(&[("ann-key", "ann:admin,ops"), ("bob-key", "bob:agent-user")]);
+    let guests = keys(&[("guest-token", "ann:admin")]);
     let text = format!(
         "workers: 1\n\
          authProviders: {{ staff: {{ apiKey: {{ keysFile: '{{1}}' }} }}, \
@@ -162,6 +152,46 @@ async fn who_is_not_known_is_asked_for_credentials_before_any_rule() {
         assert_eq!((reply.status, reply.reason()), expected, "{key} {path}");
     }
     assert_eq!(decisions(&gw, "-", "denied").await, 1.0, "of who was asked for credentials no rule heard");
+}
+
+#[tokio::test]
+async fn rules_know_the_claims_of_a_token() {
+    let (agent, issuer) = (Backend::replying(200).await, Issuer::new("one"));
+    let set = TextFile::new(&Issuer::set(&[&issuer]));
+    let web = "spiffe://corp.example/ns/prod/sa/web";
+    let wanted = [
+        ("[{ claims: { scope: tasks.write } }]", json!({ "scope": "tasks.read tasks.write" }), true),
+        ("[{ claims: { scope: tasks.write } }]", json!({ "scope": "tasks.writer" }), false),
+        ("[{ claims: { 'org.unit': [7, 8] } }]", json!({ "org": { "unit": 7 } }), true),
+        ("[{ claims: { 'https://a.example/team': 'red-*' } }]", json!({ "https://a.example/team": ["red-1"] }), true),
+        ("[{ claims: { email: '*@example.com' } }]", json!({ "email": "ann@example.com.evil.example" }), false),
+        ("[{ claims: { admin: true } }]", json!({ "admin": true }), true),
+        ("[{ claims: { admin: true } }]", json!({}), false),
+        ("[{ notClaims: { suspended: true } }]", json!({ "suspended": true }), false),
+        ("[{ roles: ops }]", json!({ "realm": { "roles": ["dev", "ops"] } }), true),
+        ("[{ roles: ops }]", json!({ "roles": ["ops"] }), false),
+        ("[{ namespaces: prod, spiffe: 'corp.example/*' }]", json!({ "sub": web }), true),
+        ("[{ namespaces: prod }]", json!({ "sub": "spiffe://other.example/ns/prod/sa/web" }), false),
+        (
+            "[{ roles: authenticated }, { action: deny, claims: { tenant: south } }]",
+            json!({ "tenant": "south" }),
+            false,
+        ),
+    ];
+    for (rules, claims, passes) in wanted {
+        let text = format!(
+            "workers: 1\nauthProviders: {{ corp: {{ jwt: {{ issuer: 'https://login.example/', audiences: agents, \
+             jwks: {{ file: '{{1}}' }}, rolesClaim: realm.roles, trustDomain: corp.example }} }} }}\n\
+             routes: {{ all: {{ endpoints: ['{{0}}'], auth: corp, authorization: {{ rules: {rules} }} }} }}"
+        );
+        let gw = Gw::with(&text, &[&agent, &set]).await;
+        let hits = agent.hits();
+        let token = format!("Bearer {}", issuer.token(&claims));
+        let reply = gw.send(with_field("authorization", &token, get("/"))).await;
+        let expected = if passes { (200, "") } else { (403, "forbidden") };
+        assert_eq!((reply.status, reply.reason()), expected, "{rules} {claims}");
+        assert_eq!(agent.hits() - hits, usize::from(passes), "{rules} {claims}");
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod support;
 
 mod access_log;
 mod acme;
+mod adaptive_concurrency;
 mod addresses;
 mod admin;
 mod agent_cards;

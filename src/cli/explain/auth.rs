@@ -1,5 +1,6 @@
 //! Who has to know the client.
 
+use super::identity::Identity;
 use super::subject::Subject;
 use crate::config::model::{
     AuthKind, AuthProvider, CacheScope, Credentials, ExternalAuth, Jwt, JwtKeys, Needed, OnAuthFailure,
@@ -28,9 +29,6 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let told: Vec<_> = settings.identity_headers.names().map(ToString::to_string).collect();
     let told = (!told.is_empty()).then(|| format!("          agents are told {}", told.join(", ")));
     let first = format!("auth      {who}, {without}; {agents}");
-    let spiffe = subject.who.principal.as_ref().and_then(|principal| principal.spiffe.as_deref());
-    let spiffe = spiffe.map(|id| format!("          its SPIFFE id is {id}"));
-    let told = told.into_iter().chain(subject.who.line.clone()).chain(spiffe);
     std::iter::once(first).chain(providers.map(|provider| described(provider))).chain(told).collect()
 }
 
@@ -72,4 +70,19 @@ fn server(external: &ExternalAuth) -> String {
         Some((ttl, CacheScope::Credentials)) => format!("once in {ttl:?} for the same credentials"),
     };
     format!("asks {} within {:?}, {cached}; {failure}", external.url, external.timeout)
+}
+
+/// Whose the request is, where anything is presented.
+pub(super) fn client(subject: &Subject<'_>) -> Vec<String> {
+    let said = match &subject.identity {
+        Identity::Open | Identity::Nobody => return Vec::new(),
+        Identity::Known(principal) => {
+            let roles = if principal.roles.is_empty() { "none".to_owned() } else { principal.roles.join(", ") };
+            let spiffe = principal.spiffe.as_ref().map(|id| format!(", SPIFFE id {id}")).unwrap_or_default();
+            format!("{} of {}, roles {roles}{spiffe}", principal.name, principal.provider)
+        }
+        Identity::Refused(why) => format!("not let in: {why}"),
+        Identity::Asks(providers) => format!("one of {providers} has to find out, and nobody is asked here"),
+    };
+    vec![format!("client    {said}")]
 }

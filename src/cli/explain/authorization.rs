@@ -1,22 +1,34 @@
 //! Who may do what: what the rules of the route say about the request, and what that depends on.
 
+use std::borrow::Cow;
+
+use http::Method;
+
 use super::subject::Subject;
-use crate::config::model::PolicyMode;
-use crate::policy::authorization::{Asked, Call, Decision, Explained, RulePath, Who};
+use crate::a2a::{Head, Recognition};
+use crate::config::model::{PathMatch, PolicyMode};
+use crate::policy::authorization::{Asked, Call, Decision, Explained, RulePath};
 
 /// The decision, and what each rule comes to.
 pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let Some(rules) = &subject.route.authorization else {
         return Vec::new();
     };
-    let call = if subject.settings().sees_calls() { Call::NotYet } else { NO_CALL };
+    let Some(who) = subject.identity.who() else {
+        return vec![format!("authorize {rules}: not asked, for the client is not let in")];
+    };
+    let facts = subject.facts;
+    let head = Head { method: facts.method, path: facts.path, query: facts.query, headers: facts.headers };
+    let recognised = Recognition::of(head, true);
+    let named = tenant_of_call(subject, &recognised);
+    let header = subject.config.tenants.header.as_ref().and_then(|name| facts.headers.get(name));
     let asked = Asked {
-        who: subject.who.principal.as_deref().map_or(Who::Unknown, Who::Known),
-        client: None,
+        who,
+        client: subject.client,
         method: subject.method(),
-        path: RulePath::new(subject.facts.path),
-        tenant: None,
-        call,
+        path: RulePath::new(facts.path),
+        tenant: header.and_then(|value| value.to_str().ok()),
+        call: call(subject, &recognised, named.as_deref()),
     };
     let names: Vec<_> = rules.names().collect();
     let by = |rule: Option<usize>| match rule.and_then(|number| names.get(number)) {
@@ -37,6 +49,27 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
         lines.push(format!("          and {more} more rules"));
     }
     lines
+}
+
+/// What is asked of an agent, where the head says all of it: a request with a body may be a call, or name a tenant.
+fn call<'a>(subject: &Subject<'_>, recognised: &Recognition<'_>, tenant: Option<&'a str>) -> Call<'a> {
+    let has_no_body = matches!(*subject.method(), Method::GET | Method::HEAD | Method::DELETE);
+    match recognised {
+        _ if !subject.settings().sees_calls() => NO_CALL,
+        Recognition::Other if has_no_body => NO_CALL,
+        Recognition::Call(call) if has_no_body => Call::Known { operation: call.operation, tenant },
+        Recognition::Other | Recognition::Call(_) | Recognition::Body(_) => Call::NotYet,
+    }
+}
+
+/// The tenant that the path of a call names.
+fn tenant_of_call<'r>(subject: &Subject<'_>, recognised: &'r Recognition<'_>) -> Option<Cow<'r, str>> {
+    let Recognition::Call(call) = recognised else { return None };
+    let base = match subject.path() {
+        Some(PathMatch::Prefix(prefix)) => prefix.as_str(),
+        _ => "",
+    };
+    call.tenant(base)
 }
 
 fn line(rule: &Explained<'_>) -> String {

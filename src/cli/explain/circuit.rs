@@ -1,11 +1,12 @@
-//! A cluster's ceilings and its breaker.
+//! A cluster's ceilings, the limit that it finds out, and its breaker.
 
 use crate::config::model::Cluster;
 
-/// One line for the ceilings and one for the breaker, where there are any.
+/// One line for each, where there are any.
 pub(super) fn lines(cluster: &Cluster) -> Vec<String> {
     let circuit = &cluster.circuit_breaker;
     let ceilings = circuit.ceilings().map(|text| format!("ceilings  {text}"));
     let breaker = circuit.half_open.as_ref().map(|breaker| format!("breaker   {breaker}"));
-    ceilings.into_iter().chain(breaker).collect()
+    let adaptive = cluster.adaptive_concurrency.as_ref().map(|adaptive| format!("adaptive  {adaptive}"));
+    ceilings.into_iter().chain(adaptive).chain(breaker).collect()
 }

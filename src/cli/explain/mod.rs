@@ -9,11 +9,11 @@ mod authorization;
 mod browser;
 mod circuit;
 mod cluster;
-mod credentials;
 mod ejection;
 mod entry;
 mod fault;
 mod health;
+mod identity;
 mod limits;
 mod policies;
 mod prepare;
@@ -37,8 +37,8 @@ use super::{Ending, Failure, terminal};
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
-use credentials::{Client, Credentials};
 use entry::Entry;
+use identity::{Credential, Identity};
 use request::Request;
 use subject::Subject;
 
@@ -54,14 +54,13 @@ pub(super) struct Arguments {
     /// A header field; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Credentials of the client, from a file: `key:FILE`, `token:FILE`, `basic:FILE` (name:password) or `cert:FILE`
-    /// (PEM); may be repeated. Says whom the providers of the route take it for.
+    /// Whose request it is: `token:FILE`, `key:FILE` or `cert:FILE`, with `-` for standard input.
     #[arg(long = "as", value_name = "KIND:FILE")]
-    credentials: Vec<String>,
+    credential: Option<String>,
     /// The listener, instead of the one the URL chooses.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// The address of the client, for lists of addresses.
+    /// The address of the client, for lists of addresses and for rules.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
     #[command(flatten)]
@@ -81,14 +80,18 @@ fn method(text: &str) -> Result<http::Method, String> {
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
+    let credential = arguments.credential.as_deref().map(Credential::read).transpose()?;
     let document = arguments.source.document()?;
     let config = loaded(&document, &document.environment().without_certificates())?.config;
-    let credentials = Credentials::read(&arguments.credentials)?;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
     let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
-        Some(id) => explain_route(&config, id, &entry, (&request, arguments.from, &credentials), &mut lines)?,
+        Some(id) => {
+            let credential = credential.as_ref();
+            let explained = Explained { request: &request, credential, client: arguments.from };
+            explain_route(&config, id, &entry, &explained, &mut lines)?
+        }
         None => {
             lines.extend(public::redirected(&config, entry.listener, &request.method));
             true
@@ -99,13 +102,22 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     Ok(if is_found { Ending::Done } else { Ending::Failed })
 }
 
+/// The request, and whose it is said to be.
+struct Explained<'a> {
+    request: &'a Request,
+    credential: Option<&'a Credential>,
+    /// Its address, where it is given.
+    client: Option<IpAddr>,
+}
+
 fn explain_route(
     config: &Config,
     id: ListenerId,
     entry: &Entry<'_>,
-    (request, address, credentials): (&Request, Option<IpAddr>, &Credentials),
+    explained: &Explained<'_>,
     lines: &mut Vec<String>,
 ) -> Result<bool, Failure> {
+    let request = explained.request;
     let host = request.host()?;
     let path = request.path(entry.listener, entry.stripped)?;
     let is_missed = Cell::new(false);
@@ -128,7 +140,7 @@ fn explain_route(
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
-        Some(found) => lines.extend(on_route(config, entry.listener, found, (&facts, address, credentials))?),
+        Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, explained)),
         None => lines.push("route     none matches: the answer is 404".to_owned()),
     }
     lines.extend(others(&considered, winner));
@@ -146,22 +158,16 @@ fn on_route(
     config: &Config,
     listener: &Listener,
     found: &Considered,
-    (facts, client, credentials): (&Facts<'_>, Option<IpAddr>, &Credentials),
-) -> Result<Vec<String>, Failure> {
+    facts: &Facts<'_>,
+    explained: &Explained<'_>,
+) -> Vec<String> {
     let Some(settings) = config.routes.get(found.route.0) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let route = &route_at_start(config, settings);
-    let who = match (&settings.auth, &route.auth) {
-        (Some(settings), Some(auth)) => {
-            let ids = settings.needed.providers().iter();
-            let providers: Vec<_> =
-                ids.filter_map(|id| config.auth_providers.get(id.0).map(|known| &**known)).collect();
-            credentials.client(auth, &providers, (facts, client))?
-        }
-        _ => Client::default(),
-    };
-    Ok(policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, who: &who }))
+    let client = explained.client;
+    let identity = Identity::of(route.auth.as_deref(), facts, explained.credential, client);
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, identity })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and
@@ -200,6 +206,7 @@ const HELP: &str = "\
 Examples:
   attache explain GET https://agents.example.com/research/tasks/42 -c config/gateway.yaml
   attache explain POST http://localhost:8080/ -H 'a2a-version: 1.0' -c config/gateway.yaml
+  attache explain GET http://localhost:8080/tasks/42 --as token:ann.jwt -c config/gateway.yaml
 
 Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wrong usage";
 

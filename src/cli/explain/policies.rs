@@ -22,6 +22,7 @@ const POLICIES: &[(&str, Explain)] = &[
     ("csrf", browser::csrf),
     ("authentication", auth::lines),
     ("authentication", address::failures),
+    ("authentication", auth::client),
     ("authorization", authorization::lines),
     ("limits", limits::lines),
     ("own_answer", answer::lines),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::credentials::Client;
+use super::identity::Identity;
 use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
@@ -21,8 +21,8 @@ pub(super) struct Subject<'a> {
     pub(super) facts: &'a Facts<'a>,
     /// Address of the client, where it is given.
     pub(super) client: Option<IpAddr>,
-    /// Who the client is, as far as it shows that.
-    pub(super) who: &'a Client,
+    /// Who it is from.
+    pub(super) identity: Identity,
 }
 
 impl<'a> Subject<'a> {

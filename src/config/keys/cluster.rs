@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::adaptive::AdaptiveConcurrency;
 use super::circuit_breaker::CircuitBreaker;
 use super::health::HealthCheck;
 use super::outlier::{OutlierDetection, Panic};
@@ -47,6 +48,8 @@ section! {
         health_check: Option<HealthCheck> as OrOff<HealthCheck> = off,
         /// What it carries at once, and when it is left alone.
         circuit_breaker: CircuitBreaker = {},
+        /// How many requests it carries at once, found out by how long its answers take; `{}` is enough.
+        adaptive_concurrency: Option<AdaptiveConcurrency> as OrOff<AdaptiveConcurrency> = off,
         /// When traffic takes an endpoint out. Default: after 5 failures in a row that show it down or broken; `{}`
         /// counts every 5xx.
         outlier_detection: Option<OrOff<OutlierDetection>>,

@@ -4,6 +4,7 @@
 pub(super) mod a2a;
 pub(super) mod abuse;
 pub(super) mod acme;
+pub(super) mod adaptive;
 pub(super) mod auth;
 pub(super) mod authorization;
 pub(super) mod basic;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic, TcpKeepalive,
-    UpstreamProtocol, UpstreamTls,
+    AdaptiveConcurrency, CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic,
+    TcpKeepalive, UpstreamProtocol, UpstreamTls,
 };
 
 /// One upstream cluster.
@@ -38,6 +38,8 @@ pub struct Cluster {
     pub health_check: Option<HealthCheck>,
     /// What it carries at once, and when it is left alone. Off by default.
     pub circuit_breaker: CircuitBreaker,
+    /// How many requests it carries at once, found out from its answers; `None` means that is not found out.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// How long an endpoint that joins or returns takes to its full weight; `None` means at once. Default 30 s.
     pub slow_start: Option<Duration>,
     /// How long an endpoint that is removed or drains still gets calls about its tasks; `None` means not at all.

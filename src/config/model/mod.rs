@@ -28,6 +28,7 @@ pub use super::keys::a2a::{
 };
 pub use super::keys::abuse::{AuditKind, AuditLog, AuthFailures};
 pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
+pub use super::keys::adaptive::AdaptiveConcurrency;
 pub use super::keys::auth::{Credentials, IdentityHeaders, ResourceMetadata};
 pub use super::keys::authorization::{AuthorizationRule, PolicyMode, PrincipalPattern, RuleAction, SPIFFE};
 pub use super::keys::calls::{Methods, UrlGuard};

@@ -1,7 +1,7 @@
 //! `clusters.X.circuitBreaker`: ceilings that can be reached, and none without effect.
 
 use super::Scope;
-use crate::config::model::CircuitBreaker;
+use crate::config::model::{AdaptiveConcurrency, CircuitBreaker};
 use crate::config::node::{below, steps};
 use crate::config::report::Diagnostic;
 
@@ -32,5 +32,27 @@ pub(super) fn check(name: &str, breaker: &CircuitBreaker, scope: &mut Scope<'_>)
             let hint = format!("raise `circuitBreaker.{key}`, or lower this one");
             scope.warn(&below(&at("perEndpoint"), key), "no-effect", message, hint);
         }
+    }
+}
+
+/// Judges the adaptive limit of the cluster `name`, whose ceiling on requests is `most`.
+pub(super) fn check_adaptive(
+    name: &str,
+    adaptive: Option<&AdaptiveConcurrency>,
+    most: Option<usize>,
+    scope: &mut Scope<'_>,
+) {
+    let Some(adaptive) = adaptive else { return };
+    let at = |key: &str| steps!["clusters", name, "adaptiveConcurrency", key];
+    let AdaptiveConcurrency { initial, min, max, .. } = *adaptive;
+    if min > max {
+        scope.conflict(&at("min"), format!("`min` {min} is above `max` {max}"), "lower one, or raise the other");
+    } else if !(min..=max).contains(&initial) {
+        let message = format!("`initial` {initial} is not between `min` {min} and `max` {max}");
+        scope.conflict(&at("initial"), message, "choose one between them");
+    }
+    if let Some(most) = most.filter(|most| *most <= min) {
+        let message = format!("the limit is never reached: `circuitBreaker.maxRequests` is {most}");
+        scope.warn_key(&at("min"), "no-effect", message, "leave one of them out");
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
     idle_race(name, raw.keepalive.idle_timeout, scope);
     wire::check(name, raw.http2.keepalive, scope);
     circuit_breaker::check(name, &raw.circuit_breaker, scope);
+    circuit_breaker::check_adaptive(name, raw.adaptive_concurrency.as_ref(), raw.circuit_breaker.max_requests, scope);
     let tls_is_on = raw.tls.is_some();
     raw.tls.iter().for_each(|tls| check_tls(name, tls, scope));
     let protocol = protocol(name, raw.protocol, tls_is_on, scope);
@@ -46,6 +47,7 @@ pub(super) fn resolve(name: &str, raw: keys::Cluster, zone: Option<&str>, scope:
         dns_refresh,
         health_check: raw.health_check.map(HealthCheck::settled),
         circuit_breaker: raw.circuit_breaker,
+        adaptive_concurrency: raw.adaptive_concurrency,
     }
 }
 

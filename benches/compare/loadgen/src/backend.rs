@@ -36,6 +36,10 @@ struct Answers {
 enum Request {
     Call,
     Stream,
+    /// The caller wants so many bytes.
+    Download(usize),
+    /// So many bytes follow the head.
+    Upload(usize),
     Unexpected,
 }
 
@@ -46,6 +50,14 @@ async fn converse(mut connection: TcpStream, answers: &Answers) -> std::io::Resu
             match request {
                 Request::Call => connection.write_all(&answers.call).await?,
                 Request::Stream => connection.write_all(&answers.stream).await?,
+                Request::Download(bytes) => download(&mut connection, bytes).await?,
+                Request::Upload(bytes) => {
+                    let come = (buffer.len() - len).min(bytes);
+                    discard(&mut connection, bytes - come).await?;
+                    connection.write_all(&answers.call).await?;
+                    buffer.drain(..len + come);
+                    continue;
+                }
                 Request::Unexpected => return connection.write_all(REFUSAL).await,
             }
             buffer.drain(..len);
@@ -54,11 +66,47 @@ async fn converse(mut connection: TcpStream, answers: &Answers) -> std::io::Resu
     Ok(())
 }
 
+async fn download(connection: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {bytes}\r\n\r\n");
+    connection.write_all(head.as_bytes()).await?;
+    let mut left = bytes;
+    while left > 0 {
+        let piece = left.min(PIECE.len());
+        connection.write_all(&PIECE[..piece]).await?;
+        left -= piece;
+    }
+    Ok(())
+}
+
+async fn discard(connection: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
+    let mut room = vec![0; PIECE.len()];
+    let mut left = bytes;
+    while left > 0 {
+        let most = left.min(room.len());
+        match connection.read(&mut room[..most]).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => left -= read,
+        }
+    }
+    Ok(())
+}
+
+/// What large bodies are made of.
+pub static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
 /// The first request in `buffer` and its whole length, once its body is there too.
 fn next_request(buffer: &[u8]) -> Option<(Request, usize)> {
     let head_len = http::head_len(buffer)?;
     let head = &buffer[..head_len];
     let announced = http::content_length(head);
+    if let Some(wanted) = head.strip_prefix(message::DOWNLOAD.as_bytes()) {
+        let digits: Vec<u8> = wanted.iter().copied().take_while(u8::is_ascii_digit).collect();
+        let bytes = String::from_utf8_lossy(&digits).parse();
+        return Some((bytes.map_or(Request::Unexpected, Request::Download), head_len));
+    }
+    if head.starts_with(message::UPLOAD.as_bytes()) {
+        return Some((announced.map_or(Request::Unexpected, Request::Upload), head_len));
+    }
     if head.starts_with(b"GET ") && announced.is_none() {
         return Some((Request::Call, head_len));
     }
@@ -84,6 +132,14 @@ mod tests {
         assert!(next_request(&bytes[..bytes.len() - 1]).is_none());
         assert!(matches!(next_request(&bytes), Some((Request::Call, len)) if len == bytes.len()));
         assert!(matches!(next_request(&message::stream_call(1)), Some((Request::Stream, _))));
+    }
+
+    #[test]
+    fn large_bodies_are_not_waited_for() {
+        let up = message::upload(1, 70_000);
+        assert!(matches!(next_request(&up), Some((Request::Upload(70_000), len)) if len == up.len()));
+        let down = message::download(1, 70_000);
+        assert!(matches!(next_request(&down), Some((Request::Download(70_000), len)) if len == down.len()));
     }
 
     #[test]

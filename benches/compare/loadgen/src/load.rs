@@ -29,7 +29,7 @@ pub fn run(plan: &Plan<'_>) -> Result<(), Failure> {
     match plan.ca_file {
         None => measure(&runtime, plan, runtime.block_on(connect_all(plan))?),
         Some(ca_file) => {
-            let connector = tls::connector(ca_file)?;
+            let connector = tls::connector(ca_file, tls::Manner::default())?;
             let streams = runtime.block_on(async {
                 let mut streams = Vec::with_capacity(plan.connections);
                 for tcp in connect_all(plan).await? {
@@ -71,14 +71,21 @@ where
 }
 
 /// What one phase saw. Calls that were never made because every connection had failed count as errors.
-struct Outcome {
+pub struct Outcome {
     latencies: Vec<Duration>,
     elapsed: Duration,
-    errors: u64,
+    pub errors: u64,
 }
 
 impl Outcome {
-    fn to_json(&self) -> String {
+    /// Of latencies in any order, out of so many requests that were to be made.
+    pub fn of(mut latencies: Vec<Duration>, elapsed: Duration, wanted: u64) -> Self {
+        latencies.sort_unstable();
+        let errors = wanted - latencies.len() as u64;
+        Self { latencies, elapsed, errors }
+    }
+
+    pub fn to_json(&self) -> String {
         let done = self.latencies.len();
         let (p50, p99) = (self.percentile(50).as_micros(), self.percentile(99).as_micros());
         let (seconds, errors) = (self.elapsed.as_secs_f64(), self.errors);
@@ -123,9 +130,7 @@ where
         survivors.extend(stream);
         latencies.append(&mut own);
     }
-    latencies.sort_unstable();
-    let errors = count - latencies.len() as u64;
-    Ok((survivors, Outcome { latencies, elapsed, errors }))
+    Ok((survivors, Outcome::of(latencies, elapsed, count)))
 }
 
 /// One connection's loop. The connection is dropped at its first failure.
@@ -148,7 +153,7 @@ where
 }
 
 /// One call and its whole answer, which must be a 200 with a body of the announced and expected length.
-async fn exchange<S>(stream: &mut S, call: &[u8], buffer: &mut Vec<u8>) -> io::Result<()>
+pub async fn exchange<S>(stream: &mut S, call: &[u8], buffer: &mut Vec<u8>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

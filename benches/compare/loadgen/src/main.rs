@@ -4,7 +4,11 @@
 //! answers built once, and no HTTP library. Results go to standard output as one JSON object per line.
 
 mod backend;
+mod bodies;
+mod connects;
+mod h2load;
 mod http;
+mod idle;
 mod load;
 mod message;
 mod sse;
@@ -20,9 +24,14 @@ const USAGE: &str = "usage: loadgen COMMAND --OPTION VALUE ...
   backend --port P [--spin yes]
   load    --port P --connections N --warmup N --requests N [--path PATH] [--method POST|GET] [--ca FILE] [--spin yes]
           (TLS 1.3 when a CA is given)
+  connects --port P --connections N --requests N --ca FILE [--resumed yes] [--spin yes]
+          (a connection in TLS 1.3 for each request)
+  bodies  --port P --connections N --requests N --bytes N --direction up|down [--spin yes]
+  h2      --port P --connections N --streams N --warmup N --requests N --ca FILE [--spin yes]
+  idle    --port P --connections N --calls 0|1 [--ca FILE]
   sse     --port P --streams N
 
-load and sse print a line when they are ready, then wait for a line (or the end) of standard input.";
+All but backend print a line when they are ready, then wait for a line (or the end) of standard input.";
 
 fn main() -> ExitCode {
     match run() {
@@ -52,6 +61,34 @@ fn run() -> Result<(), Failure> {
             ca_file: options.text("ca"),
             spin,
         }),
+        "connects" => connects::run(&connects::Plan {
+            port,
+            at_once: options.number("connections")?,
+            requests: options.number("requests")?,
+            ca_file: options.text("ca").ok_or(USAGE)?,
+            is_resumed: options.text("resumed") == Some("yes"),
+            spin,
+        }),
+        "bodies" => bodies::run(&bodies::Plan {
+            port,
+            connections: options.number("connections")?,
+            requests: options.number("requests")?,
+            bytes: options.number("bytes")?,
+            is_upload: options.text("direction") == Some("up"),
+            spin,
+        }),
+        "h2" => h2load::run(&h2load::Plan {
+            port,
+            connections: options.number("connections")?,
+            streams: options.number("streams")?,
+            warmup: options.number("warmup")?,
+            requests: options.number("requests")?,
+            ca_file: options.text("ca").ok_or(USAGE)?,
+            spin,
+        }),
+        "idle" => {
+            idle::hold(port, options.number("connections")?, options.number::<u8>("calls")? > 0, options.text("ca"))
+        }
         "sse" => sse::hold(port, options.number("streams")?),
         _ => Err(USAGE.into()),
     }

@@ -22,6 +22,25 @@ pub fn stream_call(port: u16) -> Vec<u8> {
     request(port, STREAM_PATH, "text/event-stream", "SendStreamingMessage")
 }
 
+/// How a request for a large body begins; the number of bytes follows.
+pub const DOWNLOAD: &str = "GET /bytes/";
+/// How a request with a large body begins.
+pub const UPLOAD: &str = "POST /bytes ";
+
+/// A whole request for a body of this length.
+pub fn download(port: u16, bytes: usize) -> Vec<u8> {
+    format!("{DOWNLOAD}{bytes} HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n").into_bytes()
+}
+
+/// The head of a request with a body of this length.
+pub fn upload(port: u16, bytes: usize) -> Vec<u8> {
+    format!(
+        "{UPLOAD}HTTP/1.1\r\nhost: localhost:{port}\r\ncontent-type: application/octet-stream\r\n\
+         content-length: {bytes}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// The answer to a `SendMessage`.
 pub fn answer() -> Vec<u8> {
     let body = padded(
@@ -45,12 +64,21 @@ pub fn stream_opening() -> Vec<u8> {
     bytes
 }
 
-fn request(port: u16, path: &str, accept: &str, method: &str) -> Vec<u8> {
+/// The body of a `SendMessage`.
+pub fn call_body() -> String {
+    body("SendMessage")
+}
+
+fn body(method: &str) -> String {
     let opening = format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\",\"params\":{{\"message\":{{\"messageId\":\"m-1\",\
          \"role\":\"ROLE_USER\",\"parts\":[{{\"text\":\""
     );
-    let body = padded(&opening, "\"}]}}}", CALL_LEN);
+    padded(&opening, "\"}]}}}", CALL_LEN)
+}
+
+fn request(port: u16, path: &str, accept: &str, method: &str) -> Vec<u8> {
+    let body = body(method);
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost:{port}\r\ncontent-type: application/json\r\naccept: {accept}\r\n\
          a2a-version: 1.0\r\ncontent-length: {CALL_LEN}\r\n\r\n{body}"

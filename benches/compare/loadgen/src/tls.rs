@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -12,8 +13,17 @@ use tokio_rustls::client::TlsStream;
 
 use crate::Failure;
 
+/// What a connector does beside the usual.
+#[derive(Clone, Copy, Default)]
+pub struct Manner {
+    /// Uses the session of an earlier connection again.
+    pub resumes: bool,
+    /// Speaks HTTP/2.
+    pub is_h2: bool,
+}
+
 /// TLS 1.3 with AES-256-GCM only, trusting only that CA.
-pub fn connector(ca_file: &str) -> Result<TlsConnector, Failure> {
+pub fn connector(ca_file: &str, manner: Manner) -> Result<TlsConnector, Failure> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_file)? {
         roots.add(certificate?)?;
@@ -22,10 +32,16 @@ pub fn connector(ca_file: &str) -> Result<TlsConnector, Failure> {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
         ..aws_lc_rs::default_provider()
     };
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    if !manner.resumes {
+        config.resumption = Resumption::disabled();
+    }
+    if manner.is_h2 {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+    }
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

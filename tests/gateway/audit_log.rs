@@ -156,6 +156,43 @@ async fn kinds_can_be_left_out() {
     assert_eq!(gw.audited(1).await[0]["event"], "authentication");
 }
 
+const RULES: &str = "
+auditLog: { output: '{log}.audit', exclude: configuration }
+routes:
+  ruled:
+    match: { path: { prefix: /ruled } }
+    endpoints: ['{0}']
+    authorization: { rules: [{ name: readers, methods: GET }, { name: closed, action: deny, paths: { prefix: /ruled/closed } }] }
+  tried:
+    match: { path: { prefix: /tried } }
+    endpoints: ['{0}']
+    authorization: { mode: shadow, rules: [{ name: readers, methods: GET }] }
+  screened: { match: { path: { prefix: /screened } }, endpoints: ['{0}'], screening: { mode: enforce } }
+  watched: { match: { path: { prefix: /watched } }, endpoints: ['{0}'], screening: { mode: shadow } }
+";
+
+#[tokio::test]
+async fn rules_and_patterns_of_a_route_are_named() {
+    let backend = Backend::replying(200).await;
+    let gw = Gw::with(RULES, &[&backend]).await;
+    let mut client = gw.h1().await;
+    for (request, status, expected) in [
+        (get("/ruled/closed"), 403, ["authorization", "refused", "forbidden", "closed", "ruled"]),
+        (post("/ruled", "{}"), 403, ["authorization", "refused", "forbidden", "-", "ruled"]),
+        (post("/tried", "{}"), 200, ["authorization", "shadow", "forbidden", "-", "tried"]),
+        (get("/screened/.git/config"), 403, ["screening", "refused", "screened", "hidden-files", "screened"]),
+        (get("/watched/.git/config"), 200, ["screening", "shadow", "screened", "hidden-files", "watched"]),
+    ] {
+        let before = gw.text_of_audit().lines().count();
+        assert_eq!(client.reply(request).await.status, status, "{expected:?}");
+        let events = gw.audited(before + 1).await;
+        assert_eq!(facts(events.last().unwrap()), expected);
+        client = gw.h1().await;
+    }
+    assert_eq!(client.reply(get("/ruled")).await.status, 200);
+    assert_eq!(gw.audited(5).await.len(), 5, "what is allowed is no event");
+}
+
 const LIVE: &str = "
 auditLog: { output: audit.log }
 reload: { watch: false }

@@ -103,17 +103,18 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_NAME && text.trim() == text && !text.chars().any(char::is_control)
 }
 
-/// The claim at `path`: the name of a claim, also one with dots in it, or names with dots between them that lead into
-/// objects, such as `realm_access.roles`.
+/// The claim at `path`: the name of a claim, or names with dots between them that lead into objects, such as
+/// `realm_access.roles`. Names may hold dots themselves: the longest name that is there counts.
 #[must_use]
 pub fn claim<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
     if let Some(value) = claims.get(path) {
         return Some(value);
     }
-    path.match_indices('.').find_map(|(at, _)| {
+    let (inner, rest) = path.rmatch_indices('.').find_map(|(at, _)| {
         let (name, rest) = path.split_at_checked(at)?;
-        claim(claims.get(name)?.as_object()?, rest.strip_prefix('.')?)
-    })
+        Some((claims.get(name)?.as_object()?, rest.strip_prefix('.')?))
+    })?;
+    claim(inner, rest)
 }
 
 /// The words of a claim that is a list of texts, or one text with blanks between its words as `scope` is (RFC 8693
@@ -239,7 +240,7 @@ mod tests {
     fn claims_by_their_place() {
         let claims = json!({
             "scope": "read write", "a.b": 1, "a": { "b": 2, "c": { "d": 3 }, "c.d": 4 },
-            "https://example.com/roles": ["admin"],
+            "https://example.com/roles": ["admin"], "x.y": { "z": 5 }, "x": { "y": { "z": 6, "w": 7 } },
         });
         let claims = claims.as_object().unwrap();
         for (path, expected) in [
@@ -247,6 +248,8 @@ mod tests {
             ("a.b", Some(json!(1))),
             ("a.c.d", Some(json!(4))),
             ("https://example.com/roles", Some(json!(["admin"]))),
+            ("x.y.z", Some(json!(5))),
+            ("x.y.w", None),
             ("scope.x", None),
             ("a.", None),
             (".a", None),

@@ -13,6 +13,7 @@ use crate::a2a::Operation;
 use crate::config::model::LimitKey;
 use crate::context::{Principal, PrincipalKind};
 use crate::head::{method_word, only_cookie, only_value};
+use crate::jose::claim;
 
 /// What a key is made of.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +131,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<[Cow<
         }
         LimitKey::Claim(name) => {
             let principal = caller.principal?;
-            let value = claim(principal.claims.get(name.as_str())?)?;
+            let value = single(claim(&principal.claims, name)?)?;
             return Some([Cow::Borrowed(principal.provider.as_bytes()), value]);
         }
         LimitKey::Global => b"",
@@ -144,7 +145,7 @@ fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<[Cow<
 }
 
 /// A claim that is one value. What is a list or an object tells nobody apart.
-fn claim(value: &Value) -> Option<Cow<'_, [u8]>> {
+fn single(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::String(text) => (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes())),
         Value::Number(number) => Some(Cow::Owned(number.to_string().into_bytes())),

@@ -65,6 +65,7 @@ mod guards;
 mod health;
 mod http_versions;
 mod jwt;
+mod jwt_claims;
 mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::Method;
 use ipnet::IpNet;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::path::{Canonical, PathTest, RulePath};
 use crate::a2a::Operation;
@@ -13,6 +13,7 @@ use crate::config::model::{
     AUTHENTICATED, AuthorizationRule, EVERYBODY, PrincipalPattern, RuleAction, SPIFFE, TextPattern,
 };
 use crate::context::Principal;
+use crate::jose::claim;
 
 /// What rules ask about.
 #[derive(Clone, Debug)]
@@ -213,23 +214,6 @@ fn namespace(principal: &Principal) -> Option<&str> {
     path.strip_prefix("ns/")?.split('/').next()
 }
 
-/// A claim by its path. Names of claims may hold dots themselves, so the longest name that is there counts.
-fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    if let Some(found) = claims.get(path) {
-        return Some(found);
-    }
-    let mut end = path.len();
-    while let Some((name, rest)) =
-        path.get(..end)?.rfind('.').and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?)))
-    {
-        if let Some(Value::Object(inner)) = claims.get(name) {
-            return claim(inner, rest);
-        }
-        end = name.len();
-    }
-    None
-}
-
 /// Whether a claim is one of the wanted values, or a list with one of them.
 fn is_value(found: &Value, wanted: &[TextPattern], is_list: bool) -> bool {
     let fits = |text: &str| wanted.iter().any(|wanted| wanted.fits(text));
@@ -280,7 +264,7 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 

@@ -130,7 +130,8 @@ async fn a_routes_response_headers_reach_refused_upgrades_and_accepted_ones() {
 async fn an_answer_without_a_route_has_no_routes_headers() {
     let backend = Backend::replying(200).await;
     let template = format!(
-        "defaults: {{ route: {{ {HEADERS} }} }}\nroutes: {{ all: {{ hosts: [a.example], endpoints: ['{{0}}'] }} }}"
+        "routes: {{ all: {{ hosts: [a.example], endpoints: ['{{0}}'], {HEADERS} }}, \
+         other: {{ hosts: [c.example], respond: {{}} }} }}"
     );
     let gw = Gw::with(&template, &[&backend]).await;
     for mut client in [gw.h1().await, gw.h2().await] {

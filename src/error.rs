@@ -125,6 +125,9 @@ pub enum Error {
     /// A provider knows the client and does not let it in.
     #[error("not let in by a provider")]
     AuthDenied,
+    /// It names a tenant that is not the one it has proven.
+    #[error("another tenant than the proven one")]
+    TenantMismatch,
     /// A server that was asked does not let it in, and says what the client is told.
     #[error("not let in by a server")]
     AuthAnswered(Arc<AuthAnswer>),
@@ -266,6 +269,7 @@ impl Error {
             | Self::OriginRefused
             | Self::CrossSite
             | Self::AuthDenied
+            | Self::TenantMismatch
             | Self::Forbidden
             | Self::Screened => StatusCode::FORBIDDEN,
             Self::NoEndpoint(_)
@@ -329,6 +333,7 @@ impl Error {
             Self::CredentialsMissing(_) => "credentials_missing",
             Self::CredentialsInvalid(_) => "credentials_invalid",
             Self::AuthDenied | Self::AuthAnswered(_) => "auth_denied",
+            Self::TenantMismatch => "tenant_mismatch",
             Self::AuthUnavailable => "auth_unavailable",
             Self::Forbidden => "forbidden",
             Self::Screened => "screened",
@@ -371,6 +376,7 @@ impl Error {
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
             | Self::AuthDenied
+            | Self::TenantMismatch
             | Self::AuthAnswered(_)
             | Self::AuthUnavailable
             | Self::Forbidden

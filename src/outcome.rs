@@ -316,6 +316,7 @@ impl Transport {
             | Error::CredentialsMissing(_)
             | Error::CredentialsInvalid(_)
             | Error::AuthDenied
+            | Error::TenantMismatch
             | Error::AuthAnswered(_)
             | Error::CallRefused(_)
             | Error::RateLimited(_)

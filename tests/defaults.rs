@@ -230,7 +230,7 @@ const COMPLETE: &[(&str, &str)] = &[
              byHeader: { clients: 10.0.0.0/8, whenHeader: { x-f: g }, percentage: 7%, maxDelay: 7s },
              maxActive: 7, until: 2030-01-01T00:00:00Z },
            a2a: { agentCard: { publicUrl: 'https://b.example', cacheTtl: 7m, signedCards: resign,
-             signing: { keyFile: cards.key, keyId: a, jwks: false } },
+             signing: { keyFile: cards.key, keyId: a, jwks: false }, securitySchemes: providers },
              affinity: { by: [taskId, { header: x-session }], ttl: 7m, endedTtl: 7s, onLoss: fail, lookup: false },
              maxBodyBytes: 7KiB, largeBodies: refuse, keepAlive: 7s, continuity: true,
              versions: [1.0, 0.3], singleFlight: 7s, pollDamping: 70ms,

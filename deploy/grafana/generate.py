@@ -257,6 +257,8 @@ LIMITS = [
           "reqps"),
     graph("Ceilings met", [("{{cluster}} {{ceiling}}", rate("attache_circuit_breaker_ceilings_reached_total", CLUSTER, "cluster, ceiling"))]),
     graph("Waiting at a ceiling", [("{{cluster}}", f"sum by (cluster) (attache_pending_requests{{{CLUSTER}}})")]),
+    graph("Adaptive limit", [("{{cluster}} {{instance}}", f"attache_adaptive_concurrency_limit{{{CLUSTER}}}")],
+          description="How many requests a cluster carries at once, where adaptiveConcurrency finds that out."),
     graph("Connections to agents", [("{{cluster}}", f"sum by (cluster) (attache_upstream_connections{{{CLUSTER}}})")]),
     graph("Retries not made", [("{{cluster}} {{reason}}", rate("attache_retries_stopped_total", CLUSTER, "cluster, reason"))], "reqps"),
     row("Who comes in"),

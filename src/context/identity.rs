@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 pub struct Identity {
     /// Who it is. That is proven, never what a client merely says.
     pub principal: Option<Arc<Principal>>,
-    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true.
+    /// On whose behalf it acts, as the header says that `tenants` names. Only who sets this header makes it true,
+    /// unless it is proven.
     pub tenant: Option<Box<str>>,
 }
 

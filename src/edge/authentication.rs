@@ -5,6 +5,7 @@ use http::{HeaderMap, Request, Uri};
 use super::auth_failures;
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage, ServedRoute};
+use super::{resource_metadata, tenant};
 use crate::error::Error;
 use crate::policy::auth::{Decision, Presented, Progress, Refusal, RouteAuth, Step, Waiting};
 
@@ -34,6 +35,7 @@ pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &Served
             auth_failures::count(exchange, entry);
         }
         conclude(exchange, route, auth, decision)?;
+        tenant::prove(exchange, entry)?;
     }
     strip_query(exchange, auth)?;
     Ok(Passage::On)
@@ -97,8 +99,10 @@ fn conclude(
             exchange.request.vouched = verified.fields;
             Ok(())
         }
-        Decision::Missing => Err(Error::CredentialsMissing(auth.challenges(None))),
-        Decision::Refused(at, Refusal::Invalid) => Err(Error::CredentialsInvalid(auth.challenges(Some(at)))),
+        Decision::Missing => Err(Error::CredentialsMissing(resource_metadata::challenges(exchange, route, auth, None))),
+        Decision::Refused(at, Refusal::Invalid) => {
+            Err(Error::CredentialsInvalid(resource_metadata::challenges(exchange, route, auth, Some(at))))
+        }
         Decision::Refused(_, Refusal::Denied) => Err(Error::AuthDenied),
         Decision::Refused(_, Refusal::Unavailable) => Err(Error::AuthUnavailable),
     }

@@ -89,6 +89,7 @@ fn public(error: &Error) -> &'static str {
         Error::CredentialsMissing(_) => "credentials are needed here",
         Error::CredentialsInvalid(_) => "the credentials are not good",
         Error::AuthDenied | Error::AuthAnswered(_) => "not allowed",
+        Error::TenantMismatch => "not for this tenant",
         Error::AuthUnavailable => "credentials cannot be checked at the moment",
         Error::Forbidden | Error::Screened => "this is not allowed",
         Error::CallRefused(refusal) => refusal.text(),

@@ -54,6 +54,8 @@ pub(super) struct RequestFacts {
     pub(super) allowed_origin: Option<HeaderValue>,
     /// What the provider that knows the client tells agents.
     pub(super) vouched: Option<Arc<[(HeaderName, HeaderValue)]>>,
+    /// Whether the client's tenant is what a token says, or none because it says none: it cannot choose another.
+    pub(super) is_tenant_proven: bool,
 }
 
 /// An agent card is asked for, which will be mapped.
@@ -203,6 +205,7 @@ impl RequestFacts {
             asks: Asks::default(),
             allowed_origin: None,
             vouched: None,
+            is_tenant_proven: false,
         }
     }
 

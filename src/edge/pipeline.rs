@@ -8,8 +8,8 @@ use super::stage::{Answered, Entry, Passage, ServedRoute};
 use super::{
     acme_challenge, admission, affinity, agent_card, answer, attempts, authentication, authorization, block_list,
     catalog, certificate, csrf, expectation, fault, guards, https_redirect, hygiene, identify, ip_access, limits,
-    lookup, mirror, own_answer, ownership, preflight, prepare, recognition, resumption, routing, screening, sharing,
-    version,
+    lookup, mirror, own_answer, ownership, preflight, prepare, recognition, resource_metadata, resumption, routing,
+    screening, sharing, version,
 };
 use crate::error::Error;
 
@@ -32,6 +32,7 @@ pub(super) async fn run(exchange: &mut Exchange, entry: &Entry) -> Result<Answer
     pass!(https_redirect::redirect(exchange, entry));
     pass!(certificate::check(exchange, entry));
     pass!(catalog::answer(exchange, entry).await);
+    pass!(resource_metadata::answer(exchange, entry));
     pass!(routing::find(exchange, entry).await);
     let route = &entry.route(exchange)?;
     pass!(ip_access::of_route(exchange, entry, route));

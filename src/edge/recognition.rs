@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::reading::{PATIENCE, Read, Wanted, of_call};
 use super::stage::{Entry, Passage, ServedRoute};
 use super::worker_route::WorkerRoute;
-use super::{expectation, fault, guards, own_answer, prepare, reading};
+use super::{expectation, fault, guards, own_answer, prepare, reading, tenant};
 use crate::a2a::{self, Body, BodyReader, Recognition};
 use crate::body::LookLimits;
 use crate::config::model::{A2a, LargeBodies, PathMatch, Rewrite};
@@ -57,6 +57,7 @@ pub(super) async fn recognize(
         };
     }
     exchange.operation = exchange.call.as_ref().and_then(|call| call.operation);
+    tenant::compare(exchange)?;
     fault::answer_call(exchange)?;
     Ok(Passage::On)
 }

@@ -21,6 +21,7 @@ impl Error {
             | Self::AuthUnavailable => Some((AuditKind::Authentication, None)),
             Self::AuthSlowed(_) => Some((AuditKind::Authentication, Some("authFailures.slowAfter"))),
             Self::Forbidden => Some((AuditKind::Authorization, None)),
+            Self::TenantMismatch => Some((AuditKind::Authorization, Some("tenants.claim"))),
             Self::Screened => Some((AuditKind::Screening, None)),
             Self::OriginRefused => Some((AuditKind::Browser, Some("cors.allowOrigins"))),
             Self::CrossSite => Some((AuditKind::Browser, Some("csrf"))),

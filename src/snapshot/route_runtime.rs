@@ -41,7 +41,8 @@ pub struct RouteRuntime {
     /// How its traffic is divided at the moment, and what moves that.
     pub split: Option<Arc<RolloutControl>>,
     /// Whether guards that somebody chose, or rules about who may do what, have to know every call; see
-    /// [`A2a::is_strict`](crate::config::model::A2a::is_strict).
+    /// [`A2a::is_strict`](crate::config::model::A2a::is_strict). Where tenants are proven, no call may name another
+    /// unseen.
     pub is_strict: bool,
     /// Whether an agent behind it has answered in A2A. Then a request that may be a call is taken for one.
     pub is_agent: Arc<AtomicBool>,
@@ -84,7 +85,7 @@ impl RouteRuntime {
             faults: go_on(settings.fault.is_some(), previous.and_then(|before| before.faults.as_ref())),
             mirrors: go_on(settings.mirror.is_some(), previous.and_then(|before| before.mirrors.as_ref())),
             split: split(settings, previous.and_then(|before| before.split.as_ref()), build),
-            is_strict: settings.a2a.as_ref().is_some_and(|a2a| decides_on_calls || a2a.is_strict()),
+            is_strict: decides_on_calls && settings.a2a.is_some() || is_strict(settings, build.config),
             authorization,
             screening: settings.screening.and_then(|id| build.config.screenings.get(id.0).cloned()),
             is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
@@ -100,6 +101,11 @@ impl RouteRuntime {
     pub fn name(&self) -> &str {
         &self.settings.name
     }
+}
+
+fn is_strict(settings: &Route, config: &Config) -> bool {
+    let proves_tenants = settings.auth.is_some() && config.tenants.claim.is_some();
+    settings.a2a.as_ref().is_some_and(|a2a| a2a.is_strict() || proves_tenants)
 }
 
 /// Whether a catalog may list its agents.

@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Backend, Body, Gw, Reply, full, get, post, request, with_field};
+use crate::support::{Agent, Backend, Body, Gw, Reply, TextFile, full, get, post, request, with_field};
 
 const OWNED: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'], \
                      a2a: { ownership: { by: 'header:x-user' } } } }";
@@ -162,4 +162,29 @@ async fn ids_that_cannot_be_known_reach_no_agent() {
     let send = with_field("accept-encoding", "gzip", call("ann", "SendMessage", &message(&json!({}))));
     assert_eq!(gw.send(send).await.status, 200);
     assert_eq!(agent.requests().last().unwrap().header("accept-encoding"), "identity", "what is made is to be read");
+}
+
+/// The principal is who made a task, with the provider that knows it: an ann of another provider is somebody else.
+#[tokio::test]
+async fn a_task_belongs_to_the_principal_that_made_it() {
+    let agents = Agent::three().await;
+    let digest = |key: &str| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let ours = TextFile::new(&format!("ann:{}\nann:{}\nbob:{}\n", digest("a"), digest("a2"), digest("b")));
+    let theirs = TextFile::new(&format!("ann:{}\n", digest("other")));
+    let gw = Gw::with(
+        "workers: 2\nauthProviders: { ours: { apiKey: { keysFile: '{1}' } }, theirs: { apiKey: { keysFile: '{2}' } } }\n\
+         routes: { all: { endpoints: ['{0}'], auth: [ours, theirs], a2a: { ownership: { by: principal } } } }",
+        &[&agents[0], &ours, &theirs],
+    )
+    .await;
+    let with_key = |key: &str, request: Request<Body>| with_field("x-api-key", key, request);
+    let said = says(&gw.send(with_key("a", call("-", "SendMessage", &message(&json!({}))))).await);
+    let task = said["result"]["task"]["id"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned();
+    for (key, expected) in [("a", 0), ("a2", 0), ("b", -32001), ("other", -32001)] {
+        let request = with_key(key, call("-", "GetTask", &json!({ "id": task })));
+        assert_eq!(code(&gw, request).await, expected, "{key}");
+    }
 }

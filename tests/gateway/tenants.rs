@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Gw, Reply, Speak, eventually, full, post, request, with_field};
+use crate::support::{Backend, Body, Gw, Issuer, Reply, Speak, TextFile, eventually, full, post, request, with_field};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -232,4 +232,94 @@ async fn only_tenants_that_are_named_have_series() {
     gw.send(call("GetTask", Some("acme"))).await;
     gw.records(8).await;
     eventually("no series is left", || async { !gw.metrics().await.contains("attache_tenant_requests_total") }).await;
+}
+
+/// Who is known without the claim acts for nobody, wherever it names a tenant.
+#[tokio::test]
+async fn a_tenant_that_is_not_proven_may_not_be_named() {
+    let agent = agent().await;
+    let keys = TextFile::new("bob:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n"); // "secret"
+    let gw = Gw::with(
+        "tenants: { claim: tenant, header: x-tenant }\nauthProviders: { keys: { apiKey: { keysFile: '{1}' } } }\n\
+         routes: { all: { cluster: agents, auth: { anyOf: [keys], optional: true } }, \
+         open: { match: { path: { prefix: /open } }, cluster: agents } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent, &keys],
+    )
+    .await;
+    let rest = |path: &str| with_field("a2a-version", "1.0", request("GET", path, crate::support::empty()));
+    let coded = || with_field("content-encoding", "gzip", call("GetTask", None));
+    for known in [true, false] {
+        let as_client =
+            |request: Request<Body>| if known { with_field("x-api-key", "secret", request) } else { request };
+        for (request, expected) in [
+            (call("GetTask", None), (200, "")),
+            (call("GetTask", Some("")), (200, "")),
+            (rest("/tasks/t"), (200, "")),
+            (call("GetTask", Some("acme")), (403, "tenant_mismatch")),
+            (of("acme", call("GetTask", None)), (403, "tenant_mismatch")),
+            (of("acme", call("GetTask", Some("acme"))), (403, "tenant_mismatch")),
+            (rest("/acme/tasks/t"), (403, "tenant_mismatch")),
+            (coded(), (400, "unread_call")),
+        ] {
+            let shown = format!("{} {:?}", request.uri(), request.headers());
+            let reply = gw.send(as_client(request)).await;
+            assert_eq!((reply.status, reply.reason()), expected, "known: {known}, {shown}");
+        }
+        let reply = gw.h2().await.reply(as_client(grpc("acme"))).await;
+        assert_eq!((reply.header("grpc-status"), reply.reason()), ("7", "tenant_mismatch"), "known: {known}");
+        assert_eq!(gw.h2().await.reply(as_client(grpc(""))).await.header("grpc-status"), "");
+    }
+    assert_eq!(gw.send(of("acme", json("/open", "{}"))).await.status, 200, "nothing is proven there");
+    let records = gw.records(21).await;
+    assert!(
+        records.iter().all(|record| record["reason"] != "tenant_mismatch" || record["flags"] == "UAEX"),
+        "{records:?}"
+    );
+}
+
+/// The claim of a token is the tenant, and what the client says besides must be the same.
+#[tokio::test]
+async fn the_claim_of_a_token_is_the_tenant() {
+    let (agent, issuer) = (agent().await, Issuer::new("one"));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
+    let gw = Gw::with(
+        "tenants: { claim: org, header: x-tenant }\n\
+         authProviders: { corp: { jwt: { issuer: 'https://login.example/', audiences: agents, jwks: { file: '{1}' } } } }\n\
+         rateLimits: { tenants: { key: tenant, rate: 100/hour } }\n\
+         routes: { all: { cluster: agents, auth: corp, rateLimit: tenants, requestHeaders: { tell: { x-acts-for: tenant } } } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent, &keys],
+    )
+    .await;
+    let rest = |path: &str| with_field("a2a-version", "1.0", request("GET", path, crate::support::empty()));
+    let token = |claims: &Value| format!("Bearer {}", issuer.token(claims));
+    let (acme, none, strange) =
+        (token(&json!({ "org": "acme" })), token(&json!({})), token(&json!({ "org": ["acme"] })));
+    let mut passed = 0;
+    for (token, request, expected) in [
+        (&acme, call("GetTask", None), 200),
+        (&acme, call("GetTask", Some("acme")), 200),
+        (&acme, of("acme", call("GetTask", Some("acme"))), 200),
+        (&acme, rest("/acme/tasks/t"), 200),
+        (&acme, call("GetTask", Some("globex")), 403),
+        (&acme, of("globex", call("GetTask", None)), 403),
+        (&acme, of("acme", call("GetTask", Some("globex"))), 403),
+        (&acme, rest("/globex/tasks/t"), 403),
+        (&none, call("GetTask", Some("acme")), 403),
+        (&strange, call("GetTask", Some("acme")), 403),
+        (&none, call("GetTask", None), 200),
+    ] {
+        let shown = format!("{} {:?}", request.uri(), request.headers());
+        let reply = gw.send(with_field("authorization", token, request)).await;
+        assert_eq!(reply.status, expected, "{shown}: {}", reply.text());
+        passed += usize::from(expected == 200);
+    }
+    let seen = agent.requests();
+    let told: Vec<_> = seen.iter().map(|seen| seen.header("x-acts-for")).collect();
+    assert_eq!((passed, told), (5, vec!["acme", "acme", "acme", "acme", ""]));
+    let reply = gw.send(with_field("authorization", &acme, call("GetTask", None))).await;
+    assert!(reply.header("ratelimit").contains("r=95"), "{}: five of its own", reply.header("ratelimit"));
+    let records = gw.records(12).await;
+    assert_eq!(records.iter().filter(|record| record["tenant"] == "acme" && record["status"] == 200).count(), 5);
 }

@@ -15,6 +15,7 @@ from python_client.affinity_checks import (
     tasks_survive_a_restart,
     without_affinity_most_are_lost,
 )
+from python_client.auth_checks import credentials_go_where_the_card_says, without_good_credentials_nobody_gets_in
 from python_client.caller import Caller, flavours
 from python_client.card_checks import signature_is_verified
 from python_client.checks import CHECKS
@@ -81,6 +82,8 @@ async def python_checks(tally: Tally, here: World) -> None:
                 ('no answer differs from what it is past the gateway', no_difference),
                 ('refusals of the gateway are errors of the SDK', refusals_are_understood),
                 ('what a guard refuses is an error of the SDK', what_a_guard_refuses_is_understood),
+                ('credentials go where the card says', credentials_go_where_the_card_says),
+                ('without good credentials nobody gets in', without_good_credentials_nobody_gets_in),
             ):
                 await tally.run(f'{flavour} {title}', lambda compare=compare, flavour=flavour: compare(here, flavour))
 

@@ -1,6 +1,7 @@
 """Everything the checks run in: certificates, agent processes, the gateway, and their addresses."""
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -8,11 +9,13 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import jwt
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -57,6 +60,7 @@ class World:
     # another one in front of the same replicas, which shares nothing with it.
     forgetful: Entrance | None = None
     signing: Entrance | None = None
+    guarded: Entrance | None = None  # the steady agent for clients that prove who they are
     beside: Entrance | None = None
     gateway: 'Gateway | None' = None
     second_gateway: 'Gateway | None' = None
@@ -108,8 +112,18 @@ async def running_agent(name: str, port: int | None, secret: str | None, log: Pa
         await process.wait()
 
 
+CLIENT_KEY = secrets.token_urlsafe(24)
+TOKEN_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def token(seconds: int) -> str:
+    """A token that counts from now for so long."""
+    claims = {'iss': 'https://login.example/', 'aud': 'agents', 'sub': 'interop', 'exp': int(time.time()) + seconds}
+    return jwt.encode(claims, TOKEN_KEY, algorithm='ES256', headers={'kid': 'one'})
+
+
 def certificates(directory: Path) -> None:
-    """A certificate authority and a leaf for localhost."""
+    """A certificate authority, a leaf for localhost, and the keys that there are."""
     authority = trustme.CA()
     leaf = authority.issue_cert('localhost', '127.0.0.1')
     authority.cert_pem.write_to_path(directory / 'ca.crt')
@@ -119,11 +133,16 @@ def certificates(directory: Path) -> None:
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
     (directory / 'cards.key').write_bytes(key)
+    digest = hashlib.sha256(CLIENT_KEY.encode()).hexdigest()
+    (directory / 'clients.keys').write_text(f'interop:{digest}\n')
+    public = jwt.algorithms.ECAlgorithm.to_jwk(TOKEN_KEY.public_key(), as_dict=True)
+    (directory / 'tokens.jwks').write_text(json.dumps({'keys': [{**public, 'kid': 'one', 'alg': 'ES256'}]}))
 
 
 FORGETFUL = 'forgetful'  # the listener that leads to the replicas without affinity
 SIGNING = 'signing'  # the listener that leads to the steady agent and signs its card anew
-LEADS_TO = {FORGETFUL: 'replicas', SIGNING: 'steady'}  # the others have clusters of their own
+GUARDED = 'guarded'  # the listener that leads to the steady agent and wants a key, and lets nobody cancel
+LEADS_TO = {FORGETFUL: 'replicas', SIGNING: 'steady', GUARDED: 'steady'}  # the others have clusters of their own
 
 
 def configuration(directory: Path, metrics_port: int, listeners: dict[str, int], clusters: dict, secret: str) -> str:
@@ -141,6 +160,10 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
         if name == SIGNING:
             signing = {'keyFile': str(directory / 'cards.key'), 'keyId': 'gateway'}
             mark['a2a'] = {'agentCard': {'signedCards': 'resign', 'signing': signing}}
+        if name == GUARDED:
+            mark['auth'] = {'anyOf': ['keys', 'tokens', 'corp'], 'except': ['cards']}
+            mark['authorization'] = [{'rules': [{'action': 'deny', 'operations': ['CancelTask']}, {'action': 'allow'}]}]
+            mark['a2a'] = {'agentCard': {'securitySchemes': 'providers'}}
         routes[name] = {**mark, 'cluster': LEADS_TO.get(name, name)}
     return json.dumps(
         {
@@ -150,11 +173,19 @@ def configuration(directory: Path, metrics_port: int, listeners: dict[str, int],
                 for name, port in listeners.items()
             },
             'metrics': {'address': f'127.0.0.1:{metrics_port}'},
+            'authProviders': providers(directory) if GUARDED in listeners else {},
             'routes': routes,
             'clusters': clusters,
         },
         indent=2,
     )  # JSON is YAML
+
+
+def providers(directory: Path) -> dict:
+    """One key, which clients put into a field of its own or send as a bearer token, and signed tokens."""
+    keys = {'keysFile': str(directory / 'clients.keys')}
+    corp = {'issuer': 'https://login.example/', 'audiences': 'agents', 'jwks': {'file': str(directory / 'tokens.jwks')}}
+    return {'keys': {'apiKey': keys}, 'tokens': {'apiKey': {'bearer': True, **keys}}, 'corp': {'jwt': corp}}
 
 
 def cluster(agents: list[Agent], suffix: str = '') -> dict:
@@ -239,7 +270,7 @@ async def world(binary: str | None, directory: Path):
         log = directory / 'agents.log'
         if binary:
             binary = os.path.abspath(binary)
-            gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL, SIGNING))
+            gateway = Gateway(binary, 'gateway', directory, ('steady', 'fragile', 'replicas', FORGETFUL, SIGNING, GUARDED))
             second = Gateway(binary, 'second-gateway', directory, ('replicas',))
         starting = [
             # Its card names the gateway, since its links are no endpoints of its own; the others name themselves.
@@ -268,6 +299,7 @@ async def world(binary: str | None, directory: Path):
                 tls=ssl.create_default_context(cafile=ca_file),
                 forgetful=gateway.entrance(FORGETFUL, agents[REPLICAS[0]]),
                 signing=gateway.entrance(SIGNING, agents['steady']),
+                guarded=gateway.entrance(GUARDED, agents['steady']),
                 beside=second.entrance('replicas', agents[REPLICAS[0]]),
                 gateway=gateway,
                 second_gateway=second,

@@ -9,6 +9,7 @@ pub mod inspect;
 mod listed;
 mod message;
 mod scan;
+mod security;
 mod sign;
 mod tag;
 
@@ -20,6 +21,7 @@ use edit::Edits;
 use scan::{Card, Interface, member};
 
 pub use listed::Listed;
+pub use security::{Scheme, Security};
 pub use sign::signed;
 pub use tag::{is_known, weak_tag};
 
@@ -201,6 +203,21 @@ pub fn map(
     signed: SignedCards,
     verdict: impl FnMut(Transport, &str) -> Verdict,
 ) -> Result<Mapping, NoCard> {
+    map_with(document, place, signed, None, verdict)
+}
+
+/// The same, and puts `security` in the place of what the card says about how clients prove who they are. Cards in
+/// protocol buffers keep what they say of it.
+///
+/// # Errors
+/// When there is no card.
+pub fn map_with(
+    document: &[u8],
+    place: Place,
+    signed: SignedCards,
+    security: Option<&Security>,
+    verdict: impl FnMut(Transport, &str) -> Verdict,
+) -> Result<Mapping, NoCard> {
     let whole = match place {
         Place::Whole => document,
         Place::Result => member(document, "result")?.ok_or(NoCard::NoResult)?.get().as_bytes(),
@@ -210,13 +227,19 @@ pub fn map(
     let mut mapping = Mapping::default();
     let mut edits = Edits::of(document);
     check_urls(&card, &mut mapping, &mut edits, verdict);
+    let security = security.zip(std::str::from_utf8(whole).ok());
+    if let Some((security, whole)) = security {
+        let is_current = card.members.iter().any(|member| member.name == "supportedInterfaces");
+        edits.add_member(whole.trim(), &security.members(is_current));
+    }
     if edits.are_none() {
         return Ok(mapping);
     }
     let decision = Decision::of(card.is_signed(), signed);
-    if decision == Decision::Strip {
-        edits.drop_items(&card.members, |member| member.name == SIGNATURES);
-    }
+    edits.drop_items(&card.members, |member| {
+        let is_signature = decision == Decision::Strip && member.name == SIGNATURES;
+        is_signature || (security.is_some() && security::is_about(&member.name))
+    });
     mapping.settle(decision, edits.applied());
     Ok(mapping)
 }

@@ -94,6 +94,9 @@ section! {
         signed_cards: SignedCards = keep,
         /// What `resign` signs with.
         signing: Option<Box<Signing>>,
+        /// Who says in cards how clients prove who they are: `keep` leaves it to the agent, `providers` puts those of
+        /// the route's `auth` there.
+        security_schemes: CardSecurity = keep,
     }
 }
 
@@ -166,6 +169,16 @@ impl A2a {
             Some(guard) => format!("{kind} URLs {guard}"),
         });
         versions.chain(methods).chain(owned).chain(urls)
+    }
+}
+
+choice! {
+    /// Who says in cards how clients prove who they are.
+    pub enum CardSecurity {
+        /// The agent.
+        Keep = ["keep"],
+        /// The providers of the route.
+        Providers = ["providers"],
     }
 }
 

@@ -14,9 +14,9 @@ use super::client_certificate::ClientCertificates;
 use super::external::External;
 use super::jwt::Jwt;
 use super::retries::FieldName;
-use super::{Boxed, Many, Verb, Written, choice, schema_of, section, text_or};
+use super::{Boxed, Many, OrOff, Verb, Written, choice, schema_of, section, text_or};
 use crate::config::de::with_hint;
-use crate::config::types::PathMatch;
+use crate::config::types::{PathMatch, PublicUrl};
 
 section! {
     #[derive()]
@@ -64,6 +64,9 @@ section! {
         credentials: Credentials = strip,
         /// Header fields that tell agents who the client is. No client can set them itself.
         identity_headers: IdentityHeaders = {},
+        /// Where clients get tokens (OAuth 2.0 Protected Resource Metadata, RFC 9728): a document at the well-known
+        /// name, which refused clients are told.
+        resource_metadata: Option<Box<ResourceMetadata>> as OrOff<Boxed<ResourceMetadata>> = off,
         /// What clients are told that the credentials are for (`realm`, RFC 9110 section 11.5).
         realm: String = agents,
     }
@@ -79,6 +82,21 @@ section! {
         roles: Option<HeaderName> as FieldName,
         /// The field with its SPIFFE id.
         spiffe: Option<HeaderName> as FieldName,
+    }
+
+    #[derive(PartialEq, Eq)]
+    /// What the metadata of a protected resource says.
+    pub struct ResourceMetadata {
+        /// The issuers whose tokens are taken, letter for letter.
+        authorization_servers: Vec<String> as Many<String> = [],
+        /// The identifier of the resource, a URL without a query. Default: the public address of the route.
+        resource: Option<Box<PublicUrl>>,
+        /// Scopes that clients ask for.
+        scopes: Vec<String> as Many<String> = [],
+        /// A name for people.
+        name: Option<String>,
+        /// The URL of a page for developers.
+        documentation: Option<String>,
     }
 
     #[derive()]

@@ -33,6 +33,9 @@ section! {
         /// The header that names the tenant, before what an A2A call says. Whoever sets it must be trusted: the gateway
         /// believes it.
         header: Option<HeaderName> as FieldName,
+        /// The claim of a token (RFC 7519 section 4) that proves the tenant, on routes that ask for credentials. It
+        /// wins: a client whose header or call names another tenant, or that has no such claim and names one, gets 403.
+        claim: Option<String>,
         /// Tenants with a series of their own in `attache_tenant_requests_total`; all others share `other`. Without
         /// names there is no such series.
         series: Vec<String> as Many<String> = [],

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-use super::{BasicUsers, ClientCertificates, Credentials, ExternalAuth, IdentityHeaders, Jwt, PathMatch};
+use super::{
+    BasicUsers, ClientCertificates, Credentials, ExternalAuth, IdentityHeaders, Jwt, PathMatch, ResourceMetadata,
+};
 
 /// Index into the providers of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +97,8 @@ pub struct RouteAuth {
     pub credentials: Credentials,
     /// Fields that tell agents who the client is.
     pub identity_headers: IdentityHeaders,
+    /// Where clients get tokens, if they are told.
+    pub resource_metadata: Option<Box<ResourceMetadata>>,
     /// What clients are told that the credentials are for.
     pub realm: String,
 }

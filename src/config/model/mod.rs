@@ -23,11 +23,13 @@ use std::sync::Arc;
 use super::effective::Effective;
 
 pub use super::forms::percentage::Percentage;
-pub use super::keys::a2a::{A2a, Affinity, AgentCard, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker};
+pub use super::keys::a2a::{
+    A2a, Affinity, AgentCard, CardSecurity, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker,
+};
 pub use super::keys::abuse::{AuditKind, AuditLog, AuthFailures};
 pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use super::keys::adaptive::AdaptiveConcurrency;
-pub use super::keys::auth::{Credentials, IdentityHeaders};
+pub use super::keys::auth::{Credentials, IdentityHeaders, ResourceMetadata};
 pub use super::keys::authorization::{AuthorizationRule, PolicyMode, PrincipalPattern, RuleAction, SPIFFE};
 pub use super::keys::calls::{Methods, UrlGuard};
 pub use super::keys::circuit_breaker::{CircuitBreaker, EndpointCeilings, HalfOpen};

@@ -8,7 +8,7 @@ use http::HeaderName;
 use super::credentials_file::read;
 use super::free_fields::check_free;
 use super::references::References;
-use super::{Scope, basic, client_certificate, external, jwt};
+use super::{Scope, basic, client_certificate, external, jwt, resource_metadata};
 use crate::config::keys::auth as raw;
 use crate::config::keys_file::{self, BadLine};
 use crate::config::model::{
@@ -134,6 +134,9 @@ pub(super) fn of_route(
         scope.lacks(&at, message, "write `auth: name` with a name under `authProviders`, or `auth: off`");
     }
     check_fields(&at, &raw.identity_headers, scope);
+    if let Some(metadata) = &raw.resource_metadata {
+        resource_metadata::check(&at, metadata, scope);
+    }
     if raw.realm.is_empty() || !raw.realm.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         scope.invalid(&below(&at, "realm"), "a realm is a text of ASCII", "write `realm: agents`");
     }
@@ -153,6 +156,7 @@ pub(super) fn of_route(
         credentials: raw.credentials,
         identity_headers: raw.identity_headers,
         realm: raw.realm,
+        resource_metadata: raw.resource_metadata,
     }))
 }
 

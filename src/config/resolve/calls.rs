@@ -47,9 +47,10 @@ pub(super) fn resolve(
 fn ownership(route: &str, a2a: &A2a, scope: &mut Scope<'_>) {
     let Some(ownership) = &a2a.ownership else { return };
     let at = steps!["routes", route, "a2a", "ownership"];
-    let tells = |key: &LimitKey| matches!(key, LimitKey::ClientIp | LimitKey::Header(_) | LimitKey::Cookie(_));
-    if ownership.by.is_empty() || !ownership.by.iter().all(tells) {
-        let hint = "write `clientIp`, `header:NAME` or `cookie:NAME`";
+    let tells_nobody =
+        |key: &LimitKey| matches!(key, LimitKey::Global | LimitKey::Method | LimitKey::Tenant | LimitKey::Operation);
+    if ownership.by.is_empty() || ownership.by.iter().any(tells_nobody) {
+        let hint = "write `clientIp`, `principal`, `header:NAME` or `cookie:NAME`";
         let diagnostic = Diagnostic::invalid("this does not tell clients apart").hint(hint);
         scope.missing(&steps!["routes", route, "a2a", "ownership", "by"], diagnostic);
     }

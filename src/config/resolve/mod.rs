@@ -32,6 +32,7 @@ mod outlier;
 mod outputs;
 mod public;
 mod references;
+mod resource_metadata;
 mod retries;
 mod route;
 mod screening;

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 /// Keys of the language and of other proxies that only sound like secrets: they name files and other things.
-const PLAIN: [&str; 15] = [
+const PLAIN: [&str; 16] = [
     "certFile", "keyFile", "caFile", "tokenFile", "secretFile", "clientAuth", "authProviders", "authorizationPolicies",
-    "credentialName", "serverName", "proxy_pass", "csrf", "authFailures", "allowCredentials", "cookiesNeedOrigin",
+    "authorizationServers", "credentialName", "serverName", "proxy_pass", "csrf", "authFailures", "allowCredentials",
+    "cookiesNeedOrigin",
 ];
 
 /// Secret anywhere in a name.

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::a2a::card::{self, Mapping, NoCard, Outcome, Place, Verdict, weak_tag};
 use crate::cluster::Endpoint;
-use crate::config::model::{HttpVersion, PathMatch};
+use crate::config::model::{CardSecurity, HttpVersion, PathMatch};
 use crate::edge::exchange::Exchange;
 use crate::edge::own_answer::{JWKS, matched};
 use crate::edge::public;
@@ -58,7 +58,10 @@ pub(super) fn map(
         is_agent: |host: &str, port| agent.is_at(host, port),
         grpc: |host: &str, port| agent.grpc_at(host, port),
     };
-    let found = card::map(document, place, settings.signed_cards, |transport, url| by.verdict(transport, url));
+    let filled = settings.security_schemes == CardSecurity::Providers;
+    let security = route.auth.as_ref().filter(|_| filled).map(|auth| auth.card_security());
+    let verdict = |transport, url: &str| by.verdict(transport, url);
+    let found = card::map_with(document, place, settings.signed_cards, security.as_ref(), verdict);
     if !matches!(found, Err(NoCard::NoResult)) {
         route.handles.cards().agent_cards.count(word(&found));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::{Carrier, Presented, Provider, Refusal, Verdict, Verified, Waiting};
-use crate::a2a::card::NAMES;
+use crate::a2a::card::{NAMES, Scheme, Security};
 use crate::config::model::{self, AuthException, Credentials, IdentityHeaders, Needed, PathMatch};
 use crate::context::{Principal, strip_spellings};
 use crate::error::AuthAnswer;
@@ -186,6 +186,27 @@ impl RouteAuth {
         Arc::clone(after.unwrap_or(&self.challenges))
     }
 
+    /// What agent cards say of it.
+    #[must_use]
+    pub fn card_security(&self) -> Security {
+        let scheme = |provider: &Arc<Provider>| {
+            let scheme = match provider.carrier() {
+                Carrier::Authorization(scheme) => Scheme::Http(scheme),
+                Carrier::Header(name) => Scheme::Header(name.as_str().to_owned()),
+                Carrier::Query(name) => Scheme::Query(name.to_owned()),
+                Carrier::Certificate => Scheme::MutualTls,
+                // What a server looks at is not known here.
+                Carrier::Request => return None,
+            };
+            Some((provider.name().to_owned(), scheme))
+        };
+        Security {
+            schemes: self.providers.iter().filter_map(scheme).collect(),
+            all: self.all,
+            is_optional: self.optional,
+        }
+    }
+
     /// Takes the credentials out of what an agent gets, unless it shall see them.
     pub fn strip(&self, headers: &mut HeaderMap) {
         for provider in self.providers.iter().filter(|_| self.strips) {
@@ -336,6 +357,7 @@ mod tests {
             credentials: Credentials::Strip,
             identity_headers: IdentityHeaders::default(),
             realm: "a \"b\"".to_owned(),
+            resource_metadata: None,
         }
     }
 

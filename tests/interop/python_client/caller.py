@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import grpc.aio
 import httpx
 from a2a.client import A2ACardResolver, Client, ClientCallContext, ClientConfig, ClientFactory
+from a2a.client.interceptors import ClientCallInterceptor
 from a2a.helpers import new_text_message
 from a2a.types.a2a_pb2 import (
     AgentCard,
@@ -75,10 +76,17 @@ def http_client(world: World, http: str) -> httpx.AsyncClient:
 class Caller:
     """A client of one agent, whose every call carries the check's key."""
 
-    def __init__(self, world: World, entrance: Entrance, flavour: Flavour) -> None:
+    def __init__(
+        self,
+        world: World,
+        entrance: Entrance,
+        flavour: Flavour,
+        interceptors: list[ClientCallInterceptor] | None = None,
+    ) -> None:
         self._world = world
         self._entrance = entrance
         self._flavour = flavour
+        self._interceptors = interceptors or []
         self.renew()
         self.fields: dict[str, str] = {}  # more of the head
         self.card: AgentCard | None = None
@@ -130,7 +138,7 @@ class Caller:
             grpc_channel_factory=self._grpc_channel,
             supported_protocol_bindings=[self._flavour.binding],
         )
-        return ClientFactory(config).create(self._narrowed_card())
+        return ClientFactory(config).create(self._narrowed_card(), self._interceptors)
 
     def _narrowed_card(self) -> AgentCard:
         """The fetched card with only this flavour's interface, so that the SDK has no choice."""

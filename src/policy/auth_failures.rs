@@ -196,13 +196,20 @@ impl FailureTable {
                 self.clients.shrink_to_fit();
             }
         }
-        if self.is_crowded.swap(false, Ordering::AcqRel) {
-            let groups = self.groups.get().into_iter().flatten();
-            let mut held = groups.map(|group| *group.lock().unwrap_or_else(PoisonError::into_inner));
-            if held.any(|record| record.failures > 0 && !record.is_forgotten(settings, at)) {
+        // Taken back only when nobody waits, and set again for who failed meanwhile: nobody may slip through between.
+        if self.is_crowded.load(Ordering::Acquire) && !self.holds_groups(settings, at) {
+            self.is_crowded.store(false, Ordering::Release);
+            if self.holds_groups(settings, at) {
                 self.is_crowded.store(true, Ordering::Release);
             }
         }
+    }
+
+    /// Whether anything is held against a group.
+    fn holds_groups(&self, settings: &AuthFailures, at: Duration) -> bool {
+        let groups = self.groups.get().into_iter().flatten();
+        let mut held = groups.map(|group| *group.lock().unwrap_or_else(PoisonError::into_inner));
+        held.any(|record| record.failures > 0 && !record.is_forgotten(settings, at))
     }
 
     /// Holds nothing against the clients of `network` any more; whether anything was.
@@ -333,6 +340,28 @@ mod tests {
     }
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_sweep_lets_nobody_slip_through() {
+        let (now, settings) = (Instant::now(), settings());
+        let table = FailureTable::new(now);
+        for last in 1..=4 {
+            table.failed(client(&format!("192.0.2.{last}")), &settings, now);
+        }
+        let crowded = client("192.0.2.99");
+        (0..8).for_each(|_| drop(table.failed(crowded, &settings, now)));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    table.sweep(&settings, now);
+                }
+            });
+            let slipped = (0..100_000).filter(|_| table.state(crowded, &settings, now) == ClientState::Free).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(slipped, 0);
+        });
+    }
 
     #[test]
     fn waits_grow_and_end_in_a_block() {

@@ -349,7 +349,9 @@ mod tests {
             table.failed(client(&format!("192.0.2.{last}")), &settings, now);
         }
         let crowded = client("192.0.2.99");
-        (0..8).for_each(|_| drop(table.failed(crowded, &settings, now)));
+        for _ in 0..8 {
+            table.failed(crowded, &settings, now);
+        }
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,5 +1,6 @@
 //! One condition of a rule: whether it holds for a request, as far as that is known.
 
+use std::cell::Cell;
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
@@ -55,6 +56,21 @@ pub enum Call<'a> {
         /// The tenant that the call names.
         tenant: Option<&'a str>,
     },
+}
+
+/// The claim that was looked up last. Rules mostly ask about the same one, and each look-up goes down the whole token.
+#[derive(Debug, Default)]
+pub(super) struct LastClaim<'a>(Cell<Option<(&'a str, Option<&'a Value>)>>);
+
+impl<'a> LastClaim<'a> {
+    fn of(&self, principal: &'a Principal, path: &'a str) -> Option<&'a Value> {
+        if let Some((_, found)) = self.0.get().filter(|(last, _)| *last == path) {
+            return found;
+        }
+        let found = claim(&principal.claims, path);
+        self.0.set(Some((path, found)));
+        found
+    }
 }
 
 /// A condition, ready to be asked.
@@ -122,9 +138,9 @@ fn of_side(rule: &AuthorizationRule, canonical: Canonical, is_negated: bool) -> 
 }
 
 impl Condition {
-    /// Whether it holds; `None` where that is not known.
-    pub(super) fn holds(&self, asked: &Asked<'_>) -> Option<bool> {
-        Some(self.test.holds(asked, self.lets_pass)? != self.is_negated)
+    /// Whether it holds; `None` where that is not known. `last` is that of this request.
+    pub(super) fn holds<'a>(&'a self, asked: &Asked<'a>, last: &LastClaim<'a>) -> Option<bool> {
+        Some(self.test.holds(asked, self.lets_pass, last)? != self.is_negated)
     }
 
     /// Whether it asks for what is known of a call only.
@@ -144,8 +160,8 @@ impl Test {
         }
     }
 
-    fn holds(&self, asked: &Asked<'_>, lets_pass: bool) -> Option<bool> {
-        let proven = |fits: &dyn Fn(&Principal) -> bool| match asked.who {
+    fn holds<'a>(&'a self, asked: &Asked<'a>, lets_pass: bool, last: &LastClaim<'a>) -> Option<bool> {
+        let proven = |fits: &dyn Fn(&'a Principal) -> bool| match asked.who {
             Who::Unknown => None,
             Who::Nobody => Some(false),
             Who::Known(principal) => Some(fits(principal)),
@@ -170,7 +186,7 @@ impl Test {
             }
             Self::Claim(path, wanted) => proven(&|principal| {
                 let is_list = matches!(&**path, "scope" | "scp");
-                claim(&principal.claims, path).is_some_and(|found| is_value(found, wanted, is_list))
+                last.of(principal, path).is_some_and(|found| is_value(found, wanted, is_list))
             }),
             Self::Paths(paths, _) if lets_pass => Some(paths.iter().any(|wanted| wanted.surely_holds(&asked.path))),
             Self::Paths(paths, _) => Some(paths.iter().any(|wanted| wanted.may_hold(&asked.path))),

@@ -12,8 +12,8 @@ use crate::config::model::{
     AuthorizationPolicy, AuthorizationPolicyId, AuthorizationRule, Config, PolicyMode, RuleAction,
 };
 
-use condition::Condition;
 pub use condition::{Asked, Call, Who};
+use condition::{Condition, LastClaim};
 pub use path::{Canonical, RulePath};
 
 /// Every policy of a configuration, ready to be asked, by [`AuthorizationPolicyId`].
@@ -100,10 +100,10 @@ impl Rule {
     }
 
     /// Whether it holds; `None` where that is not known.
-    fn holds(&self, asked: &Asked<'_>) -> Option<bool> {
+    fn holds<'a>(&'a self, asked: &Asked<'a>, last: &LastClaim<'a>) -> Option<bool> {
         let mut known = Some(true);
         for condition in &self.conditions {
-            match condition.holds(asked) {
+            match condition.holds(asked, last) {
                 Some(true) => {}
                 Some(false) => return Some(false),
                 None => known = None,
@@ -117,10 +117,11 @@ impl Authorization {
     /// What the rules of the policies of this mode say.
     #[must_use]
     pub fn decide(&self, mode: PolicyMode, asked: &Asked<'_>) -> Decision {
+        let last = LastClaim::default();
         let (mut allowed, mut is_closed, mut may_be_allowed, mut may_be_denied) = (None, false, false, false);
         for (number, rule) in self.rules(mode) {
             match rule.action {
-                RuleAction::Deny => match rule.holds(asked) {
+                RuleAction::Deny => match rule.holds(asked, &last) {
                     Some(true) => return Decision::Denied(Some(number)),
                     Some(false) => {}
                     None => may_be_denied = true,
@@ -128,7 +129,7 @@ impl Authorization {
                 RuleAction::Allow if allowed.is_some() => {}
                 RuleAction::Allow => {
                     is_closed = true;
-                    match rule.holds(asked) {
+                    match rule.holds(asked, &last) {
                         Some(true) => allowed = Some(number),
                         Some(false) => {}
                         None => may_be_allowed = true,
@@ -166,11 +167,12 @@ impl Authorization {
     /// What each rule comes to.
     #[must_use]
     pub fn explain(&self, asked: &Asked<'_>) -> Vec<Explained<'_>> {
+        let last = LastClaim::default();
         let all = self.policies.iter().flat_map(|policy| policy.rules.iter().map(|rule| (policy.mode, rule)));
         let explained = all.map(|(mode, rule)| {
-            let holds = rule.holds(asked);
+            let holds = rule.holds(asked, &last);
             let mut conditions = rule.conditions.iter();
-            let because = conditions.find(|condition| condition.holds(asked) == holds && holds != Some(true));
+            let because = conditions.find(|condition| condition.holds(asked, &last) == holds && holds != Some(true));
             Explained { name: &rule.name, action: rule.action, mode, holds, because: because.map(ToString::to_string) }
         });
         explained.collect()

@@ -101,7 +101,7 @@ pub(super) fn usual(next: &str) -> Result<PathBuf, clap::Error> {
             ErrorKind::MissingRequiredArgument,
             format_args!(
                 "no configuration is named, and there is neither {FILE_HERE} here nor a *.yaml file in \
-                 {SYSTEM_DIRECTORY}\n  next: {next}\n\nFor more information, try '--help'.\n"
+                 {SYSTEM_DIRECTORY}\n  next: {next}\n"
             ),
         )
     })

@@ -1,7 +1,7 @@
 //! The start-up summary of `attache run`: where it listens, what it serves and, above all, what is not protected. At
 //! most twelve lines for every size of configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -62,11 +62,8 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     let anonymous = config.listeners.iter().enumerate();
     let anonymous = anonymous
         .filter(|(at, listener)| serves(*at, listener) && !has_client_auth(listener))
-        .map(|(_, listener)| listener.name.clone());
-    let anonymous: Vec<_> = anonymous.collect();
-    if !anonymous.is_empty() {
-        found.push(format!("callers of {} are not authenticated", names(anonymous)));
-    }
+        .map(|(at, listener)| (ListenerId(at), listener));
+    found.extend(without_authentication(config, anonymous));
     found.extend(without_rate_limit(config));
     found.extend(unprotected_agents(config));
     if let Some(address) = bound.metrics.filter(|address| !address.ip().is_loopback()) {
@@ -166,6 +163,30 @@ fn address_of(listener: &Listener, bound: &Bound) -> SocketAddr {
     bound.listeners.get(&listener.name).copied().unwrap_or(listener.address)
 }
 
+/// Whose callers nobody has to know, of these listeners; of one where some routes ask, the routes that do not.
+fn without_authentication<'a>(
+    config: &Config,
+    listeners: impl Iterator<Item = (ListenerId, &'a Listener)>,
+) -> Vec<String> {
+    let asks = |route: &&Arc<Route>| route.auth.as_ref().is_some_and(|auth| !auth.optional);
+    let (mut whole, mut partly) = (Vec::new(), BTreeSet::new());
+    for (id, listener) in listeners {
+        let routes = config.routes.iter().filter(|route| route.listeners.contains(&id));
+        let (asking, open): (Vec<_>, Vec<_>) = routes.partition(asks);
+        if asking.is_empty() {
+            whole.push(listener.name.clone());
+        } else {
+            partly.extend(open.into_iter().map(|route| route.name.clone()));
+        }
+    }
+    let said = [
+        ("callers of", whole, "are not authenticated"),
+        ("callers are not authenticated on", Vec::from_iter(partly), ""),
+    ];
+    let said = said.into_iter().filter(|(_, named, _)| !named.is_empty());
+    said.map(|(before, named, after)| format!("{before} {} {after}", names(named)).trim_end().to_owned()).collect()
+}
+
 fn has_client_auth(listener: &Listener) -> bool {
     let required = |auth: &ClientAuth| auth.mode == AuthMode::Require;
     listener.tls.as_ref().is_some_and(|tls| required(&tls.client_auth))
@@ -248,6 +269,27 @@ accessLog: { output: off }
         let local = said(&text.replace("0.0.0.0", "127.0.0.1").replace("10.0.0.1", "127.0.0.1"), None).join("\n");
         assert!(!local.contains("TLS on") && !local.contains("TLS towards"), "loopback needs none\n{local}");
         assert!(local.contains("metrics   off"), "{local}");
+    }
+
+    #[test]
+    fn callers_that_a_route_asks_for_are_authenticated() {
+        let keys = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&keys, format!("ann:{}\n", "0".repeat(64))).unwrap();
+        let text = format!(
+            "
+listeners: {{ web: {{ address: \"127.0.0.1:8080\" }} }}
+authProviders: {{ keys: {{ apiKey: {{ keysFile: {} }} }} }}
+routes:
+  asking: {{ hosts: [a.test], auth: keys, endpoints: [\"127.0.0.1:80\"] }}
+",
+            keys.path().display()
+        );
+        let of = |more: &str| said(&format!("{text}{more}"), None).join("\n") + "\n";
+        assert!(!of("").contains("authenticated"), "{}", of(""));
+        let open = of("  open: { endpoints: [\"127.0.0.1:80\"] }\n");
+        assert!(open.contains("callers are not authenticated on open\n"), "{open}");
+        let optional = of("  some: { auth: { anyOf: [keys], optional: true }, endpoints: [\"127.0.0.1:80\"] }\n");
+        assert!(optional.contains("callers are not authenticated on some\n"), "{optional}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn warn(listeners: &[(String, Arc<Shared>)], said: &Said, now: SystemTime) {
 fn tell(listener: &str, file: &Path, validity: Validity, notice: Notice, now: i64) {
     let (file, days) = (file.display(), days_left(validity, now));
     match notice {
-        Notice::Served => tracing::info!(listener, %file, days, "certificate served; it has this many days"),
+        Notice::Served => tracing::info!(listener, %file, days, "certificate served, with so many days left"),
         Notice::Soon(1) => tracing::error!(listener, %file, days, "certificate expires within 1 day, renew it now"),
         Notice::Soon(within) => {
             tracing::warn!(listener, %file, days, "certificate expires within {within} days, renew it");

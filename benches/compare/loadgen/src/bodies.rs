@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::backend::PIECE;
-use crate::load::{Outcome, exchange};
-use crate::{Failure, http, message, runtime, spin, wait_for_line};
+use crate::load::{Outcome, all, exchange};
+use crate::{Failure, http, message, runtime, wait_for_line};
 
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -42,17 +42,10 @@ pub fn run(plan: &Plan) -> Result<(), Failure> {
     let left = Rc::new(Cell::new(plan.requests));
     let started = Instant::now();
     let latencies = LocalSet::new().block_on(&runtime, async {
-        let spinner = plan.spin.then(|| spawn_local(spin()));
-        let tasks: Vec<_> =
-            streams.into_iter().map(|stream| spawn_local(drive(stream, *plan, Rc::clone(&left)))).collect();
-        let mut latencies = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await?);
-        }
-        spinner.inspect(JoinHandle::abort);
-        Ok::<_, Failure>(latencies)
+        let drivers = streams.into_iter().map(|stream| drive(stream, *plan, Rc::clone(&left)));
+        all(plan.spin, drivers.map(spawn_local).collect()).await
     })?;
-    println!("{}", Outcome::of(latencies, started.elapsed(), plan.requests).to_json());
+    println!("{}", Outcome::of(latencies.concat(), started.elapsed(), plan.requests).to_json());
     Ok(())
 }
 

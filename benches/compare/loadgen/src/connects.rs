@@ -3,15 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::HandshakeKind;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsConnector;
 
-use crate::load::{Outcome, exchange};
-use crate::{Failure, message, runtime, spin, tls, wait_for_line};
+use crate::load::{Outcome, all, exchange};
+use crate::{Failure, message, runtime, tls, wait_for_line};
 
 pub struct Plan<'a> {
     pub port: u16,
@@ -43,7 +43,6 @@ fn phase(plan: &Plan<'_>, connectors: &[TlsConnector], count: u64, is_strict: bo
     let expected = if plan.is_resumed { HandshakeKind::Resumed } else { HandshakeKind::Full };
     let started = Instant::now();
     let latencies = LocalSet::new().block_on(&runtime()?, async {
-        let spinner = plan.spin.then(|| spawn_local(spin()));
         let tasks: Vec<_> = connectors
             .iter()
             .map(|connector| {
@@ -63,14 +62,9 @@ fn phase(plan: &Plan<'_>, connectors: &[TlsConnector], count: u64, is_strict: bo
                 })
             })
             .collect();
-        let mut latencies: Vec<Duration> = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await?);
-        }
-        spinner.inspect(JoinHandle::abort);
-        Ok::<_, Failure>(latencies)
+        all(plan.spin, tasks).await
     })?;
-    Ok(Outcome::of(latencies, started.elapsed(), count))
+    Ok(Outcome::of(latencies.concat(), started.elapsed(), count))
 }
 
 async fn one(connector: &TlsConnector, port: u16, call: &[u8]) -> io::Result<Option<HandshakeKind>> {

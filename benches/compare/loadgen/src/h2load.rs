@@ -9,10 +9,10 @@ use h2::client::SendRequest;
 use http::{Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local};
 
-use crate::load::Outcome;
-use crate::{Failure, message, runtime, spin, tls, wait_for_line};
+use crate::load::{Outcome, all};
+use crate::{Failure, message, runtime, tls, wait_for_line};
 
 pub struct Plan<'a> {
     pub port: u16,
@@ -59,21 +59,15 @@ fn phase(
     let uri = format!("https://localhost:{}/", plan.port);
     let started = Instant::now();
     let latencies = local.block_on(runtime, async {
-        let spinner = plan.spin.then(|| spawn_local(spin()));
         let mut tasks = Vec::new();
         for sender in senders {
             for _ in 0..plan.streams {
                 tasks.push(spawn_local(drive(sender.clone(), uri.clone(), body.clone(), Rc::clone(&left))));
             }
         }
-        let mut latencies = Vec::new();
-        for task in tasks {
-            latencies.extend(task.await?);
-        }
-        spinner.inspect(JoinHandle::abort);
-        Ok::<_, Failure>(latencies)
+        all(plan.spin, tasks).await
     })?;
-    Ok(Outcome::of(latencies, started.elapsed(), count))
+    Ok(Outcome::of(latencies.concat(), started.elapsed(), count))
 }
 
 async fn drive(sender: SendRequest<Bytes>, uri: String, body: Bytes, left: Rc<Cell<u64>>) -> Vec<Duration> {

@@ -70,6 +70,17 @@ where
     Ok(())
 }
 
+/// What all of these tasks come to. Meanwhile the thread looks for work over and over, if it `spins`.
+pub async fn all<T: 'static>(spins: bool, tasks: Vec<JoinHandle<T>>) -> Result<Vec<T>, Failure> {
+    let spinner = spins.then(|| spawn_local(spin()));
+    let mut done = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        done.push(task.await?);
+    }
+    spinner.inspect(JoinHandle::abort);
+    Ok(done)
+}
+
 /// What one phase saw. Calls that were never made because every connection had failed count as errors.
 pub struct Outcome {
     latencies: Vec<Duration>,
@@ -112,15 +123,8 @@ where
     let left = Rc::new(Cell::new(count));
     let started = Instant::now();
     let drivers = LocalSet::new().block_on(runtime, async {
-        let spinner = plan.spin.then(|| spawn_local(spin()));
-        let tasks: Vec<_> =
-            streams.into_iter().map(|stream| spawn_local(drive(stream, Rc::clone(call), Rc::clone(&left)))).collect();
-        let mut drivers = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            drivers.push(task.await?);
-        }
-        spinner.inspect(JoinHandle::abort);
-        Ok::<_, Failure>(drivers)
+        let drivers = streams.into_iter().map(|stream| drive(stream, Rc::clone(call), Rc::clone(&left)));
+        all(plan.spin, drivers.map(spawn_local).collect()).await
     })?;
     let elapsed = started.elapsed();
 

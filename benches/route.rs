@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use attache::config::model::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, PathPolicy, Respond,
-    RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
+    RetryPolicy, Route, RouteTracing, Streaming, UpstreamHost, ValueMatch,
 };
 use attache::route::{BodyTenant, Facts, Table, host_of, normalise};
 use bytes::Bytes;
@@ -52,6 +52,7 @@ fn route(at: usize, host: &str, matched: Match) -> Route {
         authorization: Vec::new(),
         screening: None,
         access_log: true,
+        tracing: RouteTracing::Default,
         a2a: None,
         card_key: None,
         fault: None,

@@ -1,8 +1,10 @@
 //! What several rooms read from the head of a request: its cookies, fields that count once, and the word that its
-//! method is counted under. And values that the gateway puts into heads.
+//! method is counted under; of an answer the wait it asks for. And values that the gateway puts into heads.
+
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
-use http::header::COOKIE;
+use http::header::{COOKIE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// Makes field values one after the other in shared blocks: a block of memory for each, and another when it is copied
@@ -51,6 +53,17 @@ pub fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a H
 fn cookies<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let pairs = headers.get_all(COOKIE).into_iter().flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
     pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// The time in an answer's `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// A small number and the word of a method. Methods beside the usual ones share one, because a client may invent any
@@ -114,5 +127,27 @@ mod tests {
             let expected = if number < 7 { word } else { "OTHER" };
             assert_eq!(found, (u8::try_from(number.min(7)).unwrap(), expected));
         }
+    }
+
+    #[test]
+    fn a_wait_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Sat, 21 Nov 2026 10:00:00 GMT").unwrap();
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 3 ", Some(3)),
+            ("Sat, 21 Nov 2026 10:00:07 GMT", Some(7)),
+            ("Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("99999999999999999999", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, now), expected, "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

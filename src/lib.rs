@@ -67,6 +67,9 @@ pub mod pool;
 
 // Around it.
 
+#[cfg(feature = "otlp")]
+pub mod otlp;
+
 pub mod snapshot;
 
 pub mod gateway;

@@ -222,6 +222,7 @@ const COMPLETE: &[(&str, &str)] = &[
              retriableHeaders: x-again, backoff: { base: 7ms, max: 8s }, budget: { percent: 7%, minConcurrent: 8 },
              maxReplayBytes: 7KiB, hedging: true },
            maxBodyBytes: 7KiB, rateLimit: shared, maxConcurrentPerClient: 7, accessLog: false,
+           tracing: { sampling: 7% },
            screening: { mode: enforce, sets: ssrf, except: odd-scheme, parts: path, headers: x-h,
              patterns: [{ name: a, regex: b, parts: query }] },
            fault: { delay: { percentage: 7%, fixedDelay: 7s, whenHeader: { x-f: g } },

@@ -23,7 +23,7 @@ const BASE: &[&str] = &[
 ];
 
 /// Rooms that put the others together and may import anything.
-const FREE: &[&str] = &["gateway", "snapshot", "cli", "admin", "demo", "fuzzing"];
+const FREE: &[&str] = &["gateway", "snapshot", "otlp", "cli", "admin", "demo", "fuzzing"];
 
 /// What the base rooms themselves may import.
 const BASE_ARROWS: &[(&str, &[&str])] = &[

@@ -3,6 +3,7 @@
 //! counts it once and lets go of the endpoint.
 
 mod finish;
+mod span;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -299,7 +300,8 @@ impl Exchange {
     pub(super) fn broke_off(&mut self) {
         if let Some(in_flight) = self.guards.in_flight.take() {
             let (client, outcome) = (network(self.client.address), Outcome::ended(Transport::BrokenOff));
-            in_flight.handle().report_seen_by(Some(client), outcome, Instant::now());
+            let ejected = in_flight.handle().report_seen_by(Some(client), outcome, Instant::now());
+            self.attempts.ejected(ejected);
         }
     }
 

@@ -30,5 +30,10 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     }
     let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
     request.id = Some(request_id(fields, client.trusted, request.time, &mut rng, &mut values));
+    if let Some(tracer) = entry.view.tracer() {
+        let trace = tracer.begin(fields, client.trusted, &mut rng);
+        request.trace_id = Some(trace.trace_id());
+        exchange.attempts.trace = Some(trace);
+    }
     Ok(Passage::On)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 
 use super::agent_card;
@@ -164,9 +164,7 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
     if let Some(id) = &exchange.request.id {
         fields.insert(REQUEST_ID, id.clone());
     }
-    let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
-    let trace_id = propagate(fields, seen.trace, &mut rng, &mut values).trace_id();
-    drop((rng, values));
+    let trace_id = trace(exchange, fields);
     let card = settings.agent_card().and_then(|_| agent_card::asked_for(&exchange.request, outfit.operation));
     let card = card.map(|by| agent_card::ask(by, head));
     let fields = &mut head.headers;
@@ -178,6 +176,16 @@ pub(super) fn dress(exchange: &Exchange, route: &ServedRoute<'_>, head: &mut Par
         fields.insert(header::HOST, host.clone());
     }
     Dressed { trace_id, card }
+}
+
+/// Writes the context of the trace that the request belongs to.
+fn trace(exchange: &Exchange, fields: &mut HeaderMap) -> TraceId {
+    if let Some(trace) = &exchange.attempts.trace {
+        trace.write(fields);
+        return trace.trace_id();
+    }
+    let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
+    propagate(fields, exchange.request.seen.trace, &mut rng, &mut values).trace_id()
 }
 
 fn origin_form(uri: Uri) -> Uri {

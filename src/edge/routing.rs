@@ -6,7 +6,7 @@ use super::cors::{self, Asks};
 use super::exchange::Exchange;
 use super::stage::{Entry, Passage};
 use super::{body_tenant, headers, own_answer, public};
-use crate::config::model::ListenerId;
+use crate::config::model::{ListenerId, PathMatch, Route};
 use crate::error::Error;
 use crate::route::{BodyTenant, Facts, Found};
 
@@ -49,6 +49,9 @@ fn enter(exchange: &mut Exchange, entry: &Entry, (found, asks): (Found, Asks)) -
     let route = worker_route.settings();
     let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *exchange.request.path());
     exchange.route.logged = route.access_log && !excluded;
+    if let Some(trace) = &mut exchange.attempts.trace {
+        trace.routed(route.tracing, || pattern(route, found.matched));
+    }
     exchange.request.asks = asks;
     exchange.route.id = Some(found.route);
     exchange.route.matched = found.matched;
@@ -79,4 +82,14 @@ fn look_up(entry: &Entry, listener: ListenerId, facts: &Facts<'_>) -> Option<(Fo
     }
     let found = table.find(listener, facts)?;
     Some((found, if shares(&found) { Asks::LeaveElsewhere } else { Asks::Nothing }))
+}
+
+/// What a route's match says of the path, for `http.route`: few words, whatever clients send.
+fn pattern(route: &Route, matched: usize) -> Option<String> {
+    let path = &route.matches.get(matched)?.path;
+    Some(match path {
+        PathMatch::Exact(path) => path.clone(),
+        PathMatch::Prefix(prefix) => format!("{prefix}/*"),
+        PathMatch::Regex(regex) => regex.as_str().to_owned(),
+    })
 }

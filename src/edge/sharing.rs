@@ -80,7 +80,7 @@ fn body(body: &RequestBody) -> Option<Cow<'_, [u8]>> {
 
 /// Fields that are other ones each time, and about nothing but the request that carries them; and the host, which is
 /// known and stands elsewhere in HTTP/2.
-const OF_ONE_REQUEST: [HeaderName; 9] = [
+const OF_ONE_REQUEST: [HeaderName; 14] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::DATE,
@@ -90,4 +90,9 @@ const OF_ONE_REQUEST: [HeaderName; 9] = [
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("baggage"),
     HeaderName::from_static("b3"),
+    HeaderName::from_static("x-b3-traceid"),
+    HeaderName::from_static("x-b3-spanid"),
+    HeaderName::from_static("x-b3-parentspanid"),
+    HeaderName::from_static("x-b3-sampled"),
+    HeaderName::from_static("x-b3-flags"),
 ];

@@ -35,6 +35,7 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             time: time.unwrap_or_default(),
             request_id: b"-",
             trace_id: None,
+            span_id: None,
             client_ip: connection.peer_ip(),
             principal: None,
             auth: None,

@@ -21,7 +21,10 @@ use crate::observe::audit::{AuditSink, Sinks};
 use crate::observe::handles::{BlockHandles, ClusterHandles, RouteHandles};
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
+use crate::observe::outbox::Tray;
+use crate::observe::span::Span;
 use crate::observe::tenants::TenantSeries;
+use crate::observe::tracer::Tracer;
 use crate::snapshot::{Hub, Snapshot};
 use crate::upstream::{Mirrors, WorkerCluster, WorkerEndpoints};
 
@@ -36,6 +39,7 @@ pub struct Worker {
     pub(super) metrics: Arc<Metrics>,
     pub(super) sink: Option<Sink>,
     pub(super) audit: Option<AuditSink>,
+    pub(super) spans: Option<Tray<Span>>,
     rng: RefCell<fastrand::Rng>,
     values: RefCell<Values>,
     active: Cell<usize>,
@@ -58,6 +62,8 @@ pub(super) struct View {
     unrouted: RouteHandles,
     /// Made when a client is blocked.
     blocks: OnceCell<Box<BlockHandles>>,
+    /// Where requests are traced.
+    tracer: Option<Rc<Tracer>>,
     /// Where requests are counted by tenant.
     tenants: Option<Box<TenantSeries>>,
     /// Empty places that are small: thousands of them are made anew with each configuration.
@@ -83,6 +89,7 @@ impl Worker {
             metrics,
             sink: sinks.access,
             audit: sinks.audit,
+            spans: sinks.spans,
             rng: RefCell::new(rng),
             values: RefCell::default(),
             active: Cell::new(0),
@@ -172,6 +179,9 @@ impl Worker {
         if let Some(audit) = &self.audit {
             audit.flush();
         }
+        if let Some(spans) = &self.spans {
+            spans.flush();
+        }
         // A worker without requests must not hold on to an old configuration.
         let view = self.view();
         if sweep {
@@ -258,7 +268,20 @@ impl View {
         let tenants = TenantSeries::new(&snapshot.config.tenants.series, metrics).map(Box::new);
         let metrics = Arc::clone(metrics);
         let blocks = OnceCell::new();
-        Self { generation, unrouted, blocks, tenants, routes, targets, worker_endpoints, turn, metrics, snapshot }
+        let tracer = snapshot.config.tracing.as_ref().map(|settings| Rc::new(Tracer::new(Arc::clone(settings))));
+        Self {
+            generation,
+            unrouted,
+            blocks,
+            tracer,
+            tenants,
+            routes,
+            targets,
+            worker_endpoints,
+            turn,
+            metrics,
+            snapshot,
+        }
     }
 
     /// This worker's side of a route, made when the first request needs it.
@@ -271,6 +294,11 @@ impl View {
     /// Handles for requests no route matched.
     pub(super) fn unrouted(&self) -> &RouteHandles {
         &self.unrouted
+    }
+
+    /// What traces requests, if anything does.
+    pub(super) fn tracer(&self) -> Option<&Rc<Tracer>> {
+        self.tracer.as_ref()
     }
 
     /// Handles for clients that are not served at all.

@@ -1,8 +1,10 @@
-//! The logs of requests and decisions: opened before anything is served, closed after everything is.
+//! The logs of requests and decisions, and the way of spans: opened before anything is served, closed after everything
+//! is.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use super::exports::Exports;
 use super::source::Followed;
 use super::{Error, Gateway, LOG_CLOSE};
 use crate::admin::journal::Entry;
@@ -17,18 +19,30 @@ use crate::observe::metrics::Metrics;
 pub(super) struct Logs {
     access: Option<Writer>,
     audit: Option<Writer>,
+    exports: Exports,
 }
 
 impl Logs {
     pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
         let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
-        Ok(Self { access, audit: audit.map_err(Error::AuditLog)? })
+        Ok(Self { access, audit: audit.map_err(Error::AuditLog)?, exports: Exports::start(config, metrics)? })
     }
 
     /// A place for one worker to write to.
     pub(super) fn sinks(&self) -> Sinks {
-        Sinks { access: self.access.as_ref().map(Writer::sink), audit: self.audit.as_ref().map(AuditSink::of) }
+        Sinks {
+            access: self.access.as_ref().map(Writer::sink),
+            audit: self.audit.as_ref().map(AuditSink::of),
+            spans: self.exports.tray(),
+        }
+    }
+
+    /// Sends spans where `config` says from now on.
+    pub(super) fn follow(&mut self, config: &Config) {
+        if let Err(error) = self.exports.follow(config) {
+            tracing::error!(error = error.in_one_line(), "spans go nowhere");
+        }
     }
 
     /// A place for what happens beside the traffic.
@@ -38,6 +52,7 @@ impl Logs {
 
     /// Writes the rest. Sinks must have been flushed or dropped before.
     pub(super) async fn close(self) {
+        self.exports.close().await;
         // The access log last: its thread may write both.
         for log in [self.audit, self.access].into_iter().flatten() {
             let name = log.name();

@@ -12,6 +12,11 @@ mod clusters;
 mod config_thread;
 mod connections;
 mod expiry;
+#[cfg(feature = "otlp")]
+mod exports;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_exports.rs"]
+mod exports;
 mod files;
 mod generation;
 mod holder;

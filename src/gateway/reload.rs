@@ -248,6 +248,7 @@ impl Gateway {
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);
+        self.logs.follow(&config);
         admin::follow(self.admin_file.as_ref(), config.admin.as_ref());
         self.forget_gone(gone, &config);
         self.metrics.config_reloads("ok").inc();

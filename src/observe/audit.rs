@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::log::{Sink, Writer};
+use super::outbox::Tray;
 use super::record::{address, clean, masked_path, number, optional, string};
+use super::span::Span;
 use super::trace::TraceId;
 use crate::config::model::{AuditKind, AuditLog};
 
@@ -170,13 +172,15 @@ fn shortened(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_DETAIL)).unwrap_or(text)
 }
 
-/// One worker's side of both logs, as far as there are any.
+/// One worker's side of the logs and of tracing, as far as there are any.
 #[derive(Debug, Default)]
 pub struct Sinks {
     /// Of the access log.
     pub access: Option<Sink>,
     /// Of the audit log.
     pub audit: Option<AuditSink>,
+    /// Of spans.
+    pub spans: Option<Tray<Span>>,
 }
 
 /// One thread's side of the audit log. Dropping it flushes.

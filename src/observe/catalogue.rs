@@ -357,6 +357,10 @@ families! {
             "Audit log lines lost because the writer fell behind or could not write.";
         bytes: Counter "attache_bytes_total" [direction]
             "Body bytes: received_from_client and sent_to_client.";
+        spans_exported: Counter "attache_spans_exported_total" []
+            "Spans that a collector took.";
+        spans_dropped: Counter "attache_spans_dropped_total" [reason]
+            "Spans that were lost: queue_full (the collector is too slow), unreachable (no delivery, after several tries) or rejected (by the collector).";
         access_log_dropped: Counter "attache_access_log_dropped_total" []
             "Access log lines lost because the writer fell behind or could not write.";
         log_lines_lost: Counter "attache_log_lines_lost_total" []

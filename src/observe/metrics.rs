@@ -222,6 +222,8 @@ mod tests {
         metrics.auth_failures_overflowed().inc();
         metrics.auth_failing_clients().set(1);
         metrics.audit_log_dropped().inc();
+        metrics.spans_exported().inc();
+        metrics.spans_dropped("queue_full").inc();
     }
 
     /// Who clients are, and what they may.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Version;
 
 use super::clock::Clock;
-use super::trace::TraceId;
+use super::trace::{SpanId, TraceId};
 use crate::config::model::TlsVersion;
 use crate::visible::{is_hidden, write_out};
 
@@ -25,6 +25,8 @@ pub struct AccessRecord<'a> {
     pub request_id: &'a [u8],
     /// Its trace.
     pub trace_id: Option<TraceId>,
+    /// Its span, where that is exported.
+    pub span_id: Option<SpanId>,
     /// The client, as forwarding headers of trusted proxies say.
     pub client_ip: IpAddr,
     /// Who the client proved to be.
@@ -113,6 +115,9 @@ pub fn write_json(record: &AccessRecord<'_>, clock: &mut Clock, out: &mut Vec<u8
     string(out, ",\"request_id\":", record.request_id);
     if let Some(trace_id) = record.trace_id {
         clean(out, ",\"trace_id\":", &trace_id.hex());
+    }
+    if let Some(span_id) = record.span_id {
+        clean(out, ",\"span_id\":", &span_id.hex());
     }
     out.extend_from_slice(b",\"client_ip\":\"");
     address(out, record.client_ip);
@@ -313,8 +318,22 @@ pub(super) fn masked_path(out: &mut Vec<u8>, path: &str) {
     }
 }
 
+/// The same as a text of its own.
+pub(super) fn masked(path: &str) -> String {
+    let mut out = Vec::with_capacity(path.len());
+    masked_path(&mut out, path);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A query, masked in the same way.
+#[must_use]
+pub fn masked_query(query: &str) -> String {
+    masked(&format!("?{query}")).split_off(1)
+}
+
 /// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by [`escape`].
-fn shortened(user_agent: &[u8]) -> &[u8] {
+#[must_use]
+pub fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)
 }
 

@@ -14,6 +14,24 @@ use crate::head::Values;
 pub struct TraceId(u128);
 
 impl TraceId {
+    /// What is not zero.
+    #[must_use]
+    pub fn new(id: u128) -> Option<Self> {
+        (id != 0).then_some(Self(id))
+    }
+
+    /// As it stands in a message of OTLP.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The 56 bits that are random in every trace id (Trace Context Level 2, section 3.2.2.3.2).
+    #[must_use]
+    pub fn random_part(self) -> u64 {
+        u64::try_from(self.0 & RANDOM_PART).unwrap_or_default()
+    }
+
     /// The 32 digits as ASCII.
     #[must_use]
     pub fn hex(self) -> [u8; 32] {
@@ -29,11 +47,49 @@ impl fmt::Display for TraceId {
     }
 }
 
+/// Id of a span, never zero. Displays as 16 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpanId(u64);
+
+impl SpanId {
+    /// A new one.
+    #[must_use]
+    pub fn generate(rng: &mut Rng) -> Self {
+        Self(rng.u64(1..))
+    }
+
+    /// What is not zero.
+    #[must_use]
+    pub fn new(id: u64) -> Option<Self> {
+        (id != 0).then_some(Self(id))
+    }
+
+    /// The 16 digits as ASCII.
+    #[must_use]
+    pub fn hex(self) -> [u8; 16] {
+        let mut digits = [b'0'; 16];
+        write_hex(self.0.into(), &mut digits);
+        digits
+    }
+
+    /// As it stands in a message of OTLP.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
 /// Position in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: TraceId,
-    span_id: u64,
+    span_id: SpanId,
     flags: u8,
 }
 
@@ -52,23 +108,53 @@ impl TraceContext {
         if !tail_fits || !dashes {
             return None;
         }
-        let trace_id = hex(fields.get(3..35)?)?;
-        let span_id = u64::try_from(hex(fields.get(36..52)?)?).ok()?;
+        let trace_id = TraceId::new(hex(fields.get(3..35)?)?)?;
+        let span_id = SpanId::new(u64::try_from(hex(fields.get(36..52)?)?).ok()?)?;
         let flags = u8::try_from(hex(fields.get(53..55)?)?).ok()? & KNOWN_FLAGS;
-        (trace_id != 0 && span_id != 0).then_some(Self { trace_id: TraceId(trace_id), span_id, flags })
+        Some(Self { trace_id, span_id, flags })
+    }
+
+    /// That of these ids, not sampled.
+    #[must_use]
+    pub fn of(trace_id: TraceId, span_id: SpanId) -> Self {
+        Self { trace_id, span_id, flags: 0 }
+    }
+
+    /// The same place, sampled or not.
+    #[must_use]
+    pub fn with_sampled(self, sampled: bool) -> Self {
+        Self { flags: if sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED }, ..self }
+    }
+
+    /// The place of another span of the same trace.
+    #[must_use]
+    pub fn at(self, span_id: SpanId) -> Self {
+        Self { span_id, ..self }
+    }
+
+    /// Id of the span.
+    #[must_use]
+    pub fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    /// The flags as they stand in a message of OTLP.
+    #[must_use]
+    pub fn flags(&self) -> u8 {
+        self.flags
     }
 
     /// Begins a trace and marks it as sampled. Samplers follow their parent by default, so an unsampled trace would
     /// switch tracing off in every agent behind the gateway.
     #[must_use]
     pub fn generate(rng: &mut Rng) -> Self {
-        Self { trace_id: TraceId(rng.u128(1..)), span_id: rng.u64(1..), flags: SAMPLED }
+        Self { trace_id: TraceId(rng.u128(1..)), span_id: SpanId::generate(rng), flags: SAMPLED }
     }
 
     /// The next hop of this trace.
     #[must_use]
     pub fn child(self, rng: &mut Rng) -> Self {
-        Self { span_id: rng.u64(1..), ..self }
+        self.at(SpanId::generate(rng))
     }
 
     /// Id of the trace.
@@ -87,7 +173,8 @@ impl TraceContext {
     #[must_use]
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        for (field, number) in [(3..35, self.trace_id.0), (36..52, self.span_id.into()), (53..55, self.flags.into())] {
+        for (field, number) in [(3..35, self.trace_id.0), (36..52, self.span_id.0.into()), (53..55, self.flags.into())]
+        {
             if let Some(digits) = value.get_mut(field) {
                 write_hex(number, digits);
             }
@@ -113,7 +200,8 @@ pub fn propagate(headers: &mut HeaderMap, carried: bool, rng: &mut Rng, values: 
     context
 }
 
-fn caller(headers: &HeaderMap) -> Option<TraceContext> {
+/// What the only `traceparent` says.
+pub(super) fn caller(headers: &HeaderMap) -> Option<TraceContext> {
     let mut values = headers.get_all(&TRACEPARENT).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => TraceContext::parse(value.as_bytes()),
@@ -122,7 +210,7 @@ fn caller(headers: &HeaderMap) -> Option<TraceContext> {
 }
 
 /// Lower-case hexadecimal digits, at most 32. The specification forbids capitals.
-fn hex(digits: &[u8]) -> Option<u128> {
+pub(super) fn hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0_u128, |number, digit| {
         let value = match digit {
             b'0'..=b'9' => digit - b'0',
@@ -160,10 +248,11 @@ static HEX: [[u8; 2]; 256] = {
 /// Length of a version 00 value.
 const LENGTH: usize = 55;
 const SAMPLED: u8 = 1;
+const RANDOM_PART: u128 = (1 << 56) - 1;
 /// Sampled, and random trace id (Level 2); others must be sent as zero.
 const KNOWN_FLAGS: u8 = SAMPLED | 2;
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,6 @@
 //! How long to wait before a retry. Pure: chance and the time of day are arguments.
 
-use std::time::{Duration, SystemTime};
-
-use http::{HeaderMap, header};
+use std::time::Duration;
 
 use crate::config::model::Backoff;
 
@@ -12,16 +10,6 @@ pub(super) fn jittered(backoff: &Backoff, retry: u32, rng: &mut fastrand::Rng) -
     let factor = 1_u32.checked_shl(retry).unwrap_or(u32::MAX);
     let limit = backoff.base.saturating_mul(factor).min(backoff.max);
     limit.mul_f64(rng.f64())
-}
-
-/// The time in an answer's `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -39,27 +27,5 @@ mod tests {
             assert!(waits.iter().any(|wait| *wait < limit / 10), "retry {retry}");
             assert!(waits.iter().any(|wait| *wait > limit * 9 / 10), "retry {retry}");
         }
-    }
-
-    #[test]
-    fn seconds_and_dates() {
-        let now = httpdate::parse_http_date("Sat, 21 Nov 2026 10:00:00 GMT").unwrap();
-        for (text, expected) in [
-            ("0", Some(0)),
-            (" 3 ", Some(3)),
-            ("Sat, 21 Nov 2026 10:00:07 GMT", Some(7)),
-            ("Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
-            ("-1", None),
-            ("1.5", None),
-            ("soon", None),
-            ("99999999999999999999", None),
-            ("", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(retry_after(&headers, now), expected, "{text}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -53,12 +53,13 @@ pub(super) async fn round(
     let mut running = FuturesUnordered::new();
     let copy = with_head_of(&original, RequestBody::Empty);
     let counted = Counted::of(tries, &first, &dropped);
-    running.push(one(tries.plan, first, copy, counted, false));
+    running.push(one(tries.plan, first, copy, counted, (false, tries.attempts.current())));
     let mut due = Instant::now() + patience;
     loop {
         tokio::select! {
             biased;
-            Some((in_flight, sent, beside)) = running.next() => {
+            Some((in_flight, sent, (beside, index))) = running.next() => {
+                tries.attempts.turn_to(index);
                 let wanted = |answer: &Response<_>| tries.asks(tries.plan.outcome(answer), answer.headers()).is_none();
                 let wanted = sent.as_ref().is_ok_and(wanted);
                 if wanted && beside {
@@ -81,25 +82,26 @@ pub(super) async fn round(
                 tries.plan.target.handles().hedges.count("sent");
                 let copy = with_head_of(&original, RequestBody::Empty);
                 let counted = Counted::of(tries, &in_flight, &dropped);
-                running.push(one(tries.plan, in_flight, copy, counted, true));
+                running.push(one(tries.plan, in_flight, copy, counted, (true, tries.attempts.current())));
                 due = Instant::now() + patience;
             }
         }
     }
 }
 
-/// One of the tries. It has no time limit of its own but the exchange's: the round has.
+/// One of the tries: whether it runs beside others, and which one it is. It has no time limit of its own but the
+/// exchange's: the round has.
 async fn one(
     plan: &AttemptPlan<'_>,
     in_flight: InFlight<Rc<WorkerEndpoint>>,
     request: Request<RequestBody>,
     mut counted: Counted<'_>,
-    beside: bool,
-) -> (InFlight<Rc<WorkerEndpoint>>, Sent, bool) {
+    which: (bool, usize),
+) -> (InFlight<Rc<WorkerEndpoint>>, Sent, (bool, usize)) {
     let sent = attempt(plan, None, &in_flight, &mut Some(request)).await;
     let answer = sent.as_ref().ok().map(|answer| (answer.status(), Instant::now()));
     counted.ended(answer, plan.upload);
-    (in_flight, sent, beside)
+    (in_flight, sent, which)
 }
 
 /// Counts one of the tries for its endpoint, once.
@@ -148,11 +150,14 @@ fn lose(tries: &mut Tries<'_>, in_flight: &InFlight<Rc<WorkerEndpoint>>, sent: &
     match sent {
         Ok(response) => {
             let head = tries.plan.outcome(response);
-            worker_endpoint.report(head, now);
+            tries.attempts.answered_at(response.status(), now);
+            tries.attempts.failed("unwanted", None);
+            tries.attempts.ejected(worker_endpoint.report(head, now));
             worker_endpoint.report(Outcome { transport: Transport::Complete, ..head }, now);
         }
         Err(error) => {
-            worker_endpoint.report(Outcome::failed(error, Phase::Sent), now);
+            tries.attempts.failed(error.reason(), Some(error));
+            tries.attempts.ejected(worker_endpoint.report(Outcome::failed(error, Phase::Sent), now));
             tries.attempts.note(error);
         }
     }

@@ -23,7 +23,8 @@ use crate::cluster::{EndpointId, InFlight, Kind, Preference};
 use crate::config::model::{RetryPolicy, UpstreamHost};
 use crate::error::Error;
 use crate::observe::handle::CodeClass;
-use crate::outcome::{Application, Outcome, Phase, why_none_answered};
+use crate::observe::tracer::RequestTrace;
+use crate::outcome::{Application, Outcome, Phase, upstream_error, why_none_answered};
 use crate::pool::ResponseBody;
 
 pub use admission::Admission;
@@ -104,6 +105,8 @@ pub struct Attempts {
     tried: Vec<EndpointId>,
     /// When the try began that has no outcome yet.
     open: Option<Instant>,
+    /// What is recorded of them, where the request is traced.
+    pub trace: Option<Box<RequestTrace>>,
 }
 
 /// Sends the request in `slot` to an endpoint of the plan's cluster, and again, elsewhere if possible, as far as the
@@ -144,8 +147,10 @@ pub async fn send(
                 let (outcome, at) = (plan.outcome(&response), Instant::now());
                 tries.attempts.ended(Some((response.status(), at)), plan.upload);
                 // What an endpoint does while it waits for the client's body may be the client's doing.
+                tries.attempts.answered_at(response.status(), at);
                 if !(outcome.is_failed_answer() && plan.upload.awaits_client()) {
-                    in_flight.handle().answered(outcome, response.headers(), at);
+                    let ejected = in_flight.handle().answered(outcome, response.headers(), at);
+                    tries.attempts.ejected(ejected);
                 }
                 let answer = UpstreamResponse { response, at, outcome, in_flight };
                 match tries.asks(answer.outcome, answer.response.headers()) {
@@ -281,6 +286,39 @@ impl Attempts {
     fn ended(&mut self, answer: Option<(StatusCode, Instant)>, upload: &UploadState) {
         if let (Some(begun), Some(worker_endpoint)) = (self.open.take(), &self.last) {
             worker_endpoint.tried(answer.map(|(status, at)| (status, own_time(begun, at, upload))));
+        }
+    }
+
+    /// The try that is told of, where tries run side by side.
+    fn current(&self) -> usize {
+        self.trace.as_ref().map_or(0, |trace| trace.current())
+    }
+
+    /// From now on this one is told of.
+    fn turn_to(&mut self, index: usize) {
+        if let Some(trace) = &mut self.trace {
+            trace.turn_to(index);
+        }
+    }
+
+    /// The head of an answer came.
+    fn answered_at(&mut self, status: StatusCode, at: Instant) {
+        if let Some(trace) = &mut self.trace {
+            trace.answered(status, at);
+        }
+    }
+
+    /// The try failed for this reason, or its answer is not wanted.
+    fn failed(&mut self, reason: &'static str, error: Option<&Error>) {
+        if let Some(trace) = &mut self.trace {
+            trace.failed(reason, error.and_then(upstream_error));
+        }
+    }
+
+    /// The try had its endpoint ejected, where there is a cause.
+    pub fn ejected(&mut self, cause: Option<&'static str>) {
+        if let (Some(trace), Some(cause)) = (&mut self.trace, cause) {
+            trace.ejected(cause);
         }
     }
 

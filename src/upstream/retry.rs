@@ -18,6 +18,8 @@ use crate::body::RequestBody;
 use crate::cluster::{Allowed, BreakerState, InFlight, PickRequest, RetryingGuard};
 use crate::config::model::RetryPolicy;
 use crate::error::{Error, LimitHit};
+use crate::head::retry_after;
+use crate::observe::tracer::TryFacts;
 use crate::outcome::{Outcome, Phase, Transport};
 
 /// The tries of one request.
@@ -99,6 +101,25 @@ impl Tries<'_> {
             request.headers_mut().insert(ATTEMPTS, value);
         }
         self.plan.target.handles().attempts.inc();
+        if self.attempts.trace.is_some() {
+            self.trace(worker_endpoint, request);
+        }
+    }
+
+    /// Begins the span of a try.
+    fn trace(&mut self, worker_endpoint: &WorkerEndpoint, request: &mut Request<RequestBody>) {
+        let Some(trace) = &mut self.attempts.trace else { return };
+        let (method, target) = (request.method().clone(), request.uri().clone());
+        let (address, name) = worker_endpoint.endpoint().place(self.plan.grpc);
+        let facts = TryFacts {
+            address,
+            name,
+            cluster: self.plan.target.name(),
+            method: &method,
+            target: &target,
+            is_secure: self.plan.target.uses_tls(),
+        };
+        trace.begin_try(facts, request.headers_mut(), self.rng);
     }
 
     /// A copy of `request` for the next try, where there may be one that needs it.
@@ -140,8 +161,10 @@ impl Tries<'_> {
                 let phase = if slot.is_some() { Phase::Unsent } else { Phase::Sent };
                 let outcome = Outcome::failed(error, phase);
                 // An endpoint that gave up waiting for the client's body may be well.
+                self.attempts.failed(error.reason(), Some(error));
                 if !self.plan.upload.awaits_client() {
-                    in_flight.handle().report(outcome, Instant::now());
+                    let ejected = in_flight.handle().report(outcome, Instant::now());
+                    self.attempts.ejected(ejected);
                 }
                 if policy::reason(self.plan.retries, self.plan.repeat, outcome, None).is_none() {
                     return Some(round.end());
@@ -149,7 +172,7 @@ impl Tries<'_> {
                 (error.reason(), None)
             }
             Round::Unwanted(answer, reason) => {
-                let hint = backoff::retry_after(answer.response.headers(), SystemTime::now());
+                let hint = retry_after(answer.response.headers(), SystemTime::now());
                 (reason.word(), hint)
             }
         };
@@ -157,6 +180,9 @@ impl Tries<'_> {
             Ok(wait) => wait,
             Err(stop) => {
                 self.attempts.stopped = Some(stop);
+                if let Some(trace) = &mut self.attempts.trace {
+                    trace.stopped(stop);
+                }
                 self.plan.target.handles().retries_stopped.count(stop);
                 return Some(round.end());
             }
@@ -166,7 +192,14 @@ impl Tries<'_> {
             self.attempts.note(error);
         }
         let endpoint = round.endpoint();
-        tracing::debug!(endpoint = %endpoint.endpoint().address, reason = word, ?wait, "trying again");
+        let trace_id = self.attempts.trace.as_ref().map(|trace| trace.trace_id().to_string());
+        tracing::debug!(endpoint = %endpoint.endpoint().address, reason = word, ?wait, trace_id, "trying again");
+        if let Some(trace) = &mut self.attempts.trace {
+            trace.retries(word, wait);
+        }
+        if let Round::Unwanted(..) = &round {
+            self.attempts.failed(word, None);
+        }
         self.attempts.tried.push(endpoint.endpoint().id);
         round.forget().await;
         if !wait.is_zero() {

@@ -11,9 +11,9 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::backoff::retry_after;
 use crate::body::UploadState;
-use crate::cluster::{Cluster, Endpoint, EndpointId, OutlierDetector};
+use crate::cluster::{Cause, Cluster, Endpoint, EndpointId, OutlierDetector};
+use crate::head::retry_after;
 use crate::observe::endpoints::EndpointSeries;
 use crate::observe::handle::CodeClass;
 use crate::observe::handles::ClusterHandles;
@@ -56,24 +56,26 @@ impl WorkerEndpoint {
         std::iter::once(&self.pool).chain(&self.grpc)
     }
 
-    /// Reports the outcome of an attempt at this endpoint.
-    pub fn report(&self, outcome: Outcome, now: Instant) {
-        self.report_seen_by(None, outcome, now);
+    /// Reports the outcome of an attempt at this endpoint. Returns the cause when that ejects it.
+    pub fn report(&self, outcome: Outcome, now: Instant) -> Option<&'static str> {
+        self.report_seen_by(None, outcome, now)
     }
 
     /// The same with the client that has seen it, as [`network`](crate::context::network) tells clients apart.
-    pub fn report_seen_by(&self, client: Option<u64>, outcome: Outcome, now: Instant) {
-        if let Some(cause) = self.detector.report(&self.endpoint, outcome, client, now) {
-            self.transport.handles.ejections.count(cause.word());
+    pub fn report_seen_by(&self, client: Option<u64>, outcome: Outcome, now: Instant) -> Option<&'static str> {
+        let cause = self.detector.report(&self.endpoint, outcome, client, now).map(Cause::word);
+        if let Some(cause) = cause {
+            self.transport.handles.ejections.count(cause);
         }
         if let Some(breaker) = self.detector.breaker() {
             self.pool.show_breaker(breaker.state().number());
         }
+        cause
     }
 
-    /// Takes in the head of an answer.
-    pub(super) fn answered(&self, outcome: Outcome, fields: &HeaderMap, now: Instant) {
-        self.report(outcome, now);
+    /// Takes in the head of an answer. Returns the cause when that ejects the endpoint.
+    pub(super) fn answered(&self, outcome: Outcome, fields: &HeaderMap, now: Instant) -> Option<&'static str> {
+        let ejected = self.report(outcome, now);
         let asks = matches!(outcome.status, Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE));
         if asks
             && self.detector.grants_rest()
@@ -81,7 +83,9 @@ impl WorkerEndpoint {
             && let Some(cause) = self.detector.rest(&self.endpoint, wanted, now)
         {
             self.transport.handles.ejections.count(cause.word());
+            return Some(cause.word());
         }
+        ejected
     }
 
     /// The start of an attempt, when its length matters: shifted by the time that the client took before, so that all

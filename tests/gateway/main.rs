@@ -106,6 +106,7 @@ mod tls_clients;
 mod tls_defaults;
 mod tls_files;
 mod tower_service;
+mod traces;
 mod transports;
 mod upgrade;
 mod upstream_tls;

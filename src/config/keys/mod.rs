@@ -27,6 +27,7 @@ pub(super) mod root;
 pub(super) mod route;
 pub(super) mod screening;
 pub(super) mod split;
+pub(super) mod tracing;
 pub(super) mod wire;
 
 pub(super) use super::forms::either::{Many, Named, OrOff, schema_of, text_or};

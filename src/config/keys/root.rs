@@ -13,6 +13,7 @@ use super::limits::RateLimit;
 use super::operation::{
     AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
 };
+use super::tracing::Tracing;
 use super::{Cluster, Count, Listener, Many, Named, OrOff, Route, section};
 
 section! {
@@ -54,6 +55,8 @@ section! {
         access_log: AccessLog = {}; restart inside,
         /// One line for each decision that refused or blocked somebody, or changed something.
         audit_log: AuditLog = {}; restart inside,
+        /// Spans of requests, and the context that goes with them; `off` makes none.
+        tracing: Option<Tracing> as OrOff<Tracing> = off,
         /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
         metrics: Metrics = {}; restart inside,
         /// What `/ready` depends on beside the gateway itself.

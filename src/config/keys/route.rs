@@ -16,6 +16,7 @@ use super::mirror::Mirror;
 use super::retries::Retries;
 use super::screening::Screening;
 use super::split::{Rollout, Split};
+use super::tracing::RouteTracing;
 use super::{
     Boxed, Count, Limit, List, MILLION, Many, Named, OrOff, PathText, Size, Status, Verb, choice, section, word_values,
     words,
@@ -87,6 +88,8 @@ section! {
         max_concurrent_per_client: Option<NonZeroU32> as OrOff<Count<1, MILLION>> = off,
         /// Write access records.
         access_log: bool = true,
+        /// Spans of its requests, in a share of its own; `off` makes none. Default: as `tracing` says.
+        tracing: Option<Box<OrOff<RouteTracing>>>,
         /// Faults injected on purpose.
         fault: Option<Box<Fault>> as OrOff<Boxed<Fault>> = off,
         /// What is done for agents that speak A2A; `off` treats them as any HTTP server.

@@ -14,6 +14,7 @@ mod listener;
 mod route;
 mod screening;
 mod split;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -55,6 +56,7 @@ pub use super::keys::screening::{PatternSet, ScreenedPart};
 pub use super::keys::split::{
     Analysis, Comparison, Condition, Losing, Measure, Metric, OnFailure, Rollout as RolloutSettings, Threshold, Unit,
 };
+pub use super::keys::tracing::{FollowParent, Keep, OtlpProtocol, Propagation};
 pub use super::types::{
     Authority, BindingPlace, ClusterId, HashKey, HeaderMatch, HostPattern, ListenerId, LoadBalancer, Member,
     MemberAddress, NULL, Networks, OriginPattern, PathMatch, PublicUrl, QueryMatch, Rewrite, RouteId, Scheme,
@@ -75,6 +77,7 @@ pub use listener::{HttpsRedirect, Listener};
 pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, Respond, Route};
 pub use screening::{Screening, ScreeningId, Search, UNREAD};
 pub use split::{CookieKey, Part, Rollout, Split, Step};
+pub use tracing::{Otlp, RouteTracing, Tracing};
 
 pub use super::keys::wire::{Http2Keepalive, TcpKeepalive};
 
@@ -113,6 +116,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// The audit log.
     pub audit_log: AuditLog,
+    /// How requests are traced; `None` means they carry their context on and leave no spans.
+    pub tracing: Option<Arc<Tracing>>,
     /// The listener for `/metrics`, `/health`, `/ready` and `/startup`.
     pub metrics: Metrics,
     /// What readiness depends on beside the gateway itself.

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use super::{
     A2a, AgentCard, AuthorizationPolicyId, ClusterId, ConcurrencyLimit, Cors, Csrf, Fault, HeaderMatch, HostPattern,
     IpAccess, Limits, ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact,
-    RetryPolicy, Rewrite, RouteAuth, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
+    RetryPolicy, Rewrite, RouteAuth, RouteTracing, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
 use crate::jose::Key;
@@ -65,6 +65,8 @@ pub struct Route {
     pub concurrency: Option<ConcurrencyLimit>,
     /// Requests that write no access record.
     pub access_log: bool,
+    /// What of its requests is traced.
+    pub tracing: RouteTracing,
     /// What is done for agents that speak A2A; `None` means nothing.
     pub a2a: Option<A2a>,
     /// What cards are signed with.

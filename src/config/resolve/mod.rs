@@ -40,6 +40,7 @@ mod shipped_patterns;
 mod split;
 mod ties;
 mod tls;
+mod tracing;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
@@ -70,16 +71,13 @@ pub(super) struct Scope<'a> {
 pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &mut Report) -> Config {
     let mut scope = Scope { tree, named: named(tree), env, report, names: Vec::new() };
     scope.version(raw.version);
-    let mut restart_required = BTreeMap::new();
-    raw.restart_required("", &mut restart_required);
-    // What is off or absent is the same.
-    restart_required.retain(|_, value| value != "None");
+    let restart_required = restart_required(&raw);
     // These were followed on the tree, before it was read into types.
     drop((raw.include, raw.defaults));
     let (listeners, routes, clusters) = (sorted(raw.listeners), sorted(raw.routes), sorted(raw.clusters));
-    let listener_ids: BTreeMap<String, ListenerId> = ids(&listeners, ListenerId);
+    let listener_ids = ids(&listeners, ListenerId);
     let zone = raw.zone.or_else(|| env.variable("ATTACHE_ZONE")).filter(|zone| !zone.is_empty());
-    let cluster_ids: BTreeMap<String, ClusterId> = ids(&clusters, ClusterId);
+    let cluster_ids = ids(&clusters, ClusterId);
 
     let mut resolved = listener::resolve(&listeners, &mut scope);
     let trusts = !raw.client_ip.trusted_proxies.is_empty();
@@ -124,6 +122,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         access_log: raw.access_log,
         audit_log: raw.audit_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
+        tracing: tracing::resolve(raw.tracing, &mut scope).map(Arc::new),
         metrics: raw.metrics,
         readiness: raw.readiness,
         shutdown: Shutdown { stream_grace: Some(raw.shutdown.stream_grace()), ..raw.shutdown },
@@ -141,6 +140,15 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
     outputs::check(&config, &mut scope);
     lints::check(&config, &mut scope);
     config
+}
+
+/// Each key that cannot change while running, with its value.
+fn restart_required(raw: &keys::Root) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    raw.restart_required("", &mut found);
+    // What is off or absent is the same.
+    found.retain(|_, value| value != "None");
+    found
 }
 
 impl<'a> Scope<'a> {

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::action::{action, has_regex};
 use super::references::References;
-use super::{Scope, abuse, agents, auth, browser, calls, fault, headers, mirror, retries};
+use super::{Scope, abuse, agents, auth, browser, calls, fault, headers, mirror, retries, tracing};
 use crate::config::keys::{self, Written as _, route as raw_route};
 use crate::config::model::{
     HeadLimit, HostPattern, LimitScope, ListenerId, Match, PathMatch, QueryMatch, Rewrite, Route, TenantMatch,
@@ -73,6 +73,7 @@ pub(super) fn resolve(name: &str, raw: keys::Route, references: &mut References<
         ),
         concurrency: references.limits.concurrency(raw.max_concurrent_per_client),
         access_log: raw.access_log,
+        tracing: tracing::of_route(unboxed(raw.tracing)),
         ip_access: abuse::ip_access(&steps!["routes", name, "ipAccess"], unboxed(raw.ip_access), scope),
         cors: browser::cors(&steps!["routes", name, "cors"], unboxed(raw.cors), scope),
         csrf: browser::csrf(&steps!["routes", name, "csrf"], unboxed(raw.csrf), scope),

@@ -18,7 +18,7 @@ use crate::outcome::{AgentFault, Outcome, Transport};
 
 impl Exchange {
     /// Reports the end of the answer's body to outlier detection.
-    fn report(&self, now: Instant) {
+    fn report(&mut self, now: Instant) {
         let (Some(in_flight), Some(_)) = (&self.guards.in_flight, self.outcome.upstream_status) else {
             return;
         };
@@ -30,7 +30,8 @@ impl Exchange {
         }
         let transport = if broken { Transport::BrokenOff } else { Transport::Complete };
         let client = network(self.client.address);
-        in_flight.handle().report_seen_by(Some(client), Outcome { transport, ..ended }, now);
+        let ejected = in_flight.handle().report_seen_by(Some(client), Outcome { transport, ..ended }, now);
+        self.attempts.ejected(ejected);
     }
 
     /// The sample of an exchange for its rollout: how the exchange ended, and the agent's own time. Exchanges that a
@@ -109,10 +110,11 @@ impl Exchange {
             }
         }
         self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
+        let span_id = if self.attempts.trace.is_some() { self.trace(flags, reason, now) } else { None };
         if self.route.logged
             && let Some(sink) = &self.worker.sink
         {
-            sink.record(&self.record(flags, reason, duration));
+            sink.record(&AccessRecord { span_id, ..self.record(flags, reason, duration) });
         }
     }
 
@@ -173,6 +175,7 @@ impl Exchange {
             time: request.time,
             request_id: request.id.as_ref().map_or(b"-", HeaderValue::as_bytes),
             trace_id: request.trace_id,
+            span_id: None,
             client_ip: self.client.address,
             principal: self.client.identity.name(),
             auth: self.client.identity.provider(),

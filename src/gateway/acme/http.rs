@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 
 use crate::config::model::{Acme, UpstreamProtocol, UpstreamTls};
+use crate::head::retry_after;
 use crate::pool::{ClientTls, ClientTlsError, DialError, DialLimits, Dialer, Peer, Question, Version};
 
 /// A client of one directory. A clone is the same one.
@@ -67,7 +68,8 @@ impl Client {
             return Err(Failure::Long(authority.to_string()));
         }
         if matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = retry_after(&answer.headers, SystemTime::now());
+            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) =
+                retry_after(&answer.headers, SystemTime::now()).filter(|wait| !wait.is_zero());
         }
         if !answer.status.is_success() && !is_json(&answer.headers) {
             return Err(Failure::Status(authority.to_string(), answer.status));
@@ -93,36 +95,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json")
 }
 
-/// A number of seconds or a date (RFC 9110 section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
-}
-
 /// Time of each step of a request.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Size of an answer; a chain of certificates is the longest.
 const MAX_ANSWER: usize = 1 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_retry_after_are_read() {
-        let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:00 GMT").unwrap();
-        for (text, expected) in [
-            ("120", Some(Duration::from_secs(120))),
-            ("Fri, 31 Dec 1999 23:59:59 GMT", Some(Duration::from_secs(59))),
-            ("Fri, 31 Dec 1999 23:58:00 GMT", None),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(retry_after(&headers, now), expected, "{text}");
-        }
-    }
-}

@@ -13,6 +13,7 @@ fn record() -> AccessRecord<'static> {
         time: Duration::from_millis(1_795_199_401_123),
         request_id: b"id-1",
         trace_id: None,
+        span_id: None,
         client_ip: Ipv4Addr::new(192, 0, 2, 10).into(),
         principal: None,
         auth: None,

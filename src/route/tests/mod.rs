@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::{BodyTenant, Facts, Table};
 use crate::config::model::{
     Action, HeadLimit, HeaderChanges, HeaderMatch, HostPattern, ListenerId, Match, PathMatch, QueryMatch, Respond,
-    RetryPolicy, Route, Streaming, UpstreamHost, ValueMatch,
+    RetryPolicy, Route, RouteTracing, Streaming, UpstreamHost, ValueMatch,
 };
 
 const HERE: ListenerId = ListenerId(0);
@@ -41,6 +41,7 @@ fn route(name: &str, hosts: Vec<HostPattern>, matches: Vec<Match>) -> Route {
         calls: Vec::new(),
         concurrency: None,
         access_log: true,
+        tracing: RouteTracing::Default,
         a2a: None,
         card_key: None,
         fault: None,

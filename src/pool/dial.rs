@@ -181,8 +181,8 @@ impl Dialer {
     ///
     /// # Errors
     /// No connection in time, or no TLS on it.
-    pub async fn connect(&self, peer: Peer<'_>) -> Result<UnusedConnection, DialError> {
-        self.connect_within(peer, self.limits.connect).await
+    pub fn connect(&self, peer: Peer<'_>) -> impl Future<Output = Result<UnusedConnection, DialError>> {
+        self.connect_within(peer, self.limits.connect)
     }
 
     /// As [`Self::connect`], with a limit of its own.

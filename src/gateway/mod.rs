@@ -47,8 +47,7 @@ use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
 use crate::route::rollout::RolloutControl;
-use crate::snapshot::{Hub, Snapshot};
-use crate::upstream::WorkerClusterError;
+use crate::snapshot::{Hub, Snapshot, SnapshotError};
 use config_thread::ConfigThread;
 use files::Keeper;
 use listeners::Listeners;
@@ -82,9 +81,9 @@ pub enum Error {
         #[source]
         source: Box<crate::listener::TlsError>,
     },
-    /// A cluster's TLS files cannot be used.
+    /// TLS files of a cluster or of a server that is asked cannot be used.
     #[error(transparent)]
-    Cluster(#[from] WorkerClusterError),
+    Snapshot(#[from] SnapshotError),
     /// The metrics listener cannot bind.
     #[error("metrics cannot bind {address}")]
     Metrics {

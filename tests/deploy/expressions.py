@@ -8,8 +8,7 @@ from pathlib import Path
 
 import promql_parser
 
-from ports import free_port
-from process import TooLate, eventually, fetch, running
+from process import TooLate, eventually, fetch, free_port, running
 from tools import DEPLOY, ROOT, Wrong, ensure, load, run, shown, tool
 from traffic import gateway, traffic
 

@@ -14,8 +14,7 @@ import ssl
 import threading
 import time
 
-from ports import free_port
-from process import ask, eventually, running
+from process import ask, eventually, free_port, running
 from tools import HERE, attache, run
 
 AGENTS = ("fast", "slow", "flaky", "second", "team-1", "team-2", "team-3")

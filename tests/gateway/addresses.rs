@@ -2,7 +2,7 @@
 
 use attache::admin::journal::ReloadResult;
 use attache::config::{self, Environment};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
 use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, Reply, get, post, soon, with_field};
@@ -84,6 +84,19 @@ async fn only_a_trusted_proxy_says_where_a_client_comes_from() {
     assert_eq!((outcome(&reply), backend.hits()), (REFUSED, 0));
     let record = gw.record().await;
     assert_eq!((&record["flags"], &record["client_ip"]), (&json!("LR"), &json!("127.0.0.1")));
+}
+
+/// A client may write anything in front of what its proxy adds.
+#[tokio::test]
+async fn an_address_that_is_no_text_hides_no_client() {
+    let text = "clientIp: { trustedProxies: 127.0.0.1 }\nblockList: { networks: [203.0.113.0/24] }\n\
+        routes: { all: { respond: {} } }";
+    let gw = Gw::with(text, &[]).await;
+    for line in [&b"\xff, 203.0.113.9"[..], b"nonsense, 203.0.113.9", b"203.0.113.9"] {
+        let mut request = get("/");
+        request.headers_mut().insert("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+        assert_eq!(outcome(&gw.send(request).await), BLOCKED, "{}", line.escape_ascii());
+    }
 }
 
 const FROM_FILE: &str = "

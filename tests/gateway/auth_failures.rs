@@ -4,7 +4,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, Place, Reply, get, soon, with_field};
+use crate::support::{
+    Backend, Body, Client, DEFAULTS, Gw, Issuer, Live, Place, Reply, eventually, full, get, soon, with_field,
+};
 
 /// A file with one key, `secret`.
 struct Key(tempfile::NamedTempFile);
@@ -184,4 +186,38 @@ async fn shadow_only_counts() {
     assert_eq!(outcome(&client.reply(of("192.0.2.1", "secret", "/")).await), SERVED);
     assert_eq!(gw.metric("attache_auth_slowed_total", &[("mode", "shadow")]).await, 4.0);
     assert_eq!(gw.metric("attache_auth_failures_total", &[("result", "blocked")]).await, 3.0);
+}
+
+#[tokio::test]
+async fn guesses_at_the_same_time_tell_no_more_than_one_after_the_other() {
+    let (backend, issuer, other) = (Backend::replying(200).await, Issuer::new("one"), Issuer::new("one"));
+    let (release, released) = tokio::sync::watch::channel(false);
+    let set = Issuer::set(&[&issuer]);
+    // What it is asked for comes when all guesses are under way.
+    let server = Backend::handling(move |_| {
+        let (mut released, set) = (released.clone(), set.clone());
+        async move {
+            released.wait_for(|is_released| *is_released).await.unwrap();
+            http::Response::new(full(set))
+        }
+    })
+    .await;
+    let text = "workers: 1\nclientIp: { trustedProxies: 127.0.0.1 }\n\
+        authProviders: { corp: { jwt: { issuer: 'https://login.example/', audiences: agents, jwks: { url: 'http://{1}/' } } } }\n\
+        authFailures: { slowAfter: 1, delay: 1h, maxDelay: 1h }\nroutes: { all: { endpoints: ['{0}'], auth: corp } }";
+    let gw = Gw::with(text, &[&backend, &server]).await;
+    let of = |client: &str, token: &str| {
+        with_field("x-forwarded-for", client, with_field("authorization", &format!("Bearer {token}"), get("/")))
+    };
+    let guesses = (0..8).map(|number| gw.send(of("192.0.2.1", &other.token(&json!({ "n": number })))));
+    let right = gw.send(of("192.0.2.2", &issuer.token(&json!({}))));
+    let (replies, right, ()) = tokio::join!(futures_util::future::join_all(guesses), right, async {
+        eventually("the keys are asked for", async || server.hits() == 1).await;
+        release.send(true).unwrap();
+    });
+    let many = |expected: (u16, &str)| replies.iter().filter(|reply| outcome(reply) == expected).count();
+    assert_eq!((many(WRONG), many(SLOWED)), (2, 6), "who is slowed down learns nothing from the rest");
+    assert_eq!(outcome(&right), SERVED, "nobody else waits");
+    assert_eq!(outcome(&gw.send(of("192.0.2.1", &issuer.token(&json!({})))).await), SLOWED);
+    assert!(gw.metric("attache_auth_failures_total", &[("result", "counted")]).await >= 1.0);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Ca, Gw, Issuer, Reply, Speak, get, post, with_field};
+use crate::support::{Backend, Ca, Gw, Issuer, Place, Reply, Speak, TextFile, get, post, with_field};
 
 const UNAVAILABLE: (u16, &str) = (503, "auth_unavailable");
 
@@ -46,6 +46,23 @@ async fn a_server_that_decides_is_believed_where_a_known_authority_vouches_for_i
         }
     }
     assert_eq!((server.hits(), backend.hits()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_authority_that_is_exchanged_counts_after_a_reload() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let (backend, server) = (Backend::replying(200).await, over_tls(&ca).await);
+    let authorities = TextFile::new(&std::fs::read_to_string(other.place()).unwrap());
+    let template = "authProviders: { gate: { external: { url: 'https://{1}/', caFile: '{2}' } } }\n\
+        routes: { all: { endpoints: ['{0}'], auth: gate } }";
+    let places: [&dyn Place; 3] = [&backend, &server, &authorities];
+    let mut gw = Gw::with(template, &places).await;
+    assert_eq!(outcome(&gw.get("/").await), UNAVAILABLE);
+    for (authority, expected) in [(&ca, (200, "")), (&other, UNAVAILABLE), (&ca, (200, ""))] {
+        authorities.write(&std::fs::read_to_string(authority.place()).unwrap());
+        gw.reload(template, &places).await.unwrap();
+        assert_eq!(outcome(&gw.get("/").await), expected);
+    }
 }
 
 #[tokio::test]

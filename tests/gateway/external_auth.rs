@@ -322,3 +322,26 @@ fn settings_that_would_harm_are_refused() {
         assert!(report.contains(said), "{external}: {report}");
     }
 }
+
+#[tokio::test]
+async fn a_field_that_the_server_repeats_is_passed_on_as_often() {
+    let backend = Backend::replying(200).await;
+    let values = |headers: &HeaderMap, name: &str| {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let more = "copyHeaders: [x-group, x-user], refusalHeaders: [set-cookie, www-authenticate]";
+    for status in [401, 200] {
+        let gate = Backend::replying(status).await.header("set-cookie", "a=1").header("set-cookie", "b=2");
+        let gate = gate.header("www-authenticate", "Cookie").header("www-authenticate", "Bearer");
+        let gate = gate.header("x-group", "one").header("x-group", "two").header("x-user", "ann");
+        let gw = Gw::with(&template(more), &[&backend, &gate]).await;
+        let reply = gw.send(with_field("x-group", "forged", get("/"))).await;
+        assert_eq!(reply.status, status);
+        if status == 401 {
+            assert_eq!(values(&reply.headers, "set-cookie"), ["a=1", "b=2"]);
+            assert_eq!(values(&reply.headers, "www-authenticate"), ["Cookie", "Bearer"]);
+        }
+    }
+    let seen = backend.request();
+    assert_eq!((seen.all("x-group"), seen.all("x-user")), (vec!["one", "two"], vec!["ann"]));
+}

@@ -164,3 +164,31 @@ async fn routes_choose_what_is_looked_for_and_reloads_change_it() {
     gw.reload(&text("shadow"), &[&backend]).await.unwrap();
     assert_eq!(client.reply(get("/?q=../x")).await.status, 200, "on the same connection");
 }
+
+/// Agents take JSON whatever it is called, and a form that is none.
+#[tokio::test]
+async fn no_content_type_hides_a_pattern() {
+    let agent = agent().await;
+    let gw = before(&agent, "{ mode: enforce }").await;
+    let escaped = r#"{"url":"go\u0070her://10.0.0.1/x"}"#;
+    let form = "application/x-www-form-urlencoded";
+    for (types, body, expected) in [
+        (&["application/octet-stream"][..], escaped, "screened"),
+        (&["multipart/form-data; boundary=x"], escaped, "screened"),
+        (&[form], escaped, "screened"),
+        (&[form], "a=go%70her%3A%2F%2F10.0.0.1%2Fx", "screened"),
+        (&["application/json", form], "a=go%70her%3A%2F%2F10.0.0.1%2Fx", "screened"),
+        (&["application/grpc-web"], escaped, "screened"),
+        (&["application/grpc+json"], escaped, "screened"),
+        (&["application/grpc", "application/json"], escaped, "screened"),
+        (&[], escaped, "screened"),
+        (&["application/grpc"], escaped, ""),
+    ] {
+        let mut request = post("/a", body);
+        for value in types {
+            request.headers_mut().append("content-type", value.parse().unwrap());
+        }
+        assert_eq!(gw.send(request).await.reason(), expected, "{types:?} {body}");
+    }
+    assert_eq!(agent.hits(), 1);
+}

@@ -1,6 +1,6 @@
 //! Tenants: who a request is made for, as a header or the call of an agent says, decides limits, routes and series.
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
@@ -322,4 +322,50 @@ async fn the_claim_of_a_token_is_the_tenant() {
     assert!(reply.header("ratelimit").contains("r=95"), "{}: five of its own", reply.header("ratelimit"));
     let records = gw.records(12).await;
     assert_eq!(records.iter().filter(|record| record["tenant"] == "acme" && record["status"] == 200).count(), 5);
+}
+
+/// Which of several fields an agent reads, and under which spelling, is not known here: none may name another tenant.
+#[tokio::test]
+async fn no_spelling_of_the_header_gets_past_the_proof() {
+    let (agent, issuer) = (agent().await, Issuer::new("one"));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
+    let gw = Gw::with(
+        "tenants: { claim: org.tenant, header: x-tenant }\n\
+         authProviders: { corp: { jwt: { issuer: 'https://login.example/', audiences: agents, jwks: { file: '{1}' } } } }\n\
+         routes: { all: { cluster: agents, auth: corp } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent, &keys],
+    )
+    .await;
+    let token = |claims: &Value| format!("Bearer {}", issuer.token(claims));
+    let (acme, none) = (token(&json!({ "org": { "tenant": "acme" } })), token(&json!({})));
+    let name = |name: &str| HeaderName::from_bytes(name.as_bytes()).unwrap();
+    for (token, fields, expected) in [
+        (&acme, &[("x-tenant", &b"acme"[..]), ("x-tenant", b"acme"), ("x_tenant", b"acme")][..], 200),
+        (&acme, &[("x-tenant", b""), ("x-tenant", b"acme")], 200),
+        (&acme, &[("x-tenant", b"acme"), ("x-tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"globex"), ("x-tenant", b"acme")], 403),
+        (&acme, &[("x-tenant", b""), ("x-tenant", b"globex")], 403),
+        (&acme, &[("x_tenant", b"globex")], 403),
+        (&acme, &[("x.tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"acme"), ("x_tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"glob\xe9x")], 403),
+        (&acme, &[("x-tenant", b"acme, globex")], 403),
+        (&none, &[("x-tenant", b"acme"), ("x-tenant", b"acme")], 403),
+        (&none, &[("x_tenant", b"acme")], 403),
+    ] {
+        let mut request = with_field("authorization", token, call("GetTask", None));
+        for (field, value) in fields {
+            request.headers_mut().append(name(field), HeaderValue::from_bytes(value).unwrap());
+        }
+        let reply = gw.send(request).await;
+        assert_eq!(reply.status, expected, "{fields:?}: {}", reply.text());
+    }
+    let send = |tenant: &str| {
+        let body = json!({ "tenant": tenant, "message": { "messageId": "m", "parts": [{ "text": "x" }] } });
+        with_field("authorization", &acme, json("/acme/message:send", body.to_string()))
+    };
+    assert_eq!(gw.send(send("acme")).await.status, 200);
+    let refused = gw.send(send("globex")).await;
+    assert_eq!((refused.status, refused.reason()), (403, "tenant_mismatch"), "path and body");
 }

@@ -278,7 +278,10 @@ impl Progress {
             first.principal = Arc::new(united);
         }
         first.fields = match (first.fields.take(), more.fields) {
-            (Some(first), Some(more)) => Some(first.iter().chain(&*more).cloned().collect()),
+            (Some(first), Some(more)) => {
+                let is_kept = |(name, _): &&(HeaderName, HeaderValue)| !more.iter().any(|(other, _)| other == name);
+                Some(first.iter().filter(is_kept).chain(&*more).cloned().collect())
+            }
             (first, more) => first.or(more),
         };
     }

@@ -80,16 +80,21 @@ impl Gateway {
 
 #[cfg(feature = "acme")]
 impl Gateway {
-    /// Has ordered the certificates that listeners want ordered. The task that does is not one of a generation.
-    fn order_certificates(&self) {
-        self.orders.want(self.listeners.shared(), &self.hub.current().challenges, &self.metrics);
+    /// Has ordered the certificates that listeners want ordered. The task that does begins with the first of them, and
+    /// is not one of a generation: a reload does not end it.
+    fn order_certificates(&mut self) {
+        let is_any = self.orders.want(self.listeners.shared(), &self.hub.current().challenges, &self.metrics);
+        if is_any && !std::mem::replace(&mut self.is_ordering, true) {
+            let (orders, metrics) = (self.orders.clone(), Arc::clone(&self.metrics));
+            self.tasks.start(Task::Acme, move || orders.clone().run(Arc::clone(&metrics)));
+        }
     }
 }
 
 #[cfg(not(feature = "acme"))]
 impl Gateway {
     #[allow(clippy::unused_self, reason = "as where they are ordered")]
-    fn order_certificates(&self) {}
+    fn order_certificates(&mut self) {}
 }
 
 /// What the routes to a cluster make of the cards of its agents.

@@ -192,6 +192,9 @@ pub struct Gateway {
     /// Which certificates are ordered.
     #[cfg(feature = "acme")]
     orders: acme::Orders,
+    /// Whether the task that orders runs.
+    #[cfg(feature = "acme")]
+    is_ordering: bool,
     /// Which certificates were warned of.
     said_of_certificates: certificates::Said,
     /// Tasks that belong to the present configuration.
@@ -247,6 +250,8 @@ impl Gateway {
             names_gone: false,
             #[cfg(feature = "acme")]
             orders: acme::Orders::default(),
+            #[cfg(feature = "acme")]
+            is_ordering: false,
             said_of_certificates: certificates::Said::default(),
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),
@@ -294,11 +299,6 @@ impl Gateway {
         let stop = self.stop.clone();
         self.rollouts
             .start(Task::Rollouts, move || rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone()));
-        #[cfg(feature = "acme")]
-        {
-            let (orders, metrics) = (self.orders.clone(), Arc::clone(&self.metrics));
-            self.tasks.start(Task::Acme, move || orders.clone().run(Arc::clone(&metrics)));
-        }
         let keeper = self.keeper.clone();
         self.tasks.start(Task::LastGood, move || keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));

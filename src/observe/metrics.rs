@@ -117,7 +117,7 @@ impl Metrics {
 
     /// Drops the series of the certificates of `listener`, before they are set anew.
     pub fn forget_certificates(&self, listener: &str) {
-        self.families.certificate_not_after.retain(|label, value| label != "listener" || value != listener);
+        self.families.certificate_not_after.remove_beginning_with(&[listener]);
     }
 
     /// Drops the series of names for which no certificate is ordered any more.

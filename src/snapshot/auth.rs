@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::model::{Config, ExternalAuth, Route};
 use crate::context::ProtectedFields;
 use crate::policy::auth::{Ask, Provider, RemoteKeys, RouteAuth};
-use crate::pool::{KeptClient, TlsError, WebClient};
+use crate::pool::{ClientTlsError, KeptClient, WebClient};
 use crate::route::canonical_path;
 
 /// Why a server that decides who may come in cannot be asked.
@@ -16,7 +16,7 @@ pub struct AuthServerError {
     pub provider: String,
     /// What is wrong with its authorities.
     #[source]
-    pub source: TlsError,
+    pub source: ClientTlsError,
 }
 
 /// The providers in force.
@@ -82,7 +82,7 @@ impl AuthState {
 }
 
 /// How a server is asked, with the authorities that are in force now.
-fn asking(settings: &ExternalAuth) -> Result<Ask, TlsError> {
+fn asking(settings: &ExternalAuth) -> Result<Ask, ClientTlsError> {
     let client = WebClient::build(&settings.url, settings.ca_file.as_deref(), settings.timeout)?;
     let client = Arc::new(KeptClient::new(client));
     Ok(Ask::new(move |fields| {

@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::json;
 
-use crate::support::{Backend, Body, Gw, Speak, call, empty, full, get, post, request, says, with_field};
+use crate::support::{Backend, Body, Gw, Speak, call, empty, eventually, full, get, post, request, says, with_field};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -224,11 +224,14 @@ async fn a_reload_changes_the_rules_for_the_next_request() {
     let agent = Backend::replying(200).await;
     let text =
         |rules: &str| format!("workers: 1\nroutes: {{ all: {{ endpoints: ['{{0}}'], authorization: {rules} }} }}");
-    let mut gw = Gw::with(&text("{ rules: [{ methods: GET }] }"), &[&agent]).await;
+    let mut gw = Gw::with(&text("{ rules: [{ name: reads, methods: GET }] }"), &[&agent]).await;
     let mut client = gw.h1().await;
     assert_eq!(client.reply(get("/")).await.status, 200);
-    gw.reload(&text("{ rules: [{ methods: PUT }] }"), &[&agent]).await.unwrap();
+    assert_eq!(decisions(&gw, "reads", "allowed").await, 1.0);
+    gw.reload(&text("{ rules: [{ name: writes, methods: PUT }] }"), &[&agent]).await.unwrap();
     assert_eq!(client.reply(get("/")).await.status, 403, "on the same connection");
+    eventually("the series of a rule goes with it", || async { !gw.metrics().await.contains("rule=\"reads\"") }).await;
+    assert_eq!(decisions(&gw, "-", "denied").await, 1.0, "and no other");
     gw.reload(&text("off"), &[&agent]).await.unwrap();
     assert_eq!(client.reply(get("/")).await.status, 200);
     let record = gw.records(3).await;

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::json;
 
-use crate::support::{Backend, Body, Gw, Speak, call, channel, empty, full, get, post, request, says, with_field};
+use crate::support::{
+    Backend, Body, Gw, Speak, call, channel, empty, eventually, full, get, post, request, says, with_field,
+};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -13,12 +15,15 @@ async fn agent() -> Backend {
     Backend::replying_as(SPEAK, 200).await.header("content-type", "application/json").body(answer)
 }
 
-async fn before(agent: &Backend, screening: &str) -> Gw {
-    let text = format!(
+fn text(screening: &str) -> String {
+    format!(
         "workers: 1\nroutes: {{ all: {{ cluster: agents, screening: {screening} }} }}\n\
          clusters: {{ agents: {{ endpoints: ['{{0}}'], protocol: h2c }} }}"
-    );
-    Gw::with(&text, &[agent]).await
+    )
+}
+
+async fn before(agent: &Backend, screening: &str) -> Gw {
+    Gw::with(&text(screening), &[agent]).await
 }
 
 fn json(text: impl Into<String>) -> Request<Body> {
@@ -191,4 +196,17 @@ async fn no_content_type_hides_a_pattern() {
         assert_eq!(gw.send(request).await.reason(), expected, "{types:?} {body}");
     }
     assert_eq!(agent.hits(), 1);
+}
+
+#[tokio::test]
+async fn the_series_of_a_pattern_goes_with_it() {
+    let agent = agent().await;
+    let mut gw = before(&agent, "{ mode: enforce }").await;
+    for (_, request) in bad() {
+        assert_eq!(gw.send(request).await.status, 403);
+    }
+    assert_eq!(found(&gw, "jndi", "refused").await, 2.0);
+    gw.reload(&text("{ mode: enforce, except: jndi }"), &[&agent]).await.unwrap();
+    eventually("its series is gone", || async { !gw.metrics().await.contains("pattern=\"jndi\"") }).await;
+    assert_eq!(found(&gw, "sql-union", "refused").await, 1.0, "and no other");
 }

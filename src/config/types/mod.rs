@@ -15,6 +15,7 @@ pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, Upst
 pub use networks::Networks;
 pub use origin::{NULL, OriginPattern, is_among, serialised};
 pub use public::{Authority, PublicUrl, Scheme};
+pub(in crate::config) use spiffe::is_trust_domain;
 pub use spiffe::trust_domain;
 pub use text_pattern::TextPattern;
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};

@@ -13,6 +13,7 @@ use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use super::schedule::WEEK;
 use super::store::on_disk;
 use crate::config::model::{Acme, UpstreamProtocol, UpstreamTls};
+use crate::host::bare;
 use crate::pool::{ClientTls, ClientTlsError, DialError, DialLimits, Dialer, Peer, Question, Version};
 
 /// A client of one directory. A clone is the same one.
@@ -54,7 +55,7 @@ impl Client {
         let authority = head.uri.authority().filter(|_| head.uri.scheme_str() == Some("https"));
         let host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let (Some(authority), Some(host)) = (authority, host) else { return Err(NoAnswer::Url(head.uri.clone())) };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = bare(authority.host());
         let question = Question {
             method: head.method,
             target: head.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")),

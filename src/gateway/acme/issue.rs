@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeType, ExternalAccountKey,
     Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -87,11 +85,9 @@ pub(super) async fn account(store: &Arc<Store>, acme: &Acme, client: &Client) ->
 }
 
 fn bound_key(bound: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
-    let text = read_regular(&bound.key_file, MAX_KEY).map_err(Failure::Account)?;
-    let text = text.trim_ascii();
-    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    let key = BASE64_URL_SAFE_NO_PAD.decode(text);
-    let key = key.map_err(|error| Failure::Account(std::io::Error::other(error)))?;
+    let text = read_regular(&bound.key_file, ExternalAccount::MAX_KEY).map_err(Failure::Account)?;
+    let key = ExternalAccount::key(&text);
+    let key = key.ok_or_else(|| Failure::Account(std::io::Error::other("the file holds no key in base64url")))?;
     Ok(ExternalAccountKey::new(bound.key_id.clone(), &key))
 }
 
@@ -195,8 +191,6 @@ fn params(domain: &str) -> Result<CertificateParams, Failure> {
     Ok(params)
 }
 
-/// Size of a file with a MAC key.
-const MAX_KEY: usize = 4096;
 /// How often and how long an order is looked at: after 250 ms, then ever less often, for a minute and a half.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));

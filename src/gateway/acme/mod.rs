@@ -75,15 +75,23 @@ impl Wishes {
 pub(super) struct Orders(watch::Sender<Wishes>);
 
 impl Orders {
-    /// Has ordered what these listeners want, and nothing else. `files` are the challenges that requests answer.
-    pub(super) fn want(&self, listeners: Vec<(String, Arc<Shared>)>, files: &Arc<Challenges>, metrics: &Metrics) {
+    /// Has ordered what these listeners want, and nothing else; says whether they want anything. `files` are the
+    /// challenges that requests answer.
+    pub(super) fn want(
+        &self,
+        listeners: Vec<(String, Arc<Shared>)>,
+        files: &Arc<Challenges>,
+        metrics: &Metrics,
+    ) -> bool {
         let customers = customers(&listeners, files);
         let is_wanted = |listener: &str, domain: &str| {
             let mut here = customers.iter().filter(|customer| customer.listener == listener);
             here.any(|customer| customer.wants(domain))
         };
         metrics.keep_ordered(is_wanted);
+        let is_any = !customers.is_empty();
         self.0.send_replace(Wishes { customers, listeners });
+        is_any
     }
 
     /// Looks after the certificates for ever, one at a time. An order under way outlives every reload after which it is

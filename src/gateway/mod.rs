@@ -189,6 +189,9 @@ pub struct Gateway {
     build_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
+    /// Which certificates are ordered.
+    #[cfg(feature = "acme")]
+    orders: acme::Orders,
     /// Which certificates were warned of.
     said_of_certificates: certificates::Said,
     /// Tasks that belong to the present configuration.
@@ -242,6 +245,8 @@ impl Gateway {
             config_thread: ConfigThread::new("config").map_err(Error::Worker)?,
             build_thread: ConfigThread::new("build").map_err(Error::Worker)?,
             names_gone: false,
+            #[cfg(feature = "acme")]
+            orders: acme::Orders::default(),
             said_of_certificates: certificates::Said::default(),
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),
@@ -289,6 +294,11 @@ impl Gateway {
         let stop = self.stop.clone();
         self.rollouts
             .start(Task::Rollouts, move || rollouts::run(Arc::clone(&hub), Arc::clone(&metrics), stop.clone()));
+        #[cfg(feature = "acme")]
+        {
+            let (orders, metrics) = (self.orders.clone(), Arc::clone(&self.metrics));
+            self.tasks.start(Task::Acme, move || orders.clone().run(Arc::clone(&metrics)));
+        }
         let keeper = self.keeper.clone();
         self.tasks.start(Task::LastGood, move || keeper.clone().again());
         let (retired, metrics) = (self.retired.clone(), Arc::clone(&self.metrics));

@@ -121,8 +121,8 @@ impl Metrics {
     }
 
     /// Drops the series of names for which no certificate is ordered any more.
-    pub fn keep_ordered(&self, is_ordered: impl Fn(&str) -> bool) {
-        self.families.acme_last.retain(|label, value| label != "domain" || is_ordered(value));
+    pub fn keep_ordered(&self, is_ordered: impl Fn(&str, &str) -> bool) {
+        self.families.acme_last.keep(|values| matches!(values, [listener, domain] if is_ordered(listener, domain)));
     }
 
     /// Counts a certificate that was ordered for `domain`.

@@ -253,6 +253,11 @@ impl<T: Series> SeriesOf<T> {
         self.known_mut().retain(|values, _| !begins(values));
     }
 
+    /// Drops the series whose label values `keep` does not want.
+    pub(super) fn keep(&self, keep: impl Fn(&[Box<str>]) -> bool) {
+        self.known_mut().retain(|values, _| keep(values));
+    }
+
     /// Drops the series with a label whose value `keep` does not want, and gives what they showed.
     pub(super) fn retain(&self, keep: impl Fn(&str, &str) -> bool) -> MetricFamily {
         let labels = self.inner.family.labels;

@@ -53,8 +53,13 @@ impl WebClient {
         self.dialer.connect(Peer::Name(&self.url.host, self.url.port)).await
     }
 
-    pub(super) async fn connect_to(&self, address: SocketAddr) -> Result<UnusedConnection, DialError> {
-        self.dialer.connect(Peer::Address(address, &self.url.host)).await
+    /// What each of so many connections may take of the time of a question.
+    pub(super) fn share(&self, connections: usize) -> Duration {
+        self.limit / u32::try_from(connections.max(1)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) async fn connect_to(&self, address: SocketAddr, limit: Duration) -> Result<UnusedConnection, DialError> {
+        self.dialer.connect_within(Peer::Address(address, &self.url.host), limit).await
     }
 
     pub(super) fn addresses(&self) -> Arc<Addresses> {

@@ -154,7 +154,7 @@ async fn rfc9773_4_2_the_authority_may_suggest_when_to_renew() {
     drop(gw);
     // An hour without orders has passed.
     fs::remove_file(storage.file(&server, "a.example.attempts")).unwrap();
-    server.suggest("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z");
+    server.suggest("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z", 21_600);
     let gw = Gw::with(HTTP, &[&server, &storage]).await;
     server.look_at(gw.at("http"));
     eventually("a renewal", || async { orders(&gw, "ok").await == 1.0 }).await;
@@ -219,4 +219,82 @@ async fn of_two_gateways_with_one_storage_one_orders_and_both_serve() {
     assert!(is_served(&second, &server, "a.example").await);
     assert_eq!(server.count("order"), 1);
     within("an end", first.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_reload_while_the_file_is_broken_keeps_the_certificate_that_was_served() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    assert!(is_served(&gw, &server, "a.example").await);
+    fs::write(storage.file(&server, "a.example.pem"), "-----BEGIN CERTIFICATE-----\nMII").unwrap();
+    gw.reload(&HTTP.replace("body: ok", "body: other"), &[&server, &storage]).await.unwrap();
+    let mut client = Tls::new(&server.ca, &["h2"]).connect(gw.at("https"), "a.example").await.expect("the one before");
+    assert_eq!(client.reply(at_host("a.example", get("/"))).await.text(), "other");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_end_an_order_under_way() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("an order", || async { server.count("order a.example") == 1 }).await;
+    gw.reload(&HTTP.replace("body: ok", "body: 'ok'"), &[&server, &storage]).await.unwrap();
+    gw.reload(&HTTP.replace("[a.example]", "[a.example, z.example]"), &[&server, &storage]).await.unwrap();
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    served(&gw, &server, "z.example").await;
+    assert_eq!((server.count("order a.example"), server.count("account")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_reload_ends_an_order_that_nobody_wants_any_more() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("an order", || async { server.count("order a.example") == 1 }).await;
+    gw.reload(&HTTP.replace("a.example]", "z.example]"), &[&server, &storage]).await.unwrap();
+    // One is ordered at a time, and nobody looks at the challenge of the first.
+    eventually("the next order", || async { server.count("order z.example") == 1 }).await;
+    assert!(!storage.file(&server, "a.example.pem").exists());
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_used_is_not_replaced_by_another() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let file = storage.file(&server, "account.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "{ half of").unwrap();
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("a failure", || async { orders(&gw, "failed").await == 1.0 }).await;
+    assert_eq!((server.count("account"), fs::read_to_string(&file).unwrap().as_str()), (0, "{ half of"));
+}
+
+#[tokio::test]
+async fn a_certificate_with_the_key_of_another_is_ordered_again() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let file = storage.file(&server, "a.example.pem");
+    let own = fs::read_to_string(&file).unwrap();
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let other = fs::read_to_string(&file).unwrap();
+    let at = |text: &str| text.find("-----BEGIN CERTIFICATE").unwrap();
+    fs::write(&file, format!("{}{}", &own[..at(&own)], &other[at(&other)..])).unwrap();
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    assert_eq!(server.count("order a.example"), 1);
+}
+
+#[tokio::test]
+async fn an_authority_that_suggests_times_beyond_all_clocks_breaks_nothing() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    drop(gw);
+    server.suggest("9999-12-30T00:00:00Z", "9999-12-31T00:00:00Z", u64::MAX);
+    let gw = Gw::with(&HTTP.replace("[a.example]", "[a.example, z.example]"), &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "z.example").await;
+    assert_eq!(server.count("suggest /renewal/"), 1, "names are looked at in order");
+    assert_eq!(gw.metric("attache_task_ends_total", &[("task", "acme")]).await, 0.0);
 }

@@ -62,6 +62,8 @@ async fn what_is_beyond_the_limit_is_refused_at_once() {
         .await
         .unwrap();
     assert_eq!(client.reply(get("/")).await.status, 503, "a reload forgets nobody");
+    gw.reload(&text("{ initial: 2, min: 2, max: 3 }"), &[&agent]).await.unwrap();
+    assert_eq!(client.reply(get("/")).await.status, 503, "nor does one that changes the settings");
     answers.add_permits(2);
     for held in held {
         assert_eq!(held.await.unwrap().status, 200);

@@ -17,12 +17,18 @@ pub(super) fn client(exchange: &Exchange, entry: &Entry) -> Client {
 }
 
 /// How long a client has to wait before it may try; `None` when it may.
-pub(super) fn wait(exchange: &Exchange, entry: &Entry, now: Instant) -> Option<Duration> {
+fn wait(exchange: &Exchange, entry: &Entry, now: Instant) -> Option<Duration> {
     let settings = entry.config().auth_failures.as_ref()?;
     match entry.view.snapshot.abuse.failures.state(client(exchange, entry), settings, now) {
         ClientState::Free => None,
         ClientState::Slowed(wait) | ClientState::Blocked(wait) => Some(wait),
     }
+}
+
+/// Whether a client has to wait before it may try.
+pub(super) fn is_slowed(exchange: &Exchange, entry: &Entry, now: Instant) -> bool {
+    let settings = entry.config().auth_failures.as_ref();
+    settings.is_some_and(|settings| settings.mode == LimitMode::Enforce) && wait(exchange, entry, now).is_some()
 }
 
 /// Lets a client try, or refuses it whatever it presents. Says whether nothing is held against it.

@@ -111,7 +111,6 @@ fn conclude(
         Decision::Refused(at, Refusal::Invalid) => {
             Err(Error::CredentialsInvalid(resource_metadata::challenges(exchange, route, auth, Some(at))))
         }
-        Decision::Refused(_, Refusal::Denied) => Err(Error::AuthDenied),
         Decision::Refused(_, Refusal::Unavailable) => Err(Error::AuthUnavailable),
     }
 }

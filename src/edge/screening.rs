@@ -83,7 +83,7 @@ async fn of_body(
         return Ok(Found::Unread(Error::Screened));
     }
     let codings = codings(fields);
-    expectation::meet(exchange, route).await?;
+    expectation::meet(exchange, route.listener).await?;
     let limits = LookLimits {
         // However long it is, its beginning is looked at.
         bytes: usize::MAX,

@@ -4,7 +4,9 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Gw, Issuer, Reply, Speak, TextFile, eventually, full, post, request, with_field};
+use crate::support::{
+    Backend, Body, Gw, Issuer, Reply, Speak, TextFile, channel, eventually, full, post, request, with_field,
+};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -205,6 +207,21 @@ async fn routes_are_chosen_by_the_tenant_that_a_body_names() {
     .await;
     assert_eq!(gw.h2().await.reply(grpc("acme")).await.status, 200);
     assert_ne!(gw.h2().await.reply(grpc("globex")).await.status, 200);
+}
+
+/// Over HTTP/2 nobody can ask for the body: its client learns that, and not that it was too slow.
+#[tokio::test]
+async fn a_client_that_waits_to_be_asked_is_told_before_its_route_is_known() {
+    let text = "listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 200ms }, protocols: [http/1.1, h2] } }\n\
+        routes: { acme: { match: { tenant: acme }, respond: { body: acme } }, rest: { respond: { body: rest } } }";
+    let gw = Gw::with(text, &[]).await;
+    let (sender, body) = channel();
+    let asking = with_field("expect", "100-continue", request("POST", "/", body));
+    let reply = gw.h2().await.reply(with_field("content-type", "application/json", asking)).await;
+    assert_eq!((reply.status, reply.reason()), (417, "unmet_expectation"));
+    drop(sender);
+    let sent = with_field("expect", "100-continue", call("GetTask", Some("acme")));
+    assert_eq!(gw.h2().await.reply(sent).await.text(), "acme", "who does not wait is served");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::bounded::Count;
 use crate::config::model::{CacheScope, ExternalAuth, OnAuthFailure};
 use crate::context::{Principal, PrincipalKind};
 use crate::error::AuthAnswer;
-use crate::head::owned;
+use crate::head::{only_value, owned};
 
 /// A server that decides.
 #[derive(Debug)]
@@ -183,12 +183,12 @@ impl External {
         let settings = &self.settings;
         let name = match &settings.principal_header {
             None => Some(&*self.provider),
-            Some(name) => single(answer, name),
+            Some(name) => text(answer, name),
         };
-        let roles = settings.roles_header.as_ref().and_then(|name| single(answer, name)).unwrap_or_default();
+        let roles = settings.roles_header.as_ref().and_then(|name| text(answer, name)).unwrap_or_default();
         let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
         let principal = Principal {
-            name: name.filter(|name| !name.is_empty())?.into(),
+            name: name?.into(),
             provider: Arc::clone(&self.provider),
             kind: PrincipalKind::External,
             roles: roles.map(Into::into).collect(),
@@ -235,11 +235,9 @@ fn told(status: StatusCode, fields: &HeaderMap) -> Option<StatusCode> {
     }
 }
 
-/// The value of a field that is there once.
-fn single<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = fields.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
+/// The text of a field that is there once.
+fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    only_value(fields, name)?.to_str().ok()
 }
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");

@@ -133,8 +133,6 @@ const FIELD: usize = 64;
 pub enum Refusal {
     /// It is wrong: 401. What of it is wrong is said to nobody.
     Invalid,
-    /// The client is known and may not: 403.
-    Denied,
     /// Nobody can say at the moment: 503.
     Unavailable,
 }
@@ -145,7 +143,6 @@ impl Refusal {
     pub fn word(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
-            Self::Denied => "denied",
             Self::Unavailable => "unavailable",
         }
     }

@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::support::{
-    Backend, Body, Gw, Speak, call, channel, empty, eventually, full, get, post, request, says, with_field,
+    Backend, Body, Gw, Speak, call, channel, empty, eventually, full, get, grpc, post, request, says, with_field,
 };
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
@@ -96,10 +96,7 @@ async fn a_refusal_is_said_in_the_protocol_of_its_caller() {
     assert_eq!(said["error"]["data"][0]["reason"], "screened");
     let refused = gw.send(with_field("content-type", "application/json", post("/message:send?q=../../x", "{}"))).await;
     assert_eq!((refused.status, &says(&refused)["error"]["status"]), (403, &json!("PERMISSION_DENIED")));
-    let message = b"\x0a\x18gopher://10.0.0.1:6379/_x";
-    let framed = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat();
-    let grpc = with_field("te", "trailers", request("POST", "/lf.a2a.v1.A2AService/SendMessage", full(framed)));
-    let refused = gw.h2().await.reply(with_field("content-type", "application/grpc", grpc)).await;
+    let refused = gw.h2().await.reply(grpc("SendMessage", b"\x0a\x18gopher://10.0.0.1:6379/_x")).await;
     assert_eq!((refused.header("grpc-status"), refused.reason()), ("7", "screened"));
     assert_eq!(agent.hits(), 0);
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    Agent, Backend, Body, Gw, Place, RawBackend, Speak, TextFile, call, channel, full, message, post, promised,
-    refusing, request, says, with_field, with_trailers,
+    Agent, Backend, Body, Gw, Place, RawBackend, Speak, TextFile, call, channel, full, grpc, grpc_at, message, post,
+    promised, refusing, request, says, with_field, with_trailers,
 };
 
 const THREE: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'] } }";
@@ -290,9 +290,7 @@ async fn grpc_agents_are_asked_by_grpc() {
             &[&other, &holder],
         )
         .await;
-        let body = [&[0, 0, 0, 0, u8::try_from(field.len()).unwrap()], field].concat();
-        let cancel = post(&format!("/{package}.A2AService/CancelTask"), body);
-        let cancel = with_field("te", "trailers", with_field("content-type", "application/grpc", cancel));
+        let cancel = grpc_at(&format!("/{package}.A2AService/CancelTask"), field);
         let reply = gw.h2().await.reply(cancel).await;
         assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
         let methods = |seen: &Mutex<Vec<(String, Bytes)>>| {
@@ -340,10 +338,7 @@ async fn a_lookup_by_grpc_that_nobody_answers_has_failed() {
             &[&one, &two],
         )
         .await;
-        let body = [&[0, 0, 0, 0, 5], &b"\x12\x03t-9"[..]].concat();
-        let cancel = post("/lf.a2a.v1.A2AService/CancelTask", body);
-        let cancel = with_field("te", "trailers", with_field("content-type", "application/grpc", cancel));
-        gw.h2().await.reply(cancel).await;
+        gw.h2().await.reply(grpc("CancelTask", b"\x12\x03t-9")).await;
         let counted = [lookups(&gw, "failed").await, lookups(&gw, "unknown").await];
         assert_eq!(counted, if result == "failed" { [1.0, 0.0] } else { [0.0, 1.0] }, "{how}");
     }

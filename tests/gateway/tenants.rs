@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Backend, Body, Gw, Issuer, Reply, Speak, TextFile, channel, eventually, full, post, request, with_field,
+    Backend, Body, Gw, Issuer, Speak, TextFile, channel, eventually, full, grpc, post, request, says, with_field,
 };
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
@@ -25,20 +25,13 @@ fn call(method: &str, tenant: Option<&str>) -> Request<Body> {
 }
 
 /// A `GetTask` of gRPC: tenant 1, id 2.
-fn grpc(tenant: &str) -> Request<Body> {
+fn by_grpc(tenant: &str) -> Request<Body> {
     let text = |tag: u8, text: &str| [&[tag, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    let message = [text(0x0a, tenant), text(0x12, "t")].concat();
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let request = request("POST", "/lf.a2a.v1.A2AService/GetTask", full([&[0][..], &length, &message].concat()));
-    with_field("content-type", "application/grpc", with_field("te", "trailers", request))
+    grpc("GetTask", &[text(0x0a, tenant), text(0x12, "t")].concat())
 }
 
 fn of(tenant: &str, request: Request<Body>) -> Request<Body> {
     with_field("x-tenant", tenant, request)
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 #[tokio::test]
@@ -53,14 +46,14 @@ async fn a_tenant_is_counted_as_one_in_every_binding() {
     let rest = with_field("a2a-version", "1.0", request("GET", "/acme/tasks/t", crate::support::empty()));
     assert_eq!(gw.send(call("GetTask", Some("acme"))).await.status, 200);
     assert_eq!(gw.send(rest).await.status, 200);
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "");
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.header("grpc-status"), "");
     let last = gw.send(json("/acme/message:send", "{}")).await;
     assert_eq!((last.status, last.header("ratelimit")), (200, "\"tenants\";r=0;t=3600"));
     let refused = gw.send(call("GetTask", Some("acme"))).await;
     assert_eq!((refused.status, refused.reason()), (429, "rate_limited"));
     assert_eq!((&says(&refused)["id"], &says(&refused)["error"]["code"]), (&json!(7), &json!(-32603)));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_500);
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "8");
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.header("grpc-status"), "8");
     assert_eq!(gw.send(call("GetTask", Some("globex"))).await.status, 200, "another tenant has a bucket of its own");
     assert_eq!(gw.send(call("GetTask", None)).await.status, 200, "and so has the address of a client without one");
     assert_eq!(agent.hits(), 6);
@@ -205,8 +198,8 @@ async fn routes_are_chosen_by_the_tenant_that_a_body_names() {
         &[&grpc_agent],
     )
     .await;
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.status, 200);
-    assert_ne!(gw.h2().await.reply(grpc("globex")).await.status, 200);
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.status, 200);
+    assert_ne!(gw.h2().await.reply(by_grpc("globex")).await.status, 200);
 }
 
 /// Over HTTP/2 nobody can ask for the body: its client learns that, and not that it was too slow.
@@ -283,9 +276,9 @@ async fn a_tenant_that_is_not_proven_may_not_be_named() {
             let reply = gw.send(as_client(request)).await;
             assert_eq!((reply.status, reply.reason()), expected, "known: {known}, {shown}");
         }
-        let reply = gw.h2().await.reply(as_client(grpc("acme"))).await;
+        let reply = gw.h2().await.reply(as_client(by_grpc("acme"))).await;
         assert_eq!((reply.header("grpc-status"), reply.reason()), ("7", "tenant_mismatch"), "known: {known}");
-        assert_eq!(gw.h2().await.reply(as_client(grpc(""))).await.header("grpc-status"), "");
+        assert_eq!(gw.h2().await.reply(as_client(by_grpc(""))).await.header("grpc-status"), "");
     }
     assert_eq!(gw.send(of("acme", json("/open", "{}"))).await.status, 200, "nothing is proven there");
     let records = gw.records(21).await;

@@ -152,6 +152,11 @@ impl AcmeServer {
         self.shared.state().log.clone()
     }
 
+    /// The token of an order, by its number.
+    pub(crate) fn token(&self, order: &str) -> String {
+        self.shared.state().orders[order].token.clone()
+    }
+
     pub(crate) fn count(&self, line: &str) -> usize {
         self.log().iter().filter(|known| known.starts_with(line)).count()
     }

@@ -219,6 +219,7 @@ impl Gateway {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
         metrics.limit_endpoints(config.metrics.endpoint_series);
+        metrics.show_compatibility(config.metrics.compatibility);
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));

@@ -245,6 +245,7 @@ impl Gateway {
         rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
         self.metrics.limit_endpoints(config.metrics.endpoint_series);
+        self.metrics.show_compatibility(config.metrics.compatibility);
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);

@@ -23,7 +23,7 @@ pub use client_certificate::ClientCertificate;
 pub use held_wakes::HeldWakes;
 pub use identity::{Identity, Principal, PrincipalKind};
 pub use lingering::Lingering;
-pub use protected_fields::{ProtectedFields, strip_spellings};
+pub use protected_fields::{ProtectedFields, all_spellings, strip_spellings};
 
 /// Facts of one downstream connection.
 #[derive(Debug)]

@@ -122,9 +122,6 @@ pub enum Error {
     /// What it presents is not good.
     #[error("the credentials are not good")]
     CredentialsInvalid(Arc<[HeaderValue]>),
-    /// A provider knows the client and does not let it in.
-    #[error("not let in by a provider")]
-    AuthDenied,
     /// It names a tenant that is not the one it has proven.
     #[error("another tenant than the proven one")]
     TenantMismatch,
@@ -236,7 +233,7 @@ impl Error {
             Self::CircuitOpen { retry_after: wait, .. }
             | Self::RateLimited(wait)
             | Self::AuthSlowed(wait)
-            | Self::Blocked { wait: Some(wait), .. } => Some(whole_seconds(*wait)),
+            | Self::Blocked { wait: Some(wait), .. } => Some(whole_seconds(*wait).max(1)),
             Self::TooManyOpen => Some(1),
             error => (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
@@ -268,7 +265,6 @@ impl Error {
             | Self::UpgradeRefused
             | Self::OriginRefused
             | Self::CrossSite
-            | Self::AuthDenied
             | Self::TenantMismatch
             | Self::Forbidden
             | Self::Screened => StatusCode::FORBIDDEN,
@@ -332,7 +328,7 @@ impl Error {
             Self::CrossSite => "csrf",
             Self::CredentialsMissing(_) => "credentials_missing",
             Self::CredentialsInvalid(_) => "credentials_invalid",
-            Self::AuthDenied | Self::AuthAnswered(_) => "auth_denied",
+            Self::AuthAnswered(_) => "auth_denied",
             Self::TenantMismatch => "tenant_mismatch",
             Self::AuthUnavailable => "auth_unavailable",
             Self::Forbidden => "forbidden",
@@ -375,7 +371,6 @@ impl Error {
             | Self::Blocked { by: BlockedBy::Failures, .. } => "RL",
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
-            | Self::AuthDenied
             | Self::TenantMismatch
             | Self::AuthAnswered(_)
             | Self::AuthUnavailable
@@ -414,10 +409,10 @@ impl Error {
     }
 }
 
-/// Seconds that are over when this time is; one at least.
-fn whole_seconds(wait: Duration) -> u64 {
-    let started = u64::from(wait.subsec_nanos() > 0);
-    (wait.as_secs() + started).max(1)
+/// Whole seconds that are over when this time is.
+#[must_use]
+pub fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// `error` and its causes in one line of bounded length; the innermost may hold what a peer said.

@@ -23,6 +23,15 @@ impl Values {
     }
 }
 
+/// The same value in memory of its own. One that was received is a slice of the buffer that its head was read into, and
+/// keeps all of it.
+#[must_use]
+pub fn owned(value: &HeaderValue) -> HeaderValue {
+    let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) else { return value.clone() };
+    copy.set_sensitive(value.is_sensitive());
+    copy
+}
+
 /// Bytes of a block.
 const BLOCK: usize = 512;
 

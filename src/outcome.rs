@@ -315,7 +315,6 @@ impl Transport {
             | Error::CrossSite
             | Error::CredentialsMissing(_)
             | Error::CredentialsInvalid(_)
-            | Error::AuthDenied
             | Error::TenantMismatch
             | Error::AuthAnswered(_)
             | Error::CallRefused(_)

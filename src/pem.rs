@@ -3,6 +3,8 @@
 
 mod pair;
 
+use std::net::IpAddr;
+
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
@@ -90,6 +92,13 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
         Err(pem::Error::NoItemsFound) => Err(PemError::NoKey),
         Err(error) => Err(PemError::Malformed(error)),
     }
+}
+
+/// The address that a certificate names (RFC 5280 section 4.2.1.6).
+#[must_use]
+pub fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 /// PKCS #8 says so in its label, OpenSSL's older form in a header.

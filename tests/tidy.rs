@@ -39,7 +39,7 @@ const BASE_ARROWS: &[(&str, &[&str])] = &[
     ("config", &["error", "visible", "pem", "jose", "a2a", "grpc_status", "host"]),
     ("error", &["context", "config"]),
     ("outcome", &["error", "config"]),
-    ("context", &["error", "config"]),
+    ("context", &["error", "config", "jose"]),
     ("observe", &["error", "context", "config", "head", "visible", "a2a"]),
     ("body", &["error", "context", "config", "observe", "bounded", "a2a"]),
 ];

@@ -174,8 +174,7 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, caller: Caller, contro
     match ask {
         Ask::Config => {
             let effective = Arc::clone(&control.hub.current().config.effective);
-            let yaml = tokio::task::spawn_blocking(move || effective.yaml()).await;
-            reply(StatusCode::OK, YAML, yaml.unwrap_or_default())
+            beside(move || reply(StatusCode::OK, YAML, effective.yaml())).await
         }
         Ask::Status => status(control),
         Ask::Reloads => json(StatusCode::OK, &json!({ "reloads": control.journal.entries() })),
@@ -186,22 +185,35 @@ async fn carry_out(ask: Ask, head: &http::request::Parts, caller: Caller, contro
         }
         Ask::Blocks => {
             let snapshot = control.hub.current();
-            let listed = tokio::task::spawn_blocking(move || blocks::list(&snapshot, Now::here())).await;
-            json(StatusCode::OK, &listed.unwrap_or_default())
+            beside(move || json(StatusCode::OK, &blocks::list(&snapshot, Now::here()))).await
         }
         Ask::Block => {
             let (status, answer) = blocks::block(&control.hub.current(), &operator, query, Now::here());
             json(status, &answer)
         }
         Ask::Unblock => {
-            let (status, answer) = blocks::unblock(&control.hub.current(), &operator, query);
-            json(status, &answer)
+            // Every client that is remembered is looked at.
+            let (control, query) = (control.clone(), query.to_owned());
+            let unblock = move || {
+                let operator = Operator { auditor: &control.auditor, caller };
+                let (status, answer) = blocks::unblock(&control.hub.current(), &operator, &query);
+                json(status, &answer)
+            };
+            beside(unblock).await
         }
         Ask::Reload => {
             let colored = head.uri.query() == Some("color=true");
             reload(control, colored).await
         }
     }
+}
+
+/// Answers on a thread that may take its time. A defect there is an answer too, and not one that says that all is well.
+async fn beside(answer: impl FnOnce() -> AdminResponse + Send + 'static) -> AdminResponse {
+    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|broken| {
+        tracing::error!(error = %broken, "an answer of the admin API broke");
+        reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the answer broke, see the log of the gateway\n")
+    })
 }
 
 fn status(control: &AdminControl) -> AdminResponse {
@@ -274,3 +286,16 @@ const BOUNDS: Bounds = Bounds {
     answer: Duration::from_secs(60),
     connection: Duration::from_secs(90),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_does_not_look_like_one_that_is_empty() {
+        let whole = beside(|| reply(StatusCode::OK, TEXT, "fine\n")).await;
+        assert_eq!(whole.status(), StatusCode::OK);
+        let broken = beside(|| std::panic::resume_unwind(Box::new(()))).await;
+        assert_eq!(broken.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -105,7 +105,8 @@ fn set_lifetime(params: &mut CertificateParams) {
 /// mode holds from the first byte even where an older file had a wider one.
 pub(super) fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    // Not the number of the process: containers give the same each time, and what a crash left would be in the way.
+    name.push(format!(".{:016x}.tmp", fastrand::u64(..)));
     let temporary = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&temporary, path));

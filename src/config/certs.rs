@@ -1,7 +1,6 @@
 //! Looks into certificate files, so that a wrong one is found when the configuration is read and not at a handshake.
 //! What it loads is thrown away: the listener loads its own, and again when the files change.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -185,10 +184,7 @@ fn time(seconds: i64) -> Option<SystemTime> {
 fn name(name: &GeneralName<'_>) -> Option<HostPattern> {
     let text = match name {
         GeneralName::DNSName(name) => (*name).to_owned(),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => IpAddr::from(v4).to_string(),
-            Err(_) => IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
-        },
+        GeneralName::IPAddress(octets) => pem::address(octets)?.to_string(),
         _ => return None,
     };
     host(&text).ok()

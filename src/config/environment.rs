@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::files::read_regular;
+use super::files::{read_regular, too_large};
 use super::inputs::Inputs;
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -125,11 +125,7 @@ impl Environment {
     /// Reads at most `limit` bytes of a regular file; more is an error. That it was read is remembered.
     pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         if let Some((_, text)) = self.text.as_ref().filter(|(name, _)| name == path) {
-            return if text.len() > limit {
-                Err(io::ErrorKind::FileTooLarge.into())
-            } else {
-                Ok(text.as_bytes().into())
-            };
+            return if text.len() > limit { Err(too_large(limit)) } else { Ok(text.as_bytes().into()) };
         }
         let path = self.resolve(path);
         let outcome = read_regular(&path, limit);

@@ -22,9 +22,14 @@ pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} KiB", limit / 1024)));
+        return Err(too_large(limit));
     }
     Ok(bytes)
+}
+
+/// What is longer than `limit` bytes is not read.
+pub(super) fn too_large(limit: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} KiB", limit / 1024))
 }
 
 /// Why a file could not be read, for people.

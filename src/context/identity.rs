@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::jose::claim;
+
 /// Who a client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -46,6 +48,14 @@ pub enum PrincipalKind {
     Certificate,
     /// A signed token (RFC 7519).
     Jwt,
+}
+
+impl Principal {
+    /// The tenant that it may act for: the claim at this path, where that is a text.
+    #[must_use]
+    pub fn tenant(&self, path: &str) -> Option<&str> {
+        claim(&self.claims, path)?.as_str().filter(|tenant| !tenant.is_empty())
+    }
 }
 
 impl Identity {

@@ -1,7 +1,7 @@
 //! Fields that tell agents who a client is, which no client may send: neither under that name nor under one that a
 //! server may take for it.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names that only the gateway sends, of all routes and providers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,12 @@ impl ProtectedFields {
 
 /// Takes out the field `name` in every spelling.
 pub fn strip_spellings(headers: &mut HeaderMap, name: &HeaderName) {
-    remove(headers, |other| other == name || is_spelling(other, name.as_str().as_bytes()));
+    remove(headers, |other| is_spelling(other, name.as_str().as_bytes()));
+}
+
+/// All values of the field `name`, in every spelling.
+pub fn all_spellings<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h HeaderValue> {
+    headers.iter().filter(|(other, _)| is_spelling(other, name.as_str().as_bytes())).map(|(_, value)| value)
 }
 
 fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
@@ -75,9 +80,10 @@ mod tests {
     #[test]
     fn credentials_go_in_every_spelling() {
         let mut headers = HeaderMap::new();
-        for name in ["x-api-key", "x_api_key", "x-api-keys"] {
+        for name in ["x-api-key", "x_api_key", "x-api-keys", "x-api-key"] {
             headers.append(HeaderName::from_static(name), "secret".parse().unwrap());
         }
+        assert_eq!(all_spellings(&headers, &HeaderName::from_static("x_api-key")).count(), 3);
         strip_spellings(&mut headers, &HeaderName::from_static("x-api-key"));
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-api-keys"]);
     }

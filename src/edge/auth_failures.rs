@@ -1,5 +1,7 @@
 //! Clients that failed to authenticate before may have to wait before they try again.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::audit;
@@ -14,20 +16,32 @@ pub(super) fn client(exchange: &Exchange, entry: &Entry) -> Client {
     Client::new(exchange.client.address, entry.config().client_ip.ipv6_prefix)
 }
 
-/// Lets a client try, or refuses it without a look at what it presents.
-pub(super) fn admit(exchange: &Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<(), Error> {
-    let Some(settings) = &entry.config().auth_failures else { return Ok(()) };
-    let failures = &entry.view.snapshot.abuse.failures;
-    let wait = match failures.state(client(exchange, entry), settings, exchange.request.started) {
-        ClientState::Free => return Ok(()),
-        ClientState::Slowed(wait) | ClientState::Blocked(wait) => wait,
+/// How long a client has to wait before it may try; `None` when it may.
+fn wait(exchange: &Exchange, entry: &Entry, now: Instant) -> Option<Duration> {
+    let settings = entry.config().auth_failures.as_ref()?;
+    match entry.view.snapshot.abuse.failures.state(client(exchange, entry), settings, now) {
+        ClientState::Free => None,
+        ClientState::Slowed(wait) | ClientState::Blocked(wait) => Some(wait),
+    }
+}
+
+/// Whether a client has to wait before it may try.
+pub(super) fn is_slowed(exchange: &Exchange, entry: &Entry, now: Instant) -> bool {
+    let settings = entry.config().auth_failures.as_ref();
+    settings.is_some_and(|settings| settings.mode == LimitMode::Enforce) && wait(exchange, entry, now).is_some()
+}
+
+/// Lets a client try, or refuses it whatever it presents. Says whether nothing is held against it.
+pub(super) fn admit(exchange: &Exchange, entry: &Entry, route: &ServedRoute<'_>, now: Instant) -> Result<bool, Error> {
+    let Some((wait, settings)) = wait(exchange, entry, now).zip(entry.config().auth_failures.as_ref()) else {
+        return Ok(true);
     };
     let slowed = &route.handles.addresses().slowed;
     match settings.mode {
         LimitMode::Shadow => {
             slowed.count("shadow");
             audit::shadow(exchange, entry, &Error::AuthSlowed(wait));
-            Ok(())
+            Ok(false)
         }
         LimitMode::Enforce => {
             slowed.count("enforce");

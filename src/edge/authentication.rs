@@ -1,6 +1,7 @@
 //! Who the client is: the providers of the route are asked, and whoever is not known does not come in.
 
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use tokio::time::Instant;
 
 use super::auth_failures;
 use super::exchange::Exchange;
@@ -25,15 +26,21 @@ pub(super) fn take_out_forged(exchange: &mut Exchange, entry: &Entry) {
 pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
     let Some(auth) = route.auth.as_deref() else { return Ok(Passage::On) };
     if !auth.is_public(&exchange.request.method, exchange.request.path()) {
-        auth_failures::admit(exchange, entry, route)?;
+        let is_free = auth_failures::admit(exchange, entry, route, exchange.request.started)?;
+        let presented = presented(exchange)?;
         let mut progress = Progress::default();
-        let decision = match auth.go_on(&presented(exchange)?, &mut progress, None) {
-            Step::Decided(decision) => decision,
-            Step::Wait(waiting) => Box::pin(find_out(exchange, auth, progress, waiting)).await?,
+        let (decision, has_waited) = match auth.go_on(&presented, &mut progress, None) {
+            Step::Decided(decision) => (decision, false),
+            Step::Wait(waiting) => (Box::pin(find_out(auth, &presented, progress, waiting)).await, true),
         };
+        // Many guesses may have been under way at once: who is slowed down by the first of them learns nothing from
+        // the others.
+        let admitted =
+            if has_waited && is_free { auth_failures::admit(exchange, entry, route, Instant::now()) } else { Ok(true) };
         if matches!(decision, Decision::Refused(_, Refusal::Invalid)) {
             auth_failures::count(exchange, entry);
         }
+        admitted?;
         conclude(exchange, route, auth, decision)?;
         tenant::prove(exchange, entry)?;
     }
@@ -42,22 +49,23 @@ pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &Served
 }
 
 /// Waits for the providers that have to find out.
-async fn find_out(
-    exchange: &Exchange,
+pub(super) async fn find_out(
     auth: &RouteAuth,
+    presented: &Presented<'_>,
     mut progress: Progress,
     mut waiting: Waiting,
-) -> Result<Decision, Error> {
+) -> Decision {
     loop {
         let found = waiting.await;
-        match auth.go_on(&presented(exchange)?, &mut progress, Some(found)) {
-            Step::Decided(decision) => return Ok(decision),
+        match auth.go_on(presented, &mut progress, Some(found)) {
+            Step::Decided(decision) => return decision,
             Step::Wait(more) => waiting = more,
         }
     }
 }
 
-fn presented(exchange: &Exchange) -> Result<Presented<'_>, Error> {
+/// What a request presents.
+pub(super) fn presented(exchange: &Exchange) -> Result<Presented<'_>, Error> {
     let (request, client) = (&exchange.request, &exchange.client);
     Ok(Presented {
         method: &request.method,
@@ -103,7 +111,6 @@ fn conclude(
         Decision::Refused(at, Refusal::Invalid) => {
             Err(Error::CredentialsInvalid(resource_metadata::challenges(exchange, route, auth, Some(at))))
         }
-        Decision::Refused(_, Refusal::Denied) => Err(Error::AuthDenied),
         Decision::Refused(_, Refusal::Unavailable) => Err(Error::AuthUnavailable),
     }
 }
@@ -127,13 +134,21 @@ fn strip_query(exchange: &mut Exchange, auth: &RouteAuth) -> Result<(), Error> {
     Ok(())
 }
 
+/// Puts fields in, each as often as it is given, in the place of those that have their names.
+pub(super) fn replace(fields: &mut HeaderMap, given: &[(HeaderName, HeaderValue)]) {
+    for (name, _) in given {
+        fields.remove(name);
+    }
+    for (name, value) in given {
+        fields.append(name, value.clone());
+    }
+}
+
 /// Tells the agent who the client is.
 pub(super) fn tell(exchange: &Exchange, route: &ServedRoute<'_>, fields: &mut HeaderMap) {
     let Some(auth) = &route.auth else { return };
     if let Some(principal) = &exchange.client.identity.principal {
         auth.tell(fields, principal);
     }
-    for (name, value) in exchange.request.vouched.iter().flat_map(|vouched| vouched.iter()) {
-        fields.insert(name, value.clone());
-    }
+    replace(fields, exchange.request.vouched.as_deref().unwrap_or_default());
 }

@@ -98,4 +98,4 @@ fn note(exchange: &mut Exchange, entry: &Entry, decided: Decided) -> Result<Pass
 }
 
 /// What is no call of an agent.
-const NO_CALL: Call<'_> = Call::Known { operation: None, tenant: None };
+pub(super) const NO_CALL: Call<'_> = Call::Known { operation: None, tenant: None };

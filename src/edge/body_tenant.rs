@@ -2,6 +2,7 @@
 
 use super::call::{self, Call};
 use super::exchange::Exchange;
+use super::expectation;
 use super::reading::{self, PATIENCE, Read, Wanted, of_call};
 use super::stage::Entry;
 use crate::a2a::{Body, Recognition};
@@ -15,9 +16,11 @@ pub(super) async fn read(exchange: &mut Exchange, entry: &Entry) -> Result<Optio
     let Some((call, wanted)) = candidate(exchange)? else {
         return Ok(None);
     };
+    let listener = entry.settings()?;
+    expectation::meet(exchange, listener).await?;
     let limits = LookLimits {
         bytes: A2a::default().max_body_bytes,
-        time: entry.settings()?.limits.body_idle_timeout.min(PATIENCE),
+        time: listener.limits.body_idle_timeout.min(PATIENCE),
         room: entry.view.snapshot.agents.room.clone(),
     };
     let body = match reading::look(exchange, &limits, wanted).await? {

@@ -66,10 +66,20 @@ impl Call {
         Self { body: Some(body), ..self }
     }
 
+    /// The tenants it names, in its path and in its body.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.tenant.as_deref().into_iter().chain(self.said().tenant)
+    }
+
+    /// The ids that the body names.
+    fn said(&self) -> Ids<'_> {
+        let said = self.operation.zip(self.body.as_ref());
+        said.map(|(operation, body)| body.ids(operation, self.generation)).unwrap_or_default()
+    }
+
     /// The ids it names. What the path says counts more than what the body says, as it does for agents.
     pub(super) fn ids(&self) -> Ids<'_> {
-        let said = self.operation.zip(self.body.as_ref());
-        let said = said.map(|(operation, body)| body.ids(operation, self.generation)).unwrap_or_default();
+        let said = self.said();
         Ids {
             task: self.task.as_deref().or(said.task),
             context: self.context.as_deref().or(said.context),

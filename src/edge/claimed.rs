@@ -6,6 +6,7 @@ use http::header::HeaderValue;
 use http::{HeaderMap, HeaderName};
 
 use crate::config::model::{PathPolicy, Scheme};
+use crate::head::owned;
 use crate::route::{self, public};
 
 /// The claims of a trusted proxy about the address that its client used. Values that cannot be used are ignored.
@@ -47,9 +48,8 @@ impl Claimed {
 
     /// Copies what is a slice of the buffer the head was read into.
     pub(super) fn detach(&mut self) {
-        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-        self.host = self.host.as_ref().and_then(copy);
-        self.prefix = self.prefix.as_ref().and_then(copy);
+        self.host = self.host.as_ref().map(owned);
+        self.prefix = self.prefix.as_ref().map(owned);
     }
 }
 

@@ -88,7 +88,7 @@ fn public(error: &Error) -> &'static str {
         Error::CrossSite => "not for pages of other sites",
         Error::CredentialsMissing(_) => "credentials are needed here",
         Error::CredentialsInvalid(_) => "the credentials are not good",
-        Error::AuthDenied | Error::AuthAnswered(_) => "not allowed",
+        Error::AuthAnswered(_) => "not allowed",
         Error::TenantMismatch => "not for this tenant",
         Error::AuthUnavailable => "credentials cannot be checked at the moment",
         Error::Forbidden | Error::Screened => "this is not allowed",

@@ -50,18 +50,19 @@ const RARE: [HeaderName; 8] = [
 ];
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
+    headers.get_all(header::TE).iter().any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers")))
 }
 
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+/// The entries of a list. One that is no text does not take the others with it.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 /// Fields `Connection` names, but for those that frame, route or authorise a message: a client must not be able to make
 /// the gateway drop them.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let named = headers.get_all(header::CONNECTION).iter().flat_map(tokens);
-    let names = named.filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok());
+    let names = named.filter_map(|token| HeaderName::from_bytes(token).ok());
     names.filter(|name| !PROTECTED.contains(&name.as_str())).collect()
 }
 
@@ -199,8 +200,8 @@ fn walk(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> 
     }
     let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
     for line in lines.into_iter().rev() {
-        for entry in line.to_str().unwrap_or("?").rsplit(',') {
-            let Some(address) = parse_entry(entry.trim()) else {
+        for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
+            let Some(address) = parse_entry(entry.trim_ascii()) else {
                 return (client, taken);
             };
             client = address;
@@ -214,7 +215,8 @@ fn walk(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> 
 }
 
 /// An address, also with a port and in brackets.
-fn parse_entry(entry: &str) -> Option<IpAddr> {
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?;
     let parsed =
         entry.parse::<IpAddr>().ok().or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|addr| addr.ip()));
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();

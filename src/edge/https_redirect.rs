@@ -84,13 +84,7 @@ fn is_clean(path_and_query: &str) -> bool {
 }
 
 fn matches(pattern: &HostPattern, host: &str) -> bool {
-    match pattern {
-        HostPattern::Exact(exact) => host == exact || bare(host) == exact,
-        HostPattern::Wildcard(parent) => host
-            .strip_suffix(parent.as_str())
-            .and_then(|rest| rest.strip_suffix('.'))
-            .is_some_and(|labels| !labels.is_empty()),
-    }
+    pattern.fits(host) || matches!(pattern, HostPattern::Exact(exact) if bare(host) == exact)
 }
 
 #[cfg(test)]

@@ -107,12 +107,27 @@ fn key(exchange: &Exchange, route: &ServedRoute<'_>, table: &Affinity, question:
         Subject::Task(task) | Subject::Whole(task) | Subject::Events(task) => (HeldKind::Task, task),
         Subject::Context(context) => (HeldKind::Context, context),
     };
-    let fields = exchange.message.as_ref().map(Request::headers);
-    let secret = fields.and_then(|fields| fields.get(header::AUTHORIZATION)).map(HeaderValue::as_bytes);
+    let identity = &exchange.client.identity;
     let client = exchange.client.address.to_string();
-    let parts = [id.as_bytes(), question.tenant.unwrap_or_default().as_bytes(), client.as_bytes()];
-    let parts = parts.into_iter().chain(secret);
-    table.key(Scope::of_cluster(&route.settings().name), kind, &parts.collect::<Vec<_>>().join(&0))
+    let said = [
+        id,
+        question.tenant.unwrap_or_default(),
+        &client,
+        identity.provider().unwrap_or_default(),
+        identity.name().unwrap_or_default(),
+    ];
+    let fields = exchange.message.as_ref().map(Request::headers);
+    let shown =
+        fields.into_iter().flat_map(|fields| [header::AUTHORIZATION, header::COOKIE].map(|name| fields.get_all(name)));
+    let shown = shown.flatten().map(HeaderValue::as_bytes);
+    let vouched = exchange.request.vouched.iter().flat_map(|vouched| vouched.iter()).map(|(_, value)| value.as_bytes());
+    let mut key = Vec::new();
+    for part in said.iter().map(|said| said.as_bytes()).chain(shown).chain(vouched) {
+        // With its length, so that ("ab", "c") and ("a", "bc") differ.
+        key.extend_from_slice(&part.len().to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    table.key(Scope::of_cluster(&route.settings().name), kind, &key)
 }
 
 /// Asks every endpoint of the route's clusters, as many as may be, and takes the first that says yes.

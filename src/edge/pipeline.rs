@@ -63,7 +63,7 @@ pub(super) async fn serve(exchange: &mut Exchange, entry: &Entry, route: &Served
     pass!(resumption::plan(exchange, route));
     pass!(prepare::prepare(exchange, route));
     pass!(mirror::start(exchange, route));
-    pass!(expectation::meet(exchange, route).await);
+    pass!(expectation::meet(exchange, route.listener).await);
     pass!(admission::admit(exchange, route).await);
     if exchange.request.card.is_some() {
         return Box::pin(agent_card::fetch(exchange, entry, route)).await;

@@ -141,7 +141,7 @@ async fn read(
     settings: &A2a,
     wanted: Wanted,
 ) -> Result<Option<Body>, Error> {
-    expectation::meet(exchange, route).await?;
+    expectation::meet(exchange, route.listener).await?;
     let limits = LookLimits {
         bytes: settings.max_body_bytes,
         time: route.listener.limits.body_idle_timeout.min(PATIENCE),

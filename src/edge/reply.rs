@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use tokio::time::Instant;
 
 use super::ResponseBody;
+use super::authentication::replace;
 use super::call::Call;
 use super::error_words::{grpc_code, grpc_fields, in_agents_stead, json_rpc_text, rest_text, status};
 use super::exchange::Exchange;
@@ -37,7 +38,7 @@ pub(super) fn refusal(exchange: &mut Exchange, error: &Error) -> Response<Respon
         headers.insert(REASON, HeaderValue::from_static(error.reason()));
     }
     if let Error::AuthAnswered(answer) = error {
-        headers.extend(answer.headers.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
+        replace(headers, &answer.headers);
     }
     for challenge in error.challenges() {
         headers.append(header::WWW_AUTHENTICATE, challenge.clone());

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::public;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::body::Body;
-use crate::config::model::{HostPattern, Listener, PathMatch, ResourceMetadata, Route};
+use crate::config::model::{Listener, PathMatch, ResourceMetadata, Route};
 use crate::error::Error;
 use crate::policy::auth::RouteAuth;
 use crate::route::public::{Face, Origin, Sources};
@@ -131,11 +131,7 @@ fn path_of(route: &Route) -> Option<&str> {
 /// Whether a route serves the host that is asked for.
 fn is_for(route: &Route, exchange: &Exchange) -> bool {
     let host = exchange.request.host();
-    let fits = |pattern: &HostPattern| match pattern {
-        HostPattern::Exact(name) => name == host,
-        HostPattern::Wildcard(parent) => host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.ends_with('.')),
-    };
-    route.hosts.is_empty() || route.hosts.iter().any(fits)
+    route.hosts.is_empty() || route.hosts.iter().any(|pattern| pattern.fits(host))
 }
 
 /// Where metadata is (RFC 9728 section 3).

@@ -62,7 +62,6 @@ fn enter(exchange: &mut Exchange, entry: &Entry, (found, asks): (Found, Asks)) -
         let limit = route.body_limit(&settings.limits);
         message.body_mut().hold_to(limit, settings.limits.body_idle_timeout);
     }
-    exchange.routed(&worker_route.handles);
     Ok(Passage::On)
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, header};
 use super::audit;
 use super::exchange::Exchange;
 use super::expectation;
+use super::facts::is_grpc;
 use super::reading::PATIENCE;
 use super::stage::{Entry, Passage, ServedRoute};
 use crate::body::{LookLimits, Looked};
@@ -54,11 +55,11 @@ enum Found {
 fn of_head(exchange: &Exchange, screening: &Screening) -> Result<Option<PatternNumber>, Error> {
     let (request, fields) = (&exchange.request, exchange.message()?.headers());
     let in_part = |search: &Search| match search.part {
-        ScreenedPart::Path => find(search, request.path().as_bytes(), Coding::Percent),
-        ScreenedPart::Query => find(search, request.uri.query()?.as_bytes(), Coding::Form),
+        ScreenedPart::Path => find(search, request.path().as_bytes(), &[Coding::Percent]),
+        ScreenedPart::Query => find(search, request.uri.query()?.as_bytes(), &[Coding::Form]),
         ScreenedPart::Headers => {
             let mut values = screening.headers.iter().flat_map(|name| fields.get_all(name));
-            values.find_map(|value| find(search, value.as_bytes(), Coding::Percent))
+            values.find_map(|value| find(search, value.as_bytes(), &[Coding::Percent]))
         }
         ScreenedPart::Body => None,
     };
@@ -81,8 +82,8 @@ async fn of_body(
     if is_coded(fields) {
         return Ok(Found::Unread(Error::Screened));
     }
-    let coding = coding(fields.get(header::CONTENT_TYPE));
-    expectation::meet(exchange, route).await?;
+    let codings = codings(fields);
+    expectation::meet(exchange, route.listener).await?;
     let limits = LookLimits {
         // However long it is, its beginning is looked at.
         bytes: usize::MAX,
@@ -105,7 +106,7 @@ async fn of_body(
         Looked::Late => Found::Unread(Error::BodyTimeout),
         Looked::NoRoom => Found::Unread(Error::CallRefused(CallRefusal::NoRoom)),
         Looked::Whole | Looked::Enough | Looked::TooLong => {
-            find(search, &begin, coding).map_or(Found::Nothing, Found::Pattern)
+            find(search, &begin, codings).map_or(Found::Nothing, Found::Pattern)
         }
     })
 }
@@ -117,15 +118,21 @@ fn is_coded(fields: &HeaderMap) -> bool {
     values.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn coding(content_type: Option<&HeaderValue>) -> Coding {
-    let essence = content_type.map(HeaderValue::as_bytes).unwrap_or_default();
-    let begins = |start: &[u8]| essence.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    if begins(b"application/x-www-form-urlencoded") {
-        Coding::Form
-    } else if begins(b"application/grpc") || begins(b"multipart/") || begins(b"application/octet-stream") {
-        Coding::None
+/// The ways in which an agent may decode a body. Many take JSON whatever it is called, so only a message that is gRPC
+/// by every word stands as it is.
+fn codings(fields: &HeaderMap) -> &'static [Coding] {
+    let mut types = fields.get_all(header::CONTENT_TYPE).iter().peekable();
+    let is_json = |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().ends_with(b"+json");
+    if types.peek().is_some() && types.all(|value| is_grpc(Some(value)) && !is_json(value)) {
+        return &[];
+    }
+    let is_form =
+        |value: &HeaderValue| value.as_bytes().get(..FORM.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORM));
+    if fields.get_all(header::CONTENT_TYPE).iter().any(is_form) {
+        &[Coding::Form, Coding::Json]
     } else {
-        // Agents take JSON whatever it is called.
-        Coding::Json
+        &[Coding::Json]
     }
 }
+
+const FORM: &[u8] = b"application/x-www-form-urlencoded";

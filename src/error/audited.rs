@@ -16,7 +16,6 @@ impl Error {
             Self::AddressRefused(rule) => Some((AuditKind::Address, Some(rule.rule()))),
             Self::CredentialsMissing(_)
             | Self::CredentialsInvalid(_)
-            | Self::AuthDenied
             | Self::AuthAnswered(_)
             | Self::AuthUnavailable => Some((AuditKind::Authentication, None)),
             Self::AuthSlowed(_) => Some((AuditKind::Authentication, Some("authFailures.slowAfter"))),

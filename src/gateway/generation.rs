@@ -5,8 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-#[cfg(feature = "acme")]
-use super::acme;
 use super::supervise::{Task, Tasks};
 use super::{Gateway, abuse, affinity, auth_loads, certificates, issuer_keys, limits};
 use crate::a2a::card::SignedCards;
@@ -72,7 +70,7 @@ impl Gateway {
         generation.start(Task::Certificates, move || {
             certificates::watch(listeners.clone(), Arc::clone(&metrics), Arc::clone(&said))
         });
-        self.order_certificates(&mut generation);
+        self.order_certificates();
         self.generation = generation;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         self.metrics.config_accepted(&config.hash, i64::try_from(now).unwrap_or(i64::MAX));
@@ -82,14 +80,13 @@ impl Gateway {
 
 #[cfg(feature = "acme")]
 impl Gateway {
-    /// Starts ordering the certificates that listeners want ordered.
-    fn order_certificates(&self, generation: &mut Tasks) {
-        let (listeners, metrics) = (self.listeners.shared(), Arc::clone(&self.metrics));
-        let customers = Arc::new(acme::customers(&listeners, &self.hub.current().challenges));
-        metrics.keep_ordered(|name| customers.iter().any(|customer| customer.wants(name)));
-        if !customers.is_empty() {
-            generation
-                .start(Task::Acme, move || acme::run(Arc::clone(&customers), listeners.clone(), Arc::clone(&metrics)));
+    /// Has ordered the certificates that listeners want ordered. The task that does begins with the first of them, and
+    /// is not one of a generation: a reload does not end it.
+    fn order_certificates(&mut self) {
+        let is_any = self.orders.want(self.listeners.shared(), &self.hub.current().challenges, &self.metrics);
+        if is_any && !std::mem::replace(&mut self.is_ordering, true) {
+            let (orders, metrics) = (self.orders.clone(), Arc::clone(&self.metrics));
+            self.tasks.start(Task::Acme, move || orders.clone().run(Arc::clone(&metrics)));
         }
     }
 }
@@ -97,7 +94,7 @@ impl Gateway {
 #[cfg(not(feature = "acme"))]
 impl Gateway {
     #[allow(clippy::unused_self, reason = "as where they are ordered")]
-    fn order_certificates(&self, _generation: &mut Tasks) {}
+    fn order_certificates(&mut self) {}
 }
 
 /// What the routes to a cluster make of the cards of its agents.

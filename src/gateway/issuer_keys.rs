@@ -12,7 +12,7 @@ use crate::error::chain;
 use crate::jose::{Algorithm, KeySet, KeySetError};
 use crate::observe::metrics::Metrics;
 use crate::policy::auth::RemoteKeys;
-use crate::pool::{DialError, TlsError, WebClient};
+use crate::pool::{ClientTlsError, DialError, WebClient};
 use crate::snapshot;
 
 /// Why there are no keys.
@@ -21,7 +21,7 @@ enum Failure {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error(transparent)]
-    Authorities(#[from] TlsError),
+    Authorities(#[from] ClientTlsError),
     #[error("status {0}")]
     Status(StatusCode),
     #[error("more than {} KiB", MAX_SET / 1024)]

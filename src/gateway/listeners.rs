@@ -61,10 +61,9 @@ impl Listeners {
         let (mut settings, mut fresh) = (Vec::new(), Vec::new());
         for (index, listener) in config.listeners.iter().enumerate() {
             let open = self.open.get(&listener.name);
-            let open = open.filter(|open| open.configured == listener.address);
             let previous = open.map(|open| open.shared.settings());
             let loaded = load(ListenerId(index), listener, previous.as_deref())?;
-            match open {
+            match open.filter(|open| open.configured == listener.address) {
                 Some(_) => settings.push((listener.name.clone(), loaded)),
                 None => fresh.push((listener, loaded)),
             }

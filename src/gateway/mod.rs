@@ -52,8 +52,7 @@ use crate::config::model::{AdminAddress, Config, Shutdown};
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
 use crate::route::rollout::RolloutControl;
-use crate::snapshot::{Hub, Snapshot};
-use crate::upstream::WorkerClusterError;
+use crate::snapshot::{Hub, Snapshot, SnapshotError};
 use config_thread::ConfigThread;
 use files::Keeper;
 use listeners::Listeners;
@@ -87,9 +86,9 @@ pub enum Error {
         #[source]
         source: Box<crate::listener::TlsError>,
     },
-    /// A cluster's TLS files cannot be used.
+    /// TLS files of a cluster or of a server that is asked cannot be used.
     #[error(transparent)]
-    Cluster(#[from] WorkerClusterError),
+    Snapshot(#[from] SnapshotError),
     /// The metrics listener cannot bind.
     #[error("metrics cannot bind {address}")]
     Metrics {
@@ -195,6 +194,12 @@ pub struct Gateway {
     build_thread: ConfigThread,
     /// Whether the last reload took names away.
     names_gone: bool,
+    /// Which certificates are ordered.
+    #[cfg(feature = "acme")]
+    orders: acme::Orders,
+    /// Whether the task that orders runs.
+    #[cfg(feature = "acme")]
+    is_ordering: bool,
     /// Which certificates were warned of.
     said_of_certificates: certificates::Said,
     /// Tasks that belong to the present configuration.
@@ -219,6 +224,7 @@ impl Gateway {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
         metrics.limit_endpoints(config.metrics.endpoint_series);
+        metrics.show_compatibility(config.metrics.compatibility);
         let resolver = Resolver::new(&config.dns).map_err(Error::Resolver)?;
         let names = dns::resolve_all(&config, &resolver, FIRST_RESOLUTION).await;
         let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
@@ -248,6 +254,10 @@ impl Gateway {
             config_thread: ConfigThread::new("config").map_err(Error::Worker)?,
             build_thread: ConfigThread::new("build").map_err(Error::Worker)?,
             names_gone: false,
+            #[cfg(feature = "acme")]
+            orders: acme::Orders::default(),
+            #[cfg(feature = "acme")]
+            is_ordering: false,
             said_of_certificates: certificates::Said::default(),
             tasks: Tasks::new(&metrics),
             rollouts: Tasks::new(&metrics),

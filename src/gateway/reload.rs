@@ -1,7 +1,7 @@
 //! Taking another configuration while running: read, build, then swap whole, or change nothing.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use super::{Error, FIRST_RESOLUTION, Gateway, admin, memory, rollouts};
 use crate::admin::control::{Command, Done};
 use crate::admin::journal::{Entry, ReloadResult, Trigger};
 use crate::cluster::discovery::dns::{self, Resolver};
-use crate::config::model::{Action, Config};
+use crate::config::model::{Action, AuthorizationPolicy, Config, Route, Screening, UNREAD};
 use crate::config::{ChangeKind, Difference, Report, needs_restart};
 use crate::observe::audit::AuditDecision;
 use crate::observe::family::Object;
@@ -245,6 +245,7 @@ impl Gateway {
         rollouts::announce(&before, &snapshot);
         self.resolver = resolver;
         self.metrics.limit_endpoints(config.metrics.endpoint_series);
+        self.metrics.show_compatibility(config.metrics.compatibility);
         self.hub.replace(snapshot);
         self.listeners.apply(change, &config, &self.workers).await;
         self.in_force(&config);
@@ -284,11 +285,38 @@ impl Gateway {
 /// The names a configuration gives, as far as metrics have them for labels.
 struct Names<'a> {
     known: HashSet<(Object, Cow<'a, str>)>,
+    /// Routes with rules or patterns.
+    parts: HashMap<&'a str, Parts<'a>>,
+}
+
+/// What names a route gives within itself.
+struct Parts<'a> {
+    policies: Vec<&'a AuthorizationPolicy>,
+    screening: Option<&'a Screening>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(route: &Route, config: &'a Config) -> Option<Self> {
+        let policies: Vec<_> =
+            route.authorization.iter().filter_map(|id| config.authorization_policies.get(id.0)).collect();
+        let screening = route.screening.and_then(|id| config.screenings.get(id.0)).map(|screening| &**screening);
+        (!policies.is_empty() || screening.is_some()).then_some(Self { policies, screening })
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &str> {
+        self.policies.iter().flat_map(|policy| policy.rules.iter().map(|(name, _)| name.as_str()))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &str> {
+        let own = self.screening.iter().flat_map(|screening| screening.names.iter().map(String::as_str));
+        own.chain(self.screening.map(|_| UNREAD))
+    }
 }
 
 impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
         let mut known = HashSet::with_capacity(config.routes.len() + config.clusters.len());
+        let parts = config.routes.iter().filter_map(|route| Some((&*route.name, Parts::of(route, config)?))).collect();
         for route in &config.routes {
             known.insert((Object::Route, Cow::from(&route.name)));
             if matches!(&route.action, Action::Split(split) if split.rollout.is_some()) {
@@ -315,15 +343,26 @@ impl<'a> Names<'a> {
         let tenants = &config.tenants.series;
         known.extend(tenants.iter().map(|tenant| (Object::Tenant, Cow::from(tenant))));
         known.extend((!tenants.is_empty()).then_some((Object::Tenant, Cow::from(tenants::OTHERS))));
-        Self { known }
+        Self { known, parts }
     }
 
     fn has(&self, object: Object, name: &str) -> bool {
-        self.known.contains(&(object, Cow::from(name)))
+        let part = || name.split_once('\n').and_then(|(route, part)| Some((self.parts.get(route)?, part)));
+        match object {
+            // There is always a series for what no rule is about.
+            Object::Rule => part().is_some_and(|(parts, rule)| rule == "-" || parts.rules().any(|one| one == rule)),
+            Object::Pattern => part().is_some_and(|(parts, name)| parts.patterns().any(|one| one == name)),
+            _ => self.known.contains(&(object, Cow::from(name))),
+        }
     }
 
+    /// Whether there are names here that the other does not have; perhaps, where a route's parts are others.
     fn has_more_than(&self, other: &Self) -> bool {
-        !self.known.is_subset(&other.known)
+        let has_same = |(route, parts): (&&str, &Parts<'_>)| {
+            let after = other.parts.get(*route);
+            after.is_some_and(|after| parts.rules().eq(after.rules()) && parts.patterns().eq(after.patterns()))
+        };
+        !self.known.is_subset(&other.known) || !self.parts.iter().all(has_same)
     }
 }
 

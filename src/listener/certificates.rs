@@ -194,10 +194,7 @@ fn subject_name(name: &GeneralName<'_>) -> Option<Name> {
                 None => HostPattern::Exact(name),
             }
         }
-        GeneralName::IPAddress(bytes) => HostPattern::Exact(match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
-            Err(_) => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string(),
-        }),
+        GeneralName::IPAddress(octets) => HostPattern::Exact(pem::address(octets)?.to_string()),
         _ => return None,
     };
     Some(Name { pattern, one_label: true })
@@ -281,6 +278,10 @@ pub(crate) mod tests {
     impl Files {
         pub(crate) fn new() -> Self {
             Self(TempDir::new().unwrap())
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            self.0.path()
         }
 
         pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {

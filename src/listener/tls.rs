@@ -60,14 +60,15 @@ enum PemRole {
 
 impl Tls {
     /// Reads the files. The tickets of `previous`, the same listener's TLS before a reload, stay valid unless the
-    /// client certificate policy differs: a ticket also vouches for the client.
+    /// client certificate policy differs: a ticket also vouches for the client. A certificate that is ordered, and
+    /// cannot be read now, is that of `previous`.
     ///
     /// # Errors
     /// When a file cannot be read or used.
     pub fn load(tls: &ListenerTls, protocols: &[HttpVersion], previous: Option<&Self>) -> Result<Self, TlsError> {
         let provider = provider();
         let specs = specs(tls);
-        let pairs = specs.iter().map(|spec| load_pair(spec, &provider)).collect::<Result<Vec<_>, _>>()?;
+        let pairs = specs.iter().map(|spec| load_pair(spec, previous, &provider)).collect::<Result<Vec<_>, _>>()?;
         let clients = Clients::parse(&tls.client_auth, &ClientFiles::read(&tls.client_auth)?, &provider)?;
         let table = table(&specs, &pairs, tls)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(table)));
@@ -185,6 +186,14 @@ impl Tls {
         Arc::clone(self.config.load().for_client(offered))
     }
 
+    /// The certificate that is served from these files.
+    fn pair(&self, of: &Certificate) -> Option<(u64, Arc<Pair>)> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut both = self.specs.iter().zip(&files.pairs);
+        let (hash, pair) = both.find(|(spec, _)| spec.files == *of)?.1;
+        Some((*hash, Arc::clone(pair.as_ref()?)))
+    }
+
     fn tickets_for(&self, policy: &ClientAuth, hash: u64) -> Option<Arc<dyn ProducesTickets>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let same = self.settings.client_auth == *policy && files.clients.hash == hash;
@@ -207,8 +216,12 @@ fn specs(tls: &ListenerTls) -> Vec<Spec> {
     given.chain(ordered).collect()
 }
 
-/// One that is ordered, and that cannot be used, is none: another will come.
-fn load_pair(spec: &Spec, provider: &CryptoProvider) -> Result<(u64, Option<Arc<Pair>>), TlsError> {
+/// One that is ordered, and that cannot be used, is the one before, or none: another will come.
+fn load_pair(
+    spec: &Spec,
+    previous: Option<&Tls>,
+    provider: &CryptoProvider,
+) -> Result<(u64, Option<Arc<Pair>>), TlsError> {
     let loaded = Files::read(&spec.files).and_then(|files| {
         let pair = Pair::parse(&spec.files, &files, provider)?;
         Ok((files.hash(), Some(Arc::new(pair))))
@@ -216,6 +229,10 @@ fn load_pair(spec: &Spec, provider: &CryptoProvider) -> Result<(u64, Option<Arc<
     match loaded {
         Err(error) if spec.is_ordered => {
             let error = &error as &dyn std::error::Error;
+            if let Some((hash, pair)) = previous.and_then(|previous| previous.pair(&spec.files)) {
+                tracing::warn!(error, "an ordered certificate cannot be read again, the one before stays");
+                return Ok((hash, Some(pair)));
+            }
             tracing::warn!(error, "no certificate yet; until it is received, handshakes for its name are refused");
             Ok((0, None))
         }
@@ -262,7 +279,7 @@ mod tests {
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
-    use crate::config::model::{AuthMode, TlsVersion, UnknownSni};
+    use crate::config::model::{AuthMode, HostPattern, TlsVersion, UnknownSni};
     use crate::listener::certificates::tests::{Authority, Files as Folder, is_issued_for};
 
     impl Tls {
@@ -391,6 +408,37 @@ mod tests {
         assert!(changed && errors.is_empty(), "{errors:?}");
         assert!(tls.shows(Some("three.test"), "three.test"));
         assert!(tls.shows(Some("two.test"), "one.test"), "unknown names get the default");
+    }
+
+    #[test]
+    fn a_reload_keeps_an_ordered_certificate_whose_file_is_broken() {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let domain = HostPattern::Exact("a.test".to_owned());
+        let acme = Acme { storage: folder.path().to_owned(), domains: vec![domain], ..Acme::default() };
+        let settings = ListenerTls { acme: Some(acme.clone()), ..settings(Vec::new()) };
+        let place = acme::certificates(&acme).remove(0).cert_file;
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let (chain, key) = authority.issue(&["a.test"]);
+        let content = format!("{}{}", key.serialize_pem(), chain.pem());
+        std::fs::write(&place, &content).unwrap();
+        let load = |previous: Option<&Tls>| Tls::load(&settings, &[HttpVersion::Http1], previous).unwrap();
+        let served = |tls: &Tls| Arc::clone(tls.resolver.0.load().find(Some("a.test")).expect("a certificate"));
+        let mut tls = load(None);
+        let first = served(&tls);
+        for broken in [Some("-----BEGIN CERTIFICATE-----\nMII"), Some(""), None] {
+            match broken {
+                Some(broken) => std::fs::write(&place, broken).unwrap(),
+                None => std::fs::remove_file(&place).unwrap(),
+            }
+            tls = load(Some(&tls));
+            assert!(Arc::ptr_eq(&served(&tls), &first), "{broken:?}");
+            assert!(!load(None).shows(Some("a.test"), "a.test"), "a start has nothing to keep");
+        }
+        let (renewed, key) = authority.issue(&["b.test"]);
+        std::fs::write(&place, format!("{}{}", key.serialize_pem(), renewed.pem())).unwrap();
+        let (changed, errors) = tls.refresh();
+        assert!(changed && errors.is_empty(), "{errors:?}");
+        assert!(!Arc::ptr_eq(&served(&tls), &first), "the next one is taken");
     }
 
     #[test]

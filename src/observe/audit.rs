@@ -108,7 +108,7 @@ impl<'a> AuditEvent<'a> {
 
     fn write(&self, stamp: &[u8], out: &mut Vec<u8>) {
         clean(out, "{\"timestamp\":", stamp);
-        clean(out, ",\"event\":", word(self.kind).as_bytes());
+        clean(out, ",\"event\":", self.kind.word().as_bytes());
         clean(out, ",\"decision\":", self.decision.word().as_bytes());
         string(out, ",\"reason\":", self.reason.as_bytes());
         optional(out, ",\"rule\":", self.rule);
@@ -150,20 +150,6 @@ impl AuditedRequest<'_> {
         if let Some(status) = self.status {
             number(out, ",\"status\":", status);
         }
-    }
-}
-
-fn word(kind: AuditKind) -> &'static str {
-    match kind {
-        AuditKind::Authentication => "authentication",
-        AuditKind::Authorization => "authorization",
-        AuditKind::Address => "address",
-        AuditKind::Browser => "browser",
-        AuditKind::Screening => "screening",
-        AuditKind::Call => "call",
-        AuditKind::Limit => "limit",
-        AuditKind::Operator => "operator",
-        AuditKind::Configuration => "configuration",
     }
 }
 

@@ -193,7 +193,7 @@ families! {
     /// What one provider said of requests; `-` for what is for none.
     struct AuthHandles(provider) {
         results: Counters "attache_auth_total" [provider, result]
-            "Requests that a provider looked at: ok, invalid (refused with 401), denied (403) or unavailable (503). Without credentials the provider is -, and the result missing (401) or anonymous.";
+            "Requests that a provider looked at: ok, invalid (refused with 401), denied (403), unavailable (503), or open (let in while its server failed, because onFailure says so). Without credentials the provider is -, and the result missing (401) or anonymous.";
     }
     /// What is done for the calls of agents of one route.
     struct AgentHandles(route) {

@@ -61,6 +61,10 @@ pub enum Object {
     AuthProvider,
     /// A tenant that has series of its own.
     Tenant,
+    /// An authorization rule of a route, as `route\nrule`: rules of many routes have the same name.
+    Rule,
+    /// A pattern that the requests of a route are searched for, as `route\npattern`.
+    Pattern,
 }
 
 impl Family {
@@ -81,5 +85,17 @@ impl Family {
             _ => return None,
         };
         Some(self.only.unwrap_or(object))
+    }
+
+    /// What a label value names within a route, with the name of that; `None` for families without.
+    #[must_use]
+    pub fn part_of_route(&self, values: &[Box<str>]) -> Option<(Object, String)> {
+        let value = |wanted: &str| values.get(self.labels.iter().position(|label| *label == wanted)?);
+        let (object, name) = match (value("rule"), value("pattern")) {
+            (Some(rule), _) => (Object::Rule, rule),
+            (None, Some(pattern)) => (Object::Pattern, pattern),
+            (None, None) => return None,
+        };
+        Some((object, format!("{}\n{name}", value("route")?)))
     }
 }

@@ -3,6 +3,7 @@
 //! one series by its names come from the table in `catalogue`.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Metrics {
     usage: Usage,
     /// What the sums of the aliases keep.
     gone: Mutex<Gone>,
+    /// Whether the aliases are shown.
+    compatibility: AtomicBool,
 }
 
 impl Metrics {
@@ -39,8 +42,8 @@ impl Metrics {
         let bytes = |direction| families.bytes.with(&[direction]);
         let (received, sent) = (bytes("received_from_client"), bytes("sent_to_client"));
         let endpoints = Endpoints::new(&families);
-        let metrics =
-            Self { received, sent, endpoints, usage: Usage::default(), gone: Mutex::default(), registry, families };
+        let (usage, gone, compatibility) = (Usage::default(), Mutex::default(), AtomicBool::new(true));
+        let metrics = Self { received, sent, endpoints, usage, gone, compatibility, registry, families };
         metrics.build_info(env!("CARGO_PKG_VERSION")).set(1);
         metrics.draining().set(0);
         // Shown from the start, because alerts look at them.
@@ -58,7 +61,9 @@ impl Metrics {
         // Locked over both, so that no scrape comes between a series that goes and the sums that keep what it counted.
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gathered = self.registry.gather();
-        aliases::add(&mut gathered, &gone);
+        if self.compatibility.load(Ordering::Relaxed) {
+            aliases::add(&mut gathered, &gone);
+        }
         drop(gone);
         TextEncoder::new().encode_to_string(&gathered)
     }
@@ -66,6 +71,11 @@ impl Metrics {
     /// Says how many endpoints may have series of their own from now on; none has with 0.
     pub fn limit_endpoints(&self, limit: usize) {
         self.endpoints.set_limit(limit);
+    }
+
+    /// Says whether the names of other systems are shown from now on. They are at first.
+    pub fn show_compatibility(&self, shown: bool) {
+        self.compatibility.store(shown, Ordering::Relaxed);
     }
 
     /// Whether endpoints have series.
@@ -117,12 +127,12 @@ impl Metrics {
 
     /// Drops the series of the certificates of `listener`, before they are set anew.
     pub fn forget_certificates(&self, listener: &str) {
-        self.families.certificate_not_after.retain(|label, value| label != "listener" || value != listener);
+        self.families.certificate_not_after.remove_beginning_with(&[listener]);
     }
 
     /// Drops the series of names for which no certificate is ordered any more.
-    pub fn keep_ordered(&self, is_ordered: impl Fn(&str) -> bool) {
-        self.families.acme_last.retain(|label, value| label != "domain" || is_ordered(value));
+    pub fn keep_ordered(&self, is_ordered: impl Fn(&str, &str) -> bool) {
+        self.families.acme_last.keep(|values| matches!(values, [listener, domain] if is_ordered(listener, domain)));
     }
 
     /// Counts a certificate that was ordered for `domain`.

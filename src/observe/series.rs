@@ -253,18 +253,20 @@ impl<T: Series> SeriesOf<T> {
         self.known_mut().retain(|values, _| !begins(values));
     }
 
-    /// Drops the series with a label whose value `keep` does not want, and gives what they showed.
-    pub(super) fn retain(&self, keep: impl Fn(&str, &str) -> bool) -> MetricFamily {
-        let labels = self.inner.family.labels;
-        let keeps = |values: &Values| labels.iter().zip(values).all(|(label, value)| keep(label, value));
-        let dropped: Vec<_> = self.known_mut().extract_if(.., |values, _| !keeps(values)).collect();
+    /// Drops the series whose label values `keep` does not want, and gives what they showed.
+    pub(super) fn keep(&self, keep: impl Fn(&[Box<str>]) -> bool) -> MetricFamily {
+        let dropped: Vec<_> = self.known_mut().extract_if(.., |values, _| !keep(values)).collect();
         self.shown(dropped.iter().map(|(values, series)| (values, series)))
     }
 
     /// Drops the series that carry the name of something that does not live any more, and gives what they showed.
     pub(super) fn retain_living(&self, lives: &dyn Fn(Object, &str) -> bool) -> MetricFamily {
         let family = self.inner.family;
-        self.retain(|label, value| family.object(label).is_none_or(|object| lives(object, value)))
+        self.keep(|values| {
+            let mut labels = family.labels.iter().zip(values);
+            labels.all(|(label, value)| family.object(label).is_none_or(|object| lives(object, value)))
+                && family.part_of_route(values).is_none_or(|(object, name)| lives(object, &name))
+        })
     }
 
     fn shown<'s>(&self, known: impl Iterator<Item = (&'s Values, &'s T)>) -> MetricFamily {

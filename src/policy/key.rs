@@ -59,26 +59,34 @@ impl Keyring {
         match parts {
             [] | [LimitKey::Global] => Key([0, 0]),
             [LimitKey::ClientIp] => address(),
-            [_] if value(parts, 0, caller).is_none() => address(),
-            _ => Key([0, 1].map(|half| {
-                let mut hasher = self.seed.build_hasher();
-                hasher.write_u8(half);
-                for at in 0..parts.len() {
-                    if let Some(values) = value(parts, at, caller) {
-                        for value in values {
-                            // With its length, so that ("ab", "c") and ("a", "bc") differ.
-                            hasher.write_usize(value.len());
-                            hasher.write(&value);
-                        }
-                    } else {
-                        let Key(address) = address();
-                        hasher.write_usize(usize::MAX);
-                        address.iter().for_each(|word| hasher.write_u64(*word));
-                    }
-                }
-                hasher.finish()
-            })),
+            [part] => value(part, caller).map_or_else(address, |values| self.hash([Some(values)], address)),
+            _ => self.hash(parts.iter().map(|part| value(part, caller)), address),
         }
+    }
+
+    /// A hash of all parts, with the client's address in the place of those that are absent.
+    fn hash<'a>(&self, parts: impl IntoIterator<Item = Option<Values<'a>>>, address: impl Fn() -> Key) -> Key {
+        let mut halves = [0, 1].map(|half| {
+            let mut hasher = self.seed.build_hasher();
+            hasher.write_u8(half);
+            hasher
+        });
+        for part in parts {
+            for hasher in &mut halves {
+                if let Some(values) = &part {
+                    for value in values {
+                        // With its length, so that ("ab", "c") and ("a", "bc") differ.
+                        hasher.write_usize(value.len());
+                        hasher.write(value);
+                    }
+                } else {
+                    let Key(address) = address();
+                    hasher.write_usize(usize::MAX);
+                    address.iter().for_each(|word| hasher.write_u64(*word));
+                }
+            }
+        }
+        Key(halves.map(|half| half.finish()))
     }
 }
 
@@ -118,12 +126,15 @@ fn network(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() & mask)
 }
 
+/// What stands for one part of a key.
+type Values<'a> = [Cow<'a, [u8]>; 2];
+
 /// The bytes of one part of a key, or `None` for the client's address. A name means something together with who gave it
 /// only, so both count.
-fn value<'a>(parts: &[LimitKey], at: usize, caller: &Caller<'a>) -> Option<[Cow<'a, [u8]>; 2]> {
+fn value<'a>(part: &'a LimitKey, caller: &Caller<'a>) -> Option<Values<'a>> {
     let named =
         |principal: &'a Principal| [principal.provider.as_bytes(), principal.name.as_bytes()].map(Cow::Borrowed);
-    let alone = match parts.get(at)? {
+    let alone = match part {
         LimitKey::ClientIp => return None,
         LimitKey::Principal => return caller.principal.map(named),
         LimitKey::ApiKey => {

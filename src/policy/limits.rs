@@ -13,7 +13,7 @@ use super::concurrency::{Concurrency, Open};
 use super::key::{Caller, Key};
 use super::limiter::{LimitDecision, Limiter};
 use crate::config::model::{ConcurrencyLimit, Config, LimitKey, LimitMode, RateLimit, RateLimitId};
-use crate::error::Error;
+use crate::error::{Error, whole_seconds};
 use crate::observe::handles::{ConcurrencyHandles, RateLimitHandles};
 use crate::observe::metrics::Metrics;
 
@@ -391,12 +391,6 @@ impl RouteConcurrency {
         }
         open
     }
-}
-
-/// Seconds that are surely enough.
-#[must_use]
-pub fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// A name as a string of a structured field (RFC 9651 section 3.3.3), which is printable ASCII.

@@ -30,7 +30,7 @@ pub use call_limits::{AdmittedCall, CallLimit, CallLimits, OpenCall, WorkerCallL
 pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key, Makers};
 pub use limiter::{LimitDecision, Limiter};
-pub use limits::{Admitted, Counted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits, whole_seconds};
+pub use limits::{Admitted, Counted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits};
 pub use shared_answer::SharedAnswer;
 pub use shared_calls::{Begun, Ended, RouteShares, Run, Share, ShareTerms, SharedCall, SharedCalls};
 

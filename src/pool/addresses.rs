@@ -90,6 +90,13 @@ mod tests {
 
     use super::*;
 
+    impl Addresses {
+        /// As if the system had just said so.
+        pub(in crate::pool) fn know(&self, addresses: Box<[SocketAddr]>) {
+            self.known.store(Some(Arc::new(Known { addresses, since: Some(Instant::now()) })));
+        }
+    }
+
     #[tokio::test]
     async fn names_are_looked_up_once_and_addresses_never() {
         let given = Addresses::new("192.0.2.1", 80);

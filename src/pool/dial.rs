@@ -181,8 +181,12 @@ impl Dialer {
     ///
     /// # Errors
     /// No connection in time, or no TLS on it.
-    pub async fn connect(&self, peer: Peer<'_>) -> Result<UnusedConnection, DialError> {
-        let limit = self.limits.connect;
+    pub fn connect(&self, peer: Peer<'_>) -> impl Future<Output = Result<UnusedConnection, DialError>> {
+        self.connect_within(peer, self.limits.connect)
+    }
+
+    /// As [`Self::connect`], with a limit of its own.
+    pub(super) async fn connect_within(&self, peer: Peer<'_>, limit: Duration) -> Result<UnusedConnection, DialError> {
         let connected = timeout(limit, self.open(peer)).await;
         connected.unwrap_or(Err(DialError::TimedOut("no connection", limit)))
     }

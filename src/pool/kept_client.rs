@@ -65,11 +65,14 @@ impl KeptClient {
         self.ask_on(Box::pin(self.connect()).await?, self.client.question(headers)).await
     }
 
-    /// Connects to the first address that takes it.
+    /// Connects to the first address that takes it. They share the time, so that one that says nothing leaves some for
+    /// the others.
     async fn connect(&self) -> Result<Connection, DialError> {
         let mut refused = DialError::Host;
-        for address in self.addresses.get().await.map_err(DialError::Connect)? {
-            match self.client.connect_to(address).await {
+        let addresses = self.addresses.get().await.map_err(DialError::Connect)?;
+        let share = self.client.share(addresses.len());
+        for address in addresses {
+            match self.client.connect_to(address, share).await {
                 Ok(connection) => {
                     let (sender, driver) = connection.into_http1().await?;
                     return Ok(Connection { sender, driver: Box::new(driver), is_over: false, since: Instant::now() });
@@ -169,3 +172,43 @@ const LONGEST_IDLE: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 32;
 /// Bytes of a body that are read in order to keep the connection.
 const MOST_DROPPED: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::config::model::{Scheme, WebUrl};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_says_nothing_leaves_time_for_the_next() {
+        // While a thread is busy the clock moves by hand only.
+        let (over, busy) = std::sync::mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || busy.recv().is_ok());
+        let sockets =
+            [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+        let limit = Duration::from_secs(2);
+        let url = WebUrl {
+            scheme: Scheme::Https,
+            host: "a.example".into(),
+            port: 443,
+            authority: http::HeaderValue::from_static("a.example"),
+            target: http::uri::PathAndQuery::from_static("/"),
+        };
+        let client = KeptClient::new(WebClient::build(&url, None, limit).unwrap());
+        client.addresses.know(sockets.each_ref().map(|socket| socket.local_addr().unwrap()).into());
+        let mut asking = pin!(client.head(HeaderMap::new()));
+        let mut accepted = Vec::new();
+        for socket in &sockets {
+            tokio::select! {
+                answer = &mut asking => panic!("nobody speaks TLS: {answer:?}"),
+                connection = socket.accept() => accepted.push(connection.unwrap()),
+            }
+            advance(limit / 2).await;
+        }
+        assert!(matches!(asking.await, Err(DialError::TimedOut(..))));
+        drop(over);
+        assert!(!thread.await.unwrap());
+    }
+}

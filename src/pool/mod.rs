@@ -47,7 +47,7 @@ pub use io::{Detached, UpstreamIo};
 pub use kept_client::KeptClient;
 pub use queue::{Line, Queue};
 pub use quota::{ConnectionPermit, Quota};
-pub use tls::{ClientTls, TlsError, TlsError as ClientTlsError};
+pub use tls::{ClientTls, ClientTlsError};
 pub use web_client::WebClient;
 
 /// How connections of a cluster are made; shared by this worker's pools of its endpoints.

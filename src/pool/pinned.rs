@@ -12,6 +12,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCer
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::pem;
+
 /// Verifies a chain as always, and that its leaf holds one of these names.
 #[derive(Debug)]
 pub(super) struct Pinned {
@@ -86,10 +88,7 @@ fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     let extension = parsed.subject_alternative_name().ok()?;
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => Some(std::net::Ipv4Addr::from(v4).to_string()),
-            Err(_) => Some(std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
-        },
+        GeneralName::IPAddress(octets) => Some(pem::address(octets)?.to_string()),
         _ => None,
     };
     Some(extension.map_or_else(Vec::new, |found| found.value.general_names.iter().filter_map(name).collect()))

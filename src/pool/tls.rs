@@ -28,7 +28,7 @@ pub struct ClientTls {
 
 /// Why TLS towards a cluster cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub enum ClientTlsError {
     /// A PEM file cannot be read or parsed.
     #[error("{}: {reason}", path.display())]
     File {
@@ -59,7 +59,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// When a file cannot be used; nothing is ever left unverified instead.
-    pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
+    pub fn build(settings: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Self, ClientTlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = Arc::new(roots(settings.ca_file.as_deref())?);
         let verifier = verifier(settings, roots, &provider)?;
@@ -110,7 +110,7 @@ fn verifier(
     settings: &UpstreamTls,
     roots: Arc<RootCertStore>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+) -> Result<Arc<dyn ServerCertVerifier>, ClientTlsError> {
     let provider = Arc::clone(provider);
     if settings.subject_alt_names.is_empty() {
         return Ok(WebPkiServerVerifier::builder_with_provider(roots, provider).build()?);
@@ -118,11 +118,11 @@ fn verifier(
     Ok(Arc::new(Pinned { roots, provider, names: settings.subject_alt_names.clone() }))
 }
 
-fn name(text: &str) -> Result<ServerName<'static>, TlsError> {
-    ServerName::try_from(text.to_owned()).map_err(|_invalid| TlsError::Name(text.to_owned()))
+fn name(text: &str) -> Result<ServerName<'static>, ClientTlsError> {
+    ServerName::try_from(text.to_owned()).map_err(|_invalid| ClientTlsError::Name(text.to_owned()))
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, ClientTlsError> {
     let mut store = RootCertStore::empty();
     if let Some(path) = ca_file {
         for certificate in certificates(path)? {
@@ -139,18 +139,18 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientTlsError> {
     pem::certificates(&read(path)?).map_err(|error| unusable(path, &error))
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientTlsError> {
     pem::private_key(&read(path)?).map_err(|error| unusable(path, &error))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+fn read(path: &Path) -> Result<Vec<u8>, ClientTlsError> {
     std::fs::read(path).map_err(|error| unusable(path, &error))
 }
 
-fn unusable(path: &Path, error: &dyn std::error::Error) -> TlsError {
-    TlsError::File { path: path.to_owned(), reason: error.to_string() }
+fn unusable(path: &Path, error: &dyn std::error::Error) -> ClientTlsError {
+    ClientTlsError::File { path: path.to_owned(), reason: error.to_string() }
 }

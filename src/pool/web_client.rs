@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Version;
 use super::addresses::Addresses;
 use super::dial::{DialError, DialLimits, DialedResponse, Dialer, Peer, Question, UnusedConnection};
-use super::tls::{ClientTls, TlsError};
+use super::tls::{ClientTls, ClientTlsError};
 use crate::config::model::{Scheme, UpstreamProtocol, UpstreamTls, WebUrl};
 
 /// How to ask one server.
@@ -31,7 +31,7 @@ impl WebClient {
     ///
     /// # Errors
     /// When the file cannot be used.
-    pub fn build(url: &WebUrl, ca_file: Option<&Path>, limit: Duration) -> Result<Self, TlsError> {
+    pub fn build(url: &WebUrl, ca_file: Option<&Path>, limit: Duration) -> Result<Self, ClientTlsError> {
         let settings = UpstreamTls { ca_file: ca_file.map(Path::to_owned), ..UpstreamTls::default() };
         let tls = match url.scheme {
             Scheme::Https => Some(ClientTls::build(&settings, UpstreamProtocol::Http1)?),
@@ -53,8 +53,13 @@ impl WebClient {
         self.dialer.connect(Peer::Name(&self.url.host, self.url.port)).await
     }
 
-    pub(super) async fn connect_to(&self, address: SocketAddr) -> Result<UnusedConnection, DialError> {
-        self.dialer.connect(Peer::Address(address, &self.url.host)).await
+    /// What each of so many connections may take of the time of a question.
+    pub(super) fn share(&self, connections: usize) -> Duration {
+        self.limit / u32::try_from(connections.max(1)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) async fn connect_to(&self, address: SocketAddr, limit: Duration) -> Result<UnusedConnection, DialError> {
+        self.dialer.connect_within(Peer::Address(address, &self.url.host), limit).await
     }
 
     pub(super) fn addresses(&self) -> Arc<Addresses> {

@@ -30,7 +30,7 @@ use crate::upstream::{WorkerCluster, WorkerClusterError};
 
 pub use abuse::Abuse;
 pub use agents::Agents;
-pub use auth::AuthState;
+pub use auth::{AuthServerError, AuthState};
 pub use remembered_card::{Asking, CardFault, KnownCard, RememberedCard};
 use route_runtime::Build;
 pub use route_runtime::RouteRuntime;
@@ -68,12 +68,8 @@ impl Snapshot {
     /// same.
     ///
     /// # Errors
-    /// When a cluster's TLS files cannot be used; nothing has changed then.
-    pub fn build(
-        config: Arc<Config>,
-        previous: Option<&Self>,
-        names: &Resolutions,
-    ) -> Result<Self, WorkerClusterError> {
+    /// When TLS files of a cluster or of a server that is asked cannot be used; nothing has changed then.
+    pub fn build(config: Arc<Config>, previous: Option<&Self>, names: &Resolutions) -> Result<Self, SnapshotError> {
         let before: HashMap<&str, &Cluster> = previous
             .iter()
             .flat_map(|snapshot| &snapshot.clusters)
@@ -92,6 +88,7 @@ impl Snapshot {
         let cookie_key = config.cookie_key.clone().or(cookie_key).unwrap_or_else(made_here);
         let limits = Limits::build(&config, previous.map(|snapshot| &snapshot.limits));
         let auth = AuthState::adopt(&config, previous.map(|snapshot| &snapshot.auth));
+        auth.ask_servers()?;
         let authorization = Policies::build(&config, canonical_path);
         let build = Build {
             config: &config,
@@ -152,6 +149,17 @@ impl Snapshot {
     pub fn listener(&self, name: &str) -> Option<ListenerId> {
         self.listeners.get(name).copied()
     }
+}
+
+/// Why a configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A cluster's TLS files cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] WorkerClusterError),
+    /// The authorities of a server that decides who may come in cannot be used.
+    #[error(transparent)]
+    AuthServer(#[from] AuthServerError),
 }
 
 /// A key that nobody knows and that ends with the process.

@@ -18,7 +18,7 @@ use crate::cluster::{
 use crate::config::model::LoadBalancer;
 use crate::error::{Error, LimitHit};
 use crate::observe::handles::ClusterHandles;
-use crate::pool::{ClientTls, TlsError, Transport, Version};
+use crate::pool::{ClientTls, ClientTlsError, Transport, Version};
 
 /// Why a cluster cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub struct WorkerClusterError {
     pub cluster: String,
     /// What is wrong.
     #[source]
-    pub source: TlsError,
+    pub source: ClientTlsError,
 }
 
 /// A cluster with this worker's lanes to its endpoints.

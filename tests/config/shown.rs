@@ -44,6 +44,27 @@ metrics: { latencyBuckets: [0.50, 1, 1e1] }
 }
 
 #[test]
+fn a_credential_in_the_place_of_its_description_is_not_shown() {
+    for rest in [
+        "authProviders: { keys: { apiKey: hidden-1 } }",
+        "authProviders: { keys: { apiKey: [hidden-1, hidden-2] } }",
+        "authProviders: { keys: { apiKey: { bearer: hidden-1, keysFile: keys } } }",
+        "authProviders: { people: { basic: hidden-1 } }",
+        "authProviders: { people: { basic: { credentials: hidden-1 } } }",
+        "authProviders: { tokens: { jwt: hidden-1 } }",
+        "authProviders: { apiKey: hidden-1 }",
+        "routes: { a: { auth: { anyOf: [keys], credentials: hidden-1 }, respond: { status: 204 } } }",
+        "routes: { a: { auth: 'keys hidden-1', respond: { status: 204 } } }",
+        "defaults: { route: { auth: { credentials: hidden-1 } } }",
+    ] {
+        let text = format!("listeners: {{ http: {{ address: '127.0.0.1:80' }} }}\n{rest}\n");
+        let report = parse(&text, "a.yaml", &env()).expect_err(rest);
+        let shown = format!("{}{report:?}", report.human(false));
+        assert!(!report.human(false).contains("hidden"), "{shown}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let text = "
 listeners: { http: { address: 127.0.0.1:80 } }

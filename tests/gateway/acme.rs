@@ -69,6 +69,14 @@ async fn orders(gw: &Gw, result: &str) -> f64 {
     gw.metric("attache_acme_orders_total", &[("listener", "https"), ("result", result)]).await
 }
 
+/// What is said of the last order for a name; nothing before there was one.
+async fn last_order(gw: &Gw, name: &str) -> Option<f64> {
+    let domain = format!("domain=\"{name}\"");
+    let text = gw.metrics().await;
+    let mut series = text.lines().filter(|line| line.starts_with("attache_acme_last_order_successful{"));
+    series.find(|line| line.contains(&domain))?.rsplit_once(' ')?.1.parse().ok()
+}
+
 #[tokio::test]
 async fn rfc8555_8_3_a_redirecting_listener_shows_that_a_name_is_ours() {
     let (server, storage) = (AcmeServer::start().await, Storage::new());
@@ -83,8 +91,8 @@ async fn rfc8555_8_3_a_redirecting_listener_shows_that_a_name_is_ours() {
         server.log(),
         ["bad nonce", "account [\"mailto:me@a.example\"]", "order a.example", "look http-01 a.example ok"]
     );
-    eventually("it is counted", || async { orders(&gw, "ok").await == 1.0 }).await;
-    assert_eq!(gw.metric("attache_acme_last_order_successful", &[("domain", "a.example")]).await, 1.0);
+    eventually("it is said to be good", || async { last_order(&gw, "a.example").await == Some(1.0) }).await;
+    assert_eq!(orders(&gw, "ok").await, 1.0);
     assert!(gw.metric("attache_certificate_not_after_seconds", &[("listener", "https")]).await > 1.7e9);
     for file in ["a.example.pem", "account.json"] {
         let mode = fs::metadata(storage.file(&server, file)).unwrap().permissions().mode();
@@ -92,7 +100,8 @@ async fn rfc8555_8_3_a_redirecting_listener_shows_that_a_name_is_ours() {
     }
     // A challenge that is over is a request like any other.
     let mut client = crate::support::Client::h1(gw.at("http")).await;
-    let reply = client.reply(at_host("a.example", get("/.well-known/acme-challenge/token-0-1"))).await;
+    let reply =
+        client.reply(at_host("a.example", get(&format!("/.well-known/acme-challenge/{}", server.token("0"))))).await;
     assert_eq!((reply.status, reply.header("location").starts_with("https://a.example")), (301, true));
 }
 
@@ -154,7 +163,7 @@ async fn rfc9773_4_2_the_authority_may_suggest_when_to_renew() {
     drop(gw);
     // An hour without orders has passed.
     fs::remove_file(storage.file(&server, "a.example.attempts")).unwrap();
-    server.suggest("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z");
+    server.suggest("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z", 21_600);
     let gw = Gw::with(HTTP, &[&server, &storage]).await;
     server.look_at(gw.at("http"));
     eventually("a renewal", || async { orders(&gw, "ok").await == 1.0 }).await;
@@ -185,11 +194,12 @@ async fn an_authority_that_asks_to_wait_is_left_alone_also_after_reloads() {
 async fn a_name_that_is_not_ours_gets_no_certificate() {
     let (server, storage) = (AcmeServer::start().await, Storage::new());
     let elsewhere = Backend::replying(404).await;
-    server.look_at(elsewhere.place().parse().unwrap());
     let gw = Gw::with(HTTP, &[&server, &storage]).await;
-    eventually("a failure", || async { orders(&gw, "failed").await == 1.0 }).await;
+    assert_eq!(last_order(&gw, "a.example").await, None, "the authority has not looked yet");
+    server.look_at(elsewhere.place().parse().unwrap());
+    eventually("a failure", || async { last_order(&gw, "a.example").await == Some(0.0) }).await;
     assert_eq!(server.count("look http-01 a.example wrong"), 1);
-    assert_eq!(gw.metric("attache_acme_last_order_successful", &[("domain", "a.example")]).await, 0.0);
+    assert_eq!(orders(&gw, "failed").await, 1.0);
     assert!(!storage.file(&server, "a.example.pem").exists());
     let refused = Tls::new(&server.ca, &["h2"]).connect(gw.at("https"), "a.example").await.unwrap_err();
     assert!(refused.to_string().contains("UnrecognisedName"), "{refused}");
@@ -219,4 +229,82 @@ async fn of_two_gateways_with_one_storage_one_orders_and_both_serve() {
     assert!(is_served(&second, &server, "a.example").await);
     assert_eq!(server.count("order"), 1);
     within("an end", first.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_reload_while_the_file_is_broken_keeps_the_certificate_that_was_served() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    assert!(is_served(&gw, &server, "a.example").await);
+    fs::write(storage.file(&server, "a.example.pem"), "-----BEGIN CERTIFICATE-----\nMII").unwrap();
+    gw.reload(&HTTP.replace("body: ok", "body: other"), &[&server, &storage]).await.unwrap();
+    let mut client = Tls::new(&server.ca, &["h2"]).connect(gw.at("https"), "a.example").await.expect("the one before");
+    assert_eq!(client.reply(at_host("a.example", get("/"))).await.text(), "other");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_end_an_order_under_way() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("an order", || async { server.count("order a.example") == 1 }).await;
+    gw.reload(&HTTP.replace("body: ok", "body: 'ok'"), &[&server, &storage]).await.unwrap();
+    gw.reload(&HTTP.replace("[a.example]", "[a.example, z.example]"), &[&server, &storage]).await.unwrap();
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    served(&gw, &server, "z.example").await;
+    assert_eq!((server.count("order a.example"), server.count("account")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_reload_ends_an_order_that_nobody_wants_any_more() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let mut gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("an order", || async { server.count("order a.example") == 1 }).await;
+    gw.reload(&HTTP.replace("a.example]", "z.example]"), &[&server, &storage]).await.unwrap();
+    // One is ordered at a time, and nobody looks at the challenge of the first.
+    eventually("the next order", || async { server.count("order z.example") == 1 }).await;
+    assert!(!storage.file(&server, "a.example.pem").exists());
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_used_is_not_replaced_by_another() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let file = storage.file(&server, "account.json");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "{ half of").unwrap();
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    eventually("a failure", || async { orders(&gw, "failed").await == 1.0 }).await;
+    assert_eq!((server.count("account"), fs::read_to_string(&file).unwrap().as_str()), (0, "{ half of"));
+}
+
+#[tokio::test]
+async fn a_certificate_with_the_key_of_another_is_ordered_again() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let file = storage.file(&server, "a.example.pem");
+    let own = fs::read_to_string(&file).unwrap();
+    storage.put(&server, &server.ca, "a.example", -10, 80);
+    let other = fs::read_to_string(&file).unwrap();
+    let at = |text: &str| text.find("-----BEGIN CERTIFICATE").unwrap();
+    fs::write(&file, format!("{}{}", &own[..at(&own)], &other[at(&other)..])).unwrap();
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    assert_eq!(server.count("order a.example"), 1);
+}
+
+#[tokio::test]
+async fn an_authority_that_suggests_times_beyond_all_clocks_breaks_nothing() {
+    let (server, storage) = (AcmeServer::start().await, Storage::new());
+    let gw = Gw::with(HTTP, &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "a.example").await;
+    drop(gw);
+    server.suggest("9999-12-30T00:00:00Z", "9999-12-31T00:00:00Z", u64::MAX);
+    let gw = Gw::with(&HTTP.replace("[a.example]", "[a.example, z.example]"), &[&server, &storage]).await;
+    server.look_at(gw.at("http"));
+    served(&gw, &server, "z.example").await;
+    assert_eq!(server.count("suggest /renewal/"), 1, "names are looked at in order");
+    assert_eq!(gw.metric("attache_task_ends_total", &[("task", "acme")]).await, 0.0);
 }

@@ -62,6 +62,8 @@ async fn what_is_beyond_the_limit_is_refused_at_once() {
         .await
         .unwrap();
     assert_eq!(client.reply(get("/")).await.status, 503, "a reload forgets nobody");
+    gw.reload(&text("{ initial: 2, min: 2, max: 3 }"), &[&agent]).await.unwrap();
+    assert_eq!(client.reply(get("/")).await.status, 503, "nor does one that changes the settings");
     answers.add_permits(2);
     for held in held {
         assert_eq!(held.await.unwrap().status, 200);
@@ -108,8 +110,8 @@ async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow()
     let agent = Backend::handling(move |_| {
         let is_slow = Arc::clone(&is_slow);
         async move {
-            // How long an answer takes is what this is about.
-            pass(Duration::from_millis(if is_slow.load(Ordering::SeqCst) { 60 } else { 2 })).await;
+            // How long an answer takes is what this is about; a busy machine adds little to either.
+            pass(Duration::from_millis(if is_slow.load(Ordering::SeqCst) { 400 } else { 50 })).await;
             Response::new(full("done"))
         }
     })

@@ -2,18 +2,14 @@
 
 use attache::admin::journal::ReloadResult;
 use attache::config::{self, Environment};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, Reply, get, post, soon, with_field};
+use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, get, post, soon, with_field};
 
 /// A request that a trusted proxy passes on for this client.
 fn of(client: &str, request: Request<Body>) -> Request<Body> {
     with_field("x-forwarded-for", client, request)
-}
-
-fn outcome(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.reason())
 }
 
 const SERVED: (u16, &str) = (200, "");
@@ -57,12 +53,12 @@ async fn listeners_and_routes_serve_the_addresses_they_name() {
             ("10.2.2.3", "/watched", SERVED),
         ] {
             let reply = client.reply(of(address, get(path))).await;
-            assert_eq!(outcome(&reply), expected, "{address} {path}");
+            assert_eq!(reply.outcome(), expected, "{address} {path}");
         }
         let preflight = with_field("origin", "https://app.example", of("10.2.2.3", get("/inner")));
         let (mut parts, body) = with_field("access-control-request-method", "GET", preflight).into_parts();
         parts.method = Method::OPTIONS;
-        assert_eq!(outcome(&client.reply(Request::from_parts(parts, body)).await), REFUSED, "before a preflight");
+        assert_eq!(client.reply(Request::from_parts(parts, body)).await.outcome(), REFUSED, "before a preflight");
     }
     assert_eq!(backend.hits(), 10);
     let counted =
@@ -81,9 +77,22 @@ async fn only_a_trusted_proxy_says_where_a_client_comes_from() {
     let backend = Backend::replying(200).await;
     let gw = Gw::with("routes: { all: { endpoints: ['{0}'], ipAccess: { deny: 127.0.0.0/8 } } }", &[&backend]).await;
     let reply = gw.send(of("10.0.0.1", get("/"))).await;
-    assert_eq!((outcome(&reply), backend.hits()), (REFUSED, 0));
+    assert_eq!((reply.outcome(), backend.hits()), (REFUSED, 0));
     let record = gw.record().await;
     assert_eq!((&record["flags"], &record["client_ip"]), (&json!("LR"), &json!("127.0.0.1")));
+}
+
+/// A client may write anything in front of what its proxy adds.
+#[tokio::test]
+async fn an_address_that_is_no_text_hides_no_client() {
+    let text = "clientIp: { trustedProxies: 127.0.0.1 }\nblockList: { networks: [203.0.113.0/24] }\n\
+        routes: { all: { respond: {} } }";
+    let gw = Gw::with(text, &[]).await;
+    for line in [&b"\xff, 203.0.113.9"[..], b"nonsense, 203.0.113.9", b"203.0.113.9"] {
+        let mut request = get("/");
+        request.headers_mut().insert("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+        assert_eq!(gw.send(request).await.outcome(), BLOCKED, "{}", line.escape_ascii());
+    }
 }
 
 const FROM_FILE: &str = "
@@ -104,7 +113,7 @@ async fn files_of_networks_are_read_again_and_broken_ones_are_not_taken() {
     })
     .await;
     let address = gw.address("http").await;
-    let served = async |client: &str| outcome(&Client::h1(address).await.reply(of(client, get("/"))).await) == SERVED;
+    let served = async |client: &str| Client::h1(address).await.reply(of(client, get("/"))).await.outcome() == SERVED;
     assert!(served("10.1.1.1").await && served("192.0.2.1").await && !served("198.51.100.1").await);
     gw.write("lists/allowed.txt", "10.0.0.0/8\n198.51.100.0/24\n");
     gw.write("lists/blocked.txt", "10.1.0.0/16\n");
@@ -148,7 +157,7 @@ async fn a_file_that_changes_is_taken_without_being_asked() {
     gw.write("lists/blocked.txt", "10.0.0.0/8\n");
     soon("the client is blocked", || async {
         let reply = Client::h1(address).await.reply(of("10.1.1.1", get("/"))).await;
-        (outcome(&reply) == BLOCKED).then_some(())
+        (reply.outcome() == BLOCKED).then_some(())
     })
     .await;
     gw.stop().await;
@@ -175,30 +184,30 @@ async fn operators_block_and_unblock_while_it_runs() {
     .await;
     let address = gw.address("http").await;
     let ask = async |client: &str| Client::h1(address).await.reply(of(client, get("/"))).await;
-    assert_eq!(outcome(&ask("203.0.113.9").await), BLOCKED, "by the configuration");
+    assert_eq!(ask("203.0.113.9").await.outcome(), BLOCKED, "by the configuration");
     let (status, told) = gw.ask(Method::POST, "/blocks?network=192.0.2.0/24&reason=scans&by=ann").await;
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((status, &told["blocked"]["network"]), (200, &json!("192.0.2.0/24")), "{told}");
     assert_eq!(gw.ask(Method::POST, "/blocks?network=2001:db8::1&for=1h").await.0, 200);
     for _ in 0..3 {
         let reply = ask("192.0.2.77").await;
-        assert_eq!((outcome(&reply), reply.header("retry-after")), (BLOCKED, ""), "before the limits of the route");
+        assert_eq!((reply.outcome(), reply.header("retry-after")), (BLOCKED, ""), "before the limits of the route");
     }
     let reply = ask("2001:db8::1").await;
     let wait: u64 = reply.header("retry-after").parse().unwrap();
-    assert!(outcome(&reply) == BLOCKED && (1..=3600).contains(&wait), "{wait}");
-    assert_eq!(outcome(&ask("2001:db8::2").await), SERVED, "an address is one address");
+    assert!(reply.outcome() == BLOCKED && (1..=3600).contains(&wait), "{wait}");
+    assert_eq!(ask("2001:db8::2").await.outcome(), SERVED, "an address is one address");
     // What operators did outlives a reload.
     gw.write("gateway.yaml", &with_writes("all", &BLOCKS.replace("1/hour", "2/hour")));
     gw.reloaded().await;
-    assert_eq!(outcome(&ask("192.0.2.78").await), BLOCKED);
+    assert_eq!(ask("192.0.2.78").await.outcome(), BLOCKED);
     let listed: Value = serde_json::from_str(&gw.ask(Method::GET, "/blocks").await.1).unwrap();
     let operators = listed["operators"].as_array().unwrap();
     assert_eq!((operators.len(), &listed["configured"], &listed["failures"]), (2, &json!(1), &json!([])), "{listed}");
     assert_eq!((&operators[0]["reason"], &operators[0]["by"]), (&json!("scans"), &json!("ann")));
     assert!(operators[0]["until"].is_null() && operators[1]["until"].is_string(), "{listed}");
     assert_eq!(gw.ask(Method::DELETE, "/blocks?network=192.0.2.0/24").await.0, 200);
-    assert_eq!(outcome(&ask("192.0.2.79").await), SERVED);
+    assert_eq!(ask("192.0.2.79").await.outcome(), SERVED);
     let blocked = "attache_blocked_total{by=\"operator\"}";
     assert_eq!(gw.metric(blocked).await, Some(5.0));
     soon("what is blocked is counted", || async {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::support::{
-    Backend, Body, BodySender, Client, Gw, Place, Speak, channel, chunk, full, post, request, with_field, within,
+    Backend, Body, BodySender, Client, Gw, Place, Speak, channel, chunk, full, grpc, post, with_field, within,
 };
 
 /// An agent whose answers the test gives one by one.
@@ -202,8 +202,7 @@ async fn it_goes_on_over_grpc() {
     // StreamResponse { task: { id: "t", status: { state } } } with WORKING and COMPLETED.
     let (working, completed) =
         (&b"\0\0\0\0\x09\x0a\x07\x0a\x01t\x1a\x02\x08\x02"[..], &b"\0\0\0\0\x09\x0a\x07\x0a\x01t\x1a\x02\x08\x03"[..]);
-    let asked = request("POST", "/lf.a2a.v1.A2AService/SendStreamingMessage", full(&b"\0\0\0\0\0"[..]));
-    let asked = with_field("te", "trailers", with_field("content-type", "application/grpc", asked));
+    let asked = grpc("SendStreamingMessage", b"");
     let mut client = gw.h2().await;
     let (answer, stream) = tokio::join!(client.send(asked), async {
         let stream = agent.call().await.stream("application/grpc");
@@ -411,8 +410,7 @@ async fn the_end_of_a_task_is_told_over_rest_and_grpc() {
     let template = "routes: { all: { cluster: one, a2a: { continuity: true } } }\n\
                     clusters: { one: { endpoints: ['{0}'], protocol: h2c } }";
     let gw = Gw::with(template, &[&agent]).await;
-    let asked = request("POST", "/lf.a2a.v1.A2AService/SendStreamingMessage", full(&b"\0\0\0\0\0"[..]));
-    let asked = with_field("te", "trailers", with_field("content-type", "application/grpc", asked));
+    let asked = grpc("SendStreamingMessage", b"");
     let mut client = gw.h2().await;
     let (answer, stream) = tokio::join!(client.send(asked), async {
         let stream = agent.call().await.stream("application/grpc");

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::support::{Backend, Body, Client, Gw, eventually, full, get, post, request, with_field};
+use crate::support::{Backend, Body, Client, Gw, eventually, full, get, grpc, post, with_field};
 
 /// An agent that answers every call with these bytes.
 async fn saying(content_type: &'static str, text: &'static str) -> Backend {
@@ -145,9 +145,7 @@ async fn an_injected_error_is_what_an_agent_would_say_in_the_callers_protocol() 
     let said: Value = serde_json::from_str(rest.text()).unwrap();
     assert_eq!((rest.status, &said["error"]["status"]), (404, &json!("NOT_FOUND")));
     assert_eq!(said["error"]["details"][0]["reason"], "TASK_NOT_FOUND");
-    let asked = request("POST", "/lf.a2a.v1.A2AService/GetTask", full(&b"\0\0\0\0\x03\x12\x01t"[..]));
-    let asked = with_field("content-type", "application/grpc", with_field("te", "trailers", asked));
-    let grpc = gw.h2().await.reply(asked).await;
+    let grpc = gw.h2().await.reply(grpc("GetTask", b"\x12\x01t")).await;
     assert_eq!((grpc.status, grpc.header("grpc-status")), (200, "5"));
     assert_eq!(agent.hits(), 0, "no agent hears of it");
     // What is no call is none of its business.

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::support::{
-    Backend, Body, Client, EventStream, Gw, RawBackend, Speak, Sse, channel, chunk, full, get, pass, post, request,
-    with_field, within,
+    Backend, Body, Client, EventStream, Gw, RawBackend, Speak, Sse, channel, chunk, get, grpc, pass, post, with_field,
+    within,
 };
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
@@ -212,8 +212,7 @@ async fn a_broken_stream_of_grpc_ends_with_a_status() {
     // StreamResponse { task: { id: "t", status: { state: WORKING } } }, and the same without its end.
     let message: &'static [u8] = b"\0\0\0\0\x09\x0a\x07\x0a\x01t\x1a\x02\x08\x02";
     for (sent, is_whole) in [(message, true), (&message[..9], false)] {
-        let asked = request("POST", "/lf.a2a.v1.A2AService/SendStreamingMessage", full(&b"\0\0\0\0\0"[..]));
-        let asked = with_field("te", "trailers", with_field("content-type", "application/grpc", asked));
+        let asked = grpc("SendStreamingMessage", b"");
         let mut client = gw.h2().await;
         let (answer, stream) = tokio::join!(client.send(asked), async {
             let stream = sse.stream().await;

@@ -1,28 +1,9 @@
 //! The audit log: one line for each decision that refused or blocked somebody, or changed something.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, Place, get, post, request, with_field};
-
-/// A file with one key, `secret-a` of `ann`.
-struct Key(tempfile::NamedTempFile);
-
-impl Key {
-    fn file() -> Self {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let digits: String = digest(&SHA256, b"secret-a").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        std::fs::write(file.path(), format!("ann:{digits}\n")).unwrap();
-        Self(file)
-    }
-}
-
-impl Place for Key {
-    fn place(&self) -> String {
-        self.0.path().display().to_string()
-    }
-}
+use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, TextFile, get, post, request, with_field};
 
 const TEMPLATE: &str = "
 auditLog: { output: '{log}.audit', exclude: configuration }
@@ -62,7 +43,7 @@ fn facts(event: &Value) -> [&str; 5] {
 #[tokio::test]
 async fn every_refusal_by_a_rule_is_one_event() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(TEMPLATE, &[&backend, &Key::file()]).await;
+    let gw = Gw::with(TEMPLATE, &[&backend, &TextFile::keys(&[("secret-a", "ann")])]).await;
     let mut client = gw.h1().await;
     let page = |request| with_field("origin", "https://evil.example", of("192.0.2.1", request));
     let preflight = with_field(
@@ -118,7 +99,11 @@ async fn every_refusal_by_a_rule_is_one_event() {
 #[tokio::test]
 async fn a_client_that_is_blocked_is_one_event_and_so_is_each_refusal() {
     let backend = Backend::replying(200).await;
-    let gw = Gw::with(&TEMPLATE.replace("slowAfter: 1", "slowAfter: 2"), &[&backend, &Key::file()]).await;
+    let gw = Gw::with(
+        &TEMPLATE.replace("slowAfter: 1", "slowAfter: 2"),
+        &[&backend, &TextFile::keys(&[("secret-a", "ann")])],
+    )
+    .await;
     for status in [401, 401, 429] {
         assert_eq!(gw.send(keyed("secret-b", "/keyed")).await.status, status);
     }
@@ -138,7 +123,7 @@ async fn a_client_that_is_blocked_is_one_event_and_so_is_each_refusal() {
 async fn who_is_known_is_named() {
     let backend = Backend::replying(200).await;
     let template = TEMPLATE.replace("auth: keys }", "auth: keys, rateLimit: { rate: 1/hour } }");
-    let gw = Gw::with(&template, &[&backend, &Key::file()]).await;
+    let gw = Gw::with(&template, &[&backend, &TextFile::keys(&[("secret-a", "ann")])]).await;
     for status in [200, 429] {
         assert_eq!(gw.send(keyed("secret-a", "/keyed")).await.status, status);
     }
@@ -150,7 +135,7 @@ async fn who_is_known_is_named() {
 async fn kinds_can_be_left_out() {
     let backend = Backend::replying(200).await;
     let template = TEMPLATE.replace("exclude: configuration }", "exclude: [address, configuration] }");
-    let gw = Gw::with(&template, &[&backend, &Key::file()]).await;
+    let gw = Gw::with(&template, &[&backend, &TextFile::keys(&[("secret-a", "ann")])]).await;
     assert_eq!(gw.send(of("203.0.113.5", get("/open"))).await.status, 403);
     assert_eq!(gw.send(keyed("secret-b", "/keyed")).await.status, 401);
     assert_eq!(gw.audited(1).await[0]["event"], "authentication");

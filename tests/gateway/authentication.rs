@@ -1,43 +1,17 @@
 //! Who a client is: what lets it in, what it is told otherwise, and what agents learn of it.
 
+use attache::admin::journal::ReloadResult;
 use attache::config::{self, Environment};
-use aws_lc_rs::digest::{SHA256, digest};
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Client, DEFAULTS, Gw, Live, Place, Raw, Reply, get, post, soon, with_field};
-
-/// A file of keys.
-struct Keys(tempfile::NamedTempFile);
-
-impl Keys {
-    /// Keys with their names, and roles behind a colon.
-    fn of(keys: &[(&str, &str)]) -> Self {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), lines(keys)).unwrap();
-        Self(file)
-    }
-}
-
-impl Place for Keys {
-    fn place(&self) -> String {
-        self.0.path().display().to_string()
-    }
-}
-
-fn lines(keys: &[(&str, &str)]) -> String {
-    let line = |(key, name): &(&str, &str)| {
-        let digits: String =
-            digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let (name, roles) = name.split_once(':').unwrap_or((name, ""));
-        format!("{name}:{digits}:{roles}\r\n")
-    };
-    keys.iter().map(line).collect()
-}
+use crate::support::{
+    Backend, Body, Client, DEFAULTS, Gw, Live, Place, Raw, Reply, TextFile, get, key_lines, post, soon, with_field,
+};
 
 /// A gateway with one route that asks for a key in `x-api-key` or as a bearer token.
 async fn guarded(more: &str, backend: &Backend) -> Gw {
-    let keys = Keys::of(&[("secret-a", "ann:admin,ops"), ("secret-b", "bob")]);
+    let keys = TextFile::keys(&[("secret-a", "ann:admin,ops"), ("secret-b", "bob")]);
     let template = format!(
         "authProviders: {{ keys: {{ apiKey: {{ keysFile: '{{1}}' }} }}, \
          tokens: {{ apiKey: {{ bearer: true, keysFile: '{{1}}' }} }} }}\n\
@@ -49,10 +23,6 @@ async fn guarded(more: &str, backend: &Backend) -> Gw {
 
 fn with_key(key: &str, request: Request<Body>) -> Request<Body> {
     with_field("x-api-key", key, request)
-}
-
-fn outcome(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.reason())
 }
 
 async fn counted(gw: &Gw, provider: &str, result: &str) -> f64 {
@@ -80,7 +50,7 @@ async fn a_key_lets_its_owner_in_and_nobody_else() {
     ] {
         for mut client in [gw.h1().await, gw.h2().await] {
             let reply = client.reply(with_field(field, value, get("/"))).await;
-            assert_eq!(outcome(&reply), expected, "{field}: {value:.20}");
+            assert_eq!(reply.outcome(), expected, "{field}: {value:.20}");
         }
     }
     assert_eq!(backend.hits(), 6);
@@ -245,7 +215,7 @@ async fn what_was_excused_is_what_is_forwarded() {
 #[tokio::test]
 async fn all_of_several_have_to_know_the_client() {
     let backend = Backend::replying(200).await;
-    let keys = Keys::of(&[("one", "ann:a"), ("two", "bob:b")]);
+    let keys = TextFile::keys(&[("one", "ann:a"), ("two", "bob:b")]);
     let gw = Gw::with(
         "authProviders: { keys: { apiKey: { keysFile: '{1}' } }, tokens: { apiKey: { bearer: true, keysFile: '{1}' } } }\n\
          routes: { all: { endpoints: ['{0}'], auth: { allOf: [keys, tokens], \
@@ -253,9 +223,9 @@ async fn all_of_several_have_to_know_the_client() {
         &[&backend, &keys],
     )
     .await;
-    assert_eq!(outcome(&gw.send(with_key("one", get("/"))).await), (401, "credentials_missing"));
+    assert_eq!(gw.send(with_key("one", get("/"))).await.outcome(), (401, "credentials_missing"));
     let wrong = with_field("authorization", "Bearer three", with_key("one", get("/")));
-    assert_eq!(outcome(&gw.send(wrong).await), (401, "credentials_invalid"));
+    assert_eq!(gw.send(wrong).await.outcome(), (401, "credentials_invalid"));
     let both = with_field("authorization", "Bearer two", with_key("one", get("/")));
     assert_eq!(gw.send(both).await.status, 200);
     let seen = backend.request();
@@ -265,7 +235,7 @@ async fn all_of_several_have_to_know_the_client() {
 #[tokio::test]
 async fn a_key_in_the_query_is_taken_out_of_it() {
     let backend = Backend::replying(200).await;
-    let keys = Keys::of(&[("secret a", "ann")]);
+    let keys = TextFile::keys(&[("secret a", "ann")]);
     let gw = Gw::with(
         "authProviders: { keys: { apiKey: { query: api_key, keysFile: '{1}' } } }\n\
          routes: { all: { endpoints: ['{0}'], auth: keys } }",
@@ -276,7 +246,7 @@ async fn a_key_in_the_query_is_taken_out_of_it() {
         assert_eq!(gw.get(path).await.status, 200, "{path}");
         assert_eq!(backend.requests().pop().unwrap().uri.to_string(), seen);
     }
-    assert_eq!(outcome(&gw.get("/x?api_key=secret+a&api_key=secret+a").await), (401, "credentials_invalid"));
+    assert_eq!(gw.get("/x?api_key=secret+a&api_key=secret+a").await.outcome(), (401, "credentials_invalid"));
     let records = gw.records(3).await;
     assert!(!format!("{records:?}").contains("secret"), "{records:?}");
 }
@@ -284,8 +254,8 @@ async fn a_key_in_the_query_is_taken_out_of_it() {
 #[tokio::test]
 async fn limits_count_by_who_the_client_is() {
     let backend = Backend::replying(200).await;
-    let keys = Keys::of(&[("a", "ann"), ("a2", "ann"), ("b", "bob")]);
-    let others = Keys::of(&[("c", "ann")]);
+    let keys = TextFile::keys(&[("a", "ann"), ("a2", "ann"), ("b", "bob")]);
+    let others = TextFile::keys(&[("c", "ann")]);
     for key in ["principal", "apiKey"] {
         let template = format!(
             "authProviders: {{ keys: {{ apiKey: {{ keysFile: '{{1}}' }} }}, others: {{ apiKey: {{ keysFile: '{{2}}' }} }} }}\n\
@@ -320,23 +290,21 @@ routes: {{ all: {{ endpoints: ['{}'], auth: keys }} }}\n",
 async fn a_file_of_keys_is_read_again_when_it_changes_and_kept_when_it_cannot_be() {
     let backend = Backend::replying(200).await;
     let gw = Live::prepared(|directory| {
-        std::fs::write(directory.join("partners.keys"), lines(&[("old", "ann")])).unwrap();
+        std::fs::write(directory.join("partners.keys"), key_lines(&[("old", "ann")])).unwrap();
         std::fs::write(directory.join("gateway.yaml"), format!("{DEFAULTS}{}", live(&backend))).unwrap();
     })
     .await;
     let address = gw.address("http").await;
     let status = async |key: &'static str| Client::h1(address).await.reply(with_key(key, get("/"))).await.status;
     assert_eq!((status("old").await, status("new").await), (200, 401));
-    gw.write("partners.keys", &lines(&[("new", "ann"), ("newer", "ann")]));
+    gw.write("partners.keys", &key_lines(&[("new", "ann"), ("newer", "ann")]));
     soon("the new key is taken", || async { (status("new").await == 200).then_some(()) }).await;
     assert_eq!(status("old").await, 401);
     for broken in ["ann:not-a-digest\n", "\u{0}"] {
         gw.write("partners.keys", broken);
-        soon("the file is refused", || async {
-            let text = Client::h1(gw.metrics).await.reply(get("/metrics")).await;
-            text.text().contains("attache_config_last_reload_successful 0").then_some(())
-        })
-        .await;
+        let done = gw.hangup().await;
+        assert_eq!(done.entry.verdict, ReloadResult::Refused, "{broken:?}");
+        assert!(done.entry.diagnostics.contains("partners.keys"), "{}", done.entry.diagnostics);
         assert_eq!((status("newer").await, status("old").await), (200, 401), "as it was");
     }
     gw.stop().await;
@@ -355,11 +323,11 @@ authProviders: { keys: { apiKey: { keysFile: partners.keys } } }
 routes: { all: { respond: {}, auth: keys } }\n";
         config::parse(text, "gateway.yaml", &env)
     };
-    assert!(load(Some(&lines(&[("a", "ann")]))).is_ok());
+    assert!(load(Some(&key_lines(&[("a", "ann")]))).is_ok());
     for (keys, said) in [
         (None, "there is no such file"),
         (Some("# none\nann:topsecret\n"), "line 2"),
-        (Some(&*lines(&[("a", "ann"), ("a", "bob")])), "line 2"),
+        (Some(&*key_lines(&[("a", "ann"), ("a", "bob")])), "line 2"),
     ] {
         let report = load(keys).unwrap_err().to_string();
         assert!(report.contains(said) && report.contains("partners.keys"), "{report}");

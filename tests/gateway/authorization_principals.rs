@@ -1,26 +1,14 @@
 //! Who may do what, for clients that prove who they are.
 
 use attache::config::{self, Environment};
-use aws_lc_rs::digest::{SHA256, digest};
 use http::Request;
 use serde_json::json;
 
 use crate::support::{
-    Backend, Body, Gw, Issuer, Speak, TextFile, call, empty, full, get, post, request, says, with_field,
+    Backend, Body, Gw, Issuer, Speak, TextFile, call, empty, get, grpc, post, request, says, with_field,
 };
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
-
-/// A file of API keys: what clients send, and `name:role,role`.
-fn keys(keys: &[(&str, &str)]) -> TextFile {
-    let line = |(key, who): &(&str, &str)| {
-        let digits = digest(&SHA256, key.as_bytes());
-        let digits: String = digits.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let (name, roles) = who.split_once(':').unwrap_or((who, ""));
-        format!("{name}:{digits}:{roles}\n")
-    };
-    TextFile::new(&keys.iter().map(line).collect::<String>())
-}
 
 async fn agent() -> Backend {
     let answer = r#"{"jsonrpc":"2.0","id":7,"result":{"id":"t","status":{"state":"TASK_STATE_WORKING"}}}"#;
@@ -29,8 +17,8 @@ async fn agent() -> Backend {
 
 /// A gateway whose route knows Ann (an operator) and Bob by keys in `x-api-key`, and another Ann by bearer tokens.
 async fn before(agent: &Backend, auth: &str, rules: &str) -> Gw {
-    let staff = keys(&[("ann-key", "ann:admin,ops"), ("bob-key", "bob:agent-user")]);
-    let guests = keys(&[("guest-token", "ann:admin")]);
+    let staff = TextFile::keys(&[("ann-key", "ann:admin,ops"), ("bob-key", "bob:agent-user")]);
+    let guests = TextFile::keys(&[("guest-token", "ann:admin")]);
     let text = format!(
         "workers: 1\n\
          authProviders: {{ staff: {{ apiKey: {{ keysFile: '{{1}}' }} }}, \
@@ -127,9 +115,7 @@ async fn a_refusal_is_said_in_the_protocol_of_its_caller() {
     let rest = with_field("content-type", "application/json", post("/message:send", "{}"));
     let refused = gw.send(known("bob-key", rest)).await;
     assert_eq!((refused.status, &says(&refused)["error"]["status"]), (403, &json!("PERMISSION_DENIED")));
-    let grpc = with_field("te", "trailers", request("POST", "/lf.a2a.v1.A2AService/SendMessage", full(vec![0; 5])));
-    let grpc = known("bob-key", with_field("content-type", "application/grpc", grpc));
-    let refused = gw.h2().await.reply(grpc).await;
+    let refused = gw.h2().await.reply(known("bob-key", grpc("SendMessage", b""))).await;
     assert_eq!((refused.status, refused.header("grpc-status"), refused.reason()), (200, "7", "forbidden"));
     let refused = gw.send(known("bob-key", request("PUT", "/plain", empty()))).await;
     assert_eq!((refused.status, refused.reason()), (403, "forbidden"));

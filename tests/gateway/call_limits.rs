@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::support::{Backend, Body, Gw, RawBackend, Reply, Speak, eventually, full, post, request, with_field};
+use crate::support::{Backend, Body, Gw, RawBackend, Speak, eventually, full, grpc, post, says, with_field};
 
 fn call(method: &str) -> Request<Body> {
     let text = format!(r#"{{"method":"{method}","params":{{"id":"t"}},"id":7,"jsonrpc":"2.0"}}"#);
@@ -17,11 +17,6 @@ fn call(method: &str) -> Request<Body> {
 
 fn rest(path: &str) -> Request<Body> {
     with_field("content-type", "application/json", post(path, "{}"))
-}
-
-fn grpc(method: &str) -> Request<Body> {
-    let request = request("POST", &format!("/lf.a2a.v1.A2AService/{method}"), full(vec![0; 5]));
-    with_field("content-type", "application/grpc", with_field("te", "trailers", request))
 }
 
 /// From another client.
@@ -35,10 +30,6 @@ fn routes(a2a: &str) -> String {
          routes: {{ all: {{ endpoints: ['{{0}}'], a2a: {a2a} }}, other: {{ match: {{ path: {{ exact: /other }} }}, \
          respond: {{}}, rateLimit: slow }} }}"
     )
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 #[tokio::test]
@@ -56,7 +47,7 @@ async fn an_operation_has_a_rate_of_its_own_in_every_generation_and_binding() {
     assert_eq!((&says(&refused)["id"], &says(&refused)["error"]["code"]), (&json!(7), &json!(-32603)));
     let refused = gw.send(rest("/message:send")).await;
     assert_eq!((refused.status, &says(&refused)["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
-    let refused = gw.h2().await.reply(grpc("SendMessage")).await;
+    let refused = gw.h2().await.reply(grpc("SendMessage", b"")).await;
     assert_eq!((refused.header("grpc-status"), refused.reason()), ("8", "rate_limited"));
     assert_eq!(agent.hits(), hits, "nothing of it reached the agent");
     for passed in [call("GetTask"), from(9, call("SendMessage"))] {
@@ -182,6 +173,6 @@ async fn one_operation_is_denied_beside_the_others() {
         let reply = gw.send(call(denied)).await;
         assert_eq!((reply.status, reply.reason()), (403, "method_denied"), "{denied}");
     }
-    let reply = gw.h2().await.reply(grpc("GetTask")).await;
+    let reply = gw.h2().await.reply(grpc("GetTask", b"")).await;
     assert_eq!((reply.header("grpc-status"), reply.reason()), ("7", "method_denied"));
 }

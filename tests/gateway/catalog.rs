@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Backend, Gw, RawBackend, Reply, at_host, channel, eventually, get, post, refusing, request, soon, with_field,
+    Backend, Gw, RawBackend, Reply, TextFile, at_host, channel, eventually, get, post, refusing, request, soon,
+    with_field,
 };
 
 const CATALOG: &str = "/.well-known/agents.json";
@@ -305,4 +306,65 @@ async fn a_reload_asks_again_and_a_listener_may_lose_its_catalog() {
     gw.reload(&template(1, "off"), &[&old, &new]).await.unwrap();
     gw.get(CATALOG).await;
     assert_eq!(new.hits(), 2, "the agent is asked for what is no path of the gateway any more");
+}
+
+/// The catalog shows nobody an agent whose card the agent's route would refuse.
+#[tokio::test]
+async fn agents_are_listed_for_those_who_may_have_their_cards() {
+    let agent = agent("a").await;
+    let keys = TextFile::new(
+        "ann:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n\
+         bob:81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n", // "secret", "bob"
+    );
+    let gate = Backend::handling(async |request| {
+        let asked = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        let may = asked("cookie") == "session=ann" && asked("x-forwarded-uri").starts_with("/gate/.well-known/");
+        http::Response::builder().status(if may { 200 } else { 403 }).body(crate::support::empty()).unwrap()
+    })
+    .await;
+    let template = "
+        workers: 1
+        clientIp: { trustedProxies: 127.0.0.1 }
+        tenants: { claim: tenant, header: x-tenant }
+        listeners: { http: { address: '127.0.0.1:0', catalog: { ttl: 1h } } }
+        authProviders: { keys: { apiKey: { keysFile: '{1}' } }, gate: { external: { url: 'http://{2}/' } } }
+        authFailures: { slowAfter: 1, delay: 1h, maxDelay: 1h }
+        routes:
+          ann: { match: { path: { prefix: /ann } }, cluster: a, auth: keys, authorization: { rules: [{ principals: ann }] } }
+          gate: { match: { path: { prefix: /gate } }, cluster: a, auth: gate }
+          gates: { match: { path: { prefix: /gates } }, cluster: a, auth: gate }
+          key: { match: { path: { prefix: /key } }, cluster: a, auth: keys }
+          keys: { match: { path: { prefix: /keys } }, cluster: a, auth: keys }
+          near: { match: { path: { prefix: /near } }, cluster: a, ipAccess: { allow: 10.0.0.0/8 } }
+          open: { match: { path: { prefix: /open } }, cluster: a, auth: { anyOf: [keys], except: [cards] } }
+          watched: { match: { path: { prefix: /watched } }, cluster: a, ipAccess: { allow: 10.0.0.0/8, mode: shadow } }
+        clusters: { a: { endpoints: ['{0}'] } }
+    ";
+    let gw = Gw::with(template, &[&agent, &keys, &gate]).await;
+    let mut client = gw.h1().await;
+    let (far, near, guesser) = ("192.0.2.1", "10.0.0.1", "192.0.2.9");
+    for (from, field, expected) in [
+        (far, ("x-other", ""), &["open", "watched"][..]),
+        (near, ("x-other", ""), &["near", "open", "watched"]),
+        (far, ("x-api-key", "secret"), &["ann", "key", "keys", "open", "watched"]),
+        (far, ("x-api-key", "bob"), &["key", "keys", "open", "watched"]),
+        (far, ("cookie", "session=ann"), &["gate", "open", "watched"]),
+        (guesser, ("x-api-key", "one"), &["open", "watched"]),
+        (guesser, ("x-api-key", "two"), &["open", "watched"]),
+        (guesser, ("x-api-key", "secret"), &["open", "watched"]),
+    ] {
+        let request = || with_field(field.0, field.1, with_field("x-forwarded-for", from, get(CATALOG)));
+        let found = agents(&client.reply(request()).await);
+        let names: Vec<_> =
+            found.iter().map(|agent| agent["url"].as_str().unwrap().split('/').nth(3).unwrap()).collect();
+        assert_eq!(names, expected, "{from} {field:?}");
+        if field.1 == "secret" && from == far {
+            let names = agents(&client.reply(with_field("x-tenant", "acme", request())).await).len();
+            assert_eq!(names, 2, "a tenant that is not proven");
+        }
+    }
+    let failed = async |result| gw.metric("attache_auth_failures_total", &[("result", result)]).await;
+    assert_eq!((failed("counted").await, failed("slowed").await), (1.0, 1.0), "each guess counts once");
+    let request = with_field("x-forwarded-for", guesser, with_field("x-api-key", "secret", get("/key/x")));
+    assert_eq!(client.reply(request).await.reason(), "auth_slowed");
 }

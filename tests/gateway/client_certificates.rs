@@ -2,7 +2,7 @@
 
 use http::Request;
 
-use crate::support::{Backend, Body, Ca, Client, Gw, Identity, Reply, TextFile, Tls, at_host, get, with_field};
+use crate::support::{Backend, Body, Ca, Client, Gw, Identity, TextFile, Tls, at_host, get, with_field};
 
 /// A gateway that takes certificates of `clients`, and a route whose provider has these `settings`.
 async fn gateway(settings: &str, rest: &str, server: &Identity, clients: &Ca, backend: &Backend) -> Gw {
@@ -33,10 +33,6 @@ fn root() -> Request<Body> {
     at_host("a.example", get("/"))
 }
 
-fn outcome(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.reason())
-}
-
 #[tokio::test]
 async fn a_certificate_lets_its_owner_in() {
     let backend = Backend::replying(200).await;
@@ -57,7 +53,7 @@ async fn a_certificate_lets_its_owner_in() {
         assert_eq!(["x-who", "x-spiffe", "x-roles", "x_who"].map(|name| seen.header(name)), [id, id, "mesh", ""]);
         for other in [Some(&foreign), Some(&plain), Some(&doubled), None] {
             let reply = connected(&gw, &ca, alpn, other).await.reply(root()).await;
-            assert_eq!(outcome(&reply), (401, "credentials_missing"));
+            assert_eq!(reply.outcome(), (401, "credentials_missing"));
             assert_eq!(reply.header("www-authenticate"), r#"ClientCertificate realm="agents""#);
         }
     }

@@ -2,26 +2,28 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::Response;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use crate::support::{Backend, Body, BodySender, Gw, channel, chunk, eventually, full, pass, post, with_field, within};
+use crate::support::{Backend, Body, BodySender, Gw, channel, chunk, eventually, full, post, with_field, within};
 
 const STREAMS: usize = 24;
 const PLACES: usize = 16;
 const KEPT: &str = "workers: 1\nroutes: { all: { endpoints: ['{0}', '{1}'], a2a: { continuity: true } } }";
 
 /// What both agents have to do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Work {
     /// Streams that they have begun.
     streams: Mutex<Vec<BodySender>>,
     asked: AtomicUsize,
     open: AtomicUsize,
     most: AtomicUsize,
+    /// One permit for each question that may be answered.
+    answers: Semaphore,
 }
 
 /// One question that is being answered.
@@ -42,6 +44,11 @@ impl Drop for Question<'_> {
 }
 
 impl Work {
+    fn new() -> Self {
+        let (asked, open, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { streams: Mutex::default(), asked, open, most, answers: Semaphore::new(0) }
+    }
+
     async fn answer(&self, call: &Value) -> Response<Body> {
         let json = |text: Value| {
             Response::builder().header("content-type", "application/json").body(full(text.to_string())).unwrap()
@@ -55,9 +62,7 @@ impl Work {
             }
             Some("GetTask") => {
                 let _open = Question::new(self);
-                // So long that all who may ask have asked.
-                eventually("as many ask as may", async || self.asked.load(SeqCst) >= PLACES).await;
-                pass(Duration::from_millis(100)).await;
+                within("it may be answered", self.answers.acquire()).await.unwrap().forget();
                 json(json!({ "jsonrpc": "2.0", "id": call["id"], "error": { "code": -32001, "message": "unknown" } }))
             }
             _ => Response::builder().status(503).body(full("")).unwrap(),
@@ -84,7 +89,7 @@ async fn agent(work: &Arc<Work>) -> Backend {
 
 #[tokio::test]
 async fn so_many_questions_to_other_endpoints_are_asked_at_a_time() {
-    let work = Arc::<Work>::default();
+    let work = Arc::new(Work::new());
     let (one, other) = (agent(&work).await, agent(&work).await);
     let gw = Gw::with(KEPT, &[&one, &other]).await;
     let mut open = Vec::new();
@@ -101,6 +106,18 @@ async fn so_many_questions_to_other_endpoints_are_asked_at_a_time() {
     assert_eq!(streams.len(), STREAMS);
     for stream in streams {
         drop(stream);
+    }
+    eventually("as many ask as may", async || work.asked.load(SeqCst) >= PLACES).await;
+    // The one worker has had a turn for every stream; none of those without a place has asked.
+    for _ in 0..STREAMS {
+        assert_eq!(gw.send(post("/", "no call")).await.status, 503);
+    }
+    assert_eq!(work.asked.load(SeqCst), PLACES);
+    for answered in 1..=STREAMS {
+        work.answers.add_permits(1);
+        let asked = STREAMS.min(PLACES + answered);
+        eventually("a place is given on", async || work.asked.load(SeqCst) >= asked).await;
+        assert_eq!(work.asked.load(SeqCst), asked, "and to one only");
     }
     for (_client, body) in &mut open {
         // Nobody has the task: every stream ends.

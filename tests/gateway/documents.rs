@@ -269,15 +269,20 @@ async fn istio_strict_peers_and_the_authorization_policy_let_in_whom_they_name()
         ("workload.example", "GET", "/health", 401, ""),
     ] {
         let before = hits(&agents);
+        let result = if status == 200 { "allowed" } else { "denied" };
+        let counted = async || {
+            let decisions = site.gw.metric("attache_authorization_total", &[]).await;
+            (decisions, site.gw.metric("attache_authorization_total", &[("rule", rule), ("result", result)]).await)
+        };
+        let counts = counted().await;
         let mut client = site.workload(&[workload]).await;
         let reply = client.reply(at_host(SERVICE, request(method, path, empty()))).await;
         assert_eq!(reply.status, status, "{workload} {method} {path}: {}", reply.reason());
         assert_eq!(hits(&agents) - before, usize::from(status == 200), "{workload} {method} {path}");
-        if !rule.is_empty() {
-            let result = if status == 200 { "allowed" } else { "denied" };
-            let counted = site.gw.metric("attache_authorization_total", &[("rule", rule), ("result", result)]).await;
-            assert!(counted >= 1.0, "{workload} {method} {path} {rule}");
-        }
+        // Who is not known meets no rule.
+        let decided = if rule.is_empty() { (0.0, 0.0) } else { (1.0, 1.0) };
+        let now = counted().await;
+        assert_eq!((now.0 - counts.0, now.1 - counts.1), decided, "{workload} {method} {path} {rule}");
     }
     let nobody = Tls::new(&site.ca, &["http/1.1"]);
     // TLS 1.3: the client learns with its first read that a certificate is missing.

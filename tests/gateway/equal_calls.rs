@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::support::{Backend, Body, Gw, Reply, channel, chunk, eventually, full, get, post, soon, with_field};
+use crate::support::{Backend, Body, Gw, Reply, channel, chunk, eventually, full, get, post, says, soon, with_field};
 
 /// An agent that answers the n-th call with the task `n`, once it is let; `long` adds to the answer.
 struct Agent {
@@ -63,10 +63,6 @@ fn question(id: &str, task: &str) -> Request<Body> {
 async fn started(gw: &Gw, request: Request<Body>) -> JoinHandle<Reply> {
     let mut client = gw.h1().await;
     tokio::spawn(async move { client.reply(request).await })
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 async fn counted(gw: &Gw, result: &str) -> f64 {

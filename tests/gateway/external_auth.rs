@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{Backend, Body, Gw, Issuer, RawBackend, Reply, eventually, full, get, post, refusing, with_field};
+use crate::support::{Backend, Body, Gw, Issuer, RawBackend, eventually, full, get, post, refusing, with_field};
 
 /// One route that asks the server at the second place.
 fn template(more: &str) -> String {
@@ -15,10 +15,6 @@ fn template(more: &str) -> String {
         "authProviders: {{ gate: {{ external: {{ url: 'http://{{1}}/verify?by=gw', {more} }} }} }}\n\
          routes: {{ all: {{ endpoints: ['{{0}}'], auth: gate }} }}"
     )
-}
-
-fn outcome(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.reason())
 }
 
 fn asking(user: &str) -> Request<Body> {
@@ -54,7 +50,7 @@ async fn the_server_sees_where_a_request_leads_and_its_word_counts() {
         request.headers_mut().append(name, "forged".parse().unwrap());
     }
     let reply = gw.send(request).await;
-    assert_eq!(outcome(&reply), (200, ""));
+    assert_eq!(reply.outcome(), (200, ""));
     let seen = backend.request();
     assert_eq!((seen.all("x-user"), seen.all("x-asked")), (vec!["ann"], vec!["/verify?by=gw"]));
     assert!(seen.all("x_user").is_empty() && seen.all("x-never").is_empty());
@@ -78,13 +74,13 @@ async fn a_refusal_is_the_servers_with_chosen_fields() {
     let (gate, _) = gate().await;
     let gw = Gw::with(&template(""), &[&backend, &gate]).await;
     let reply = gw.get("/").await;
-    assert_eq!((outcome(&reply), reply.header("www-authenticate")), ((401, "auth_denied"), "Cookie"));
+    assert_eq!((reply.outcome(), reply.header("www-authenticate")), ((401, "auth_denied"), "Cookie"));
     assert_eq!(reply.header("x-inside"), "");
     for (status, location) in [(403, ""), (302, "https://login.example/?to=x"), (429, ""), (404, "")] {
         let gate = Backend::replying(status).await.header("location", location).header("set-cookie", "a=b");
         let gw = Gw::with(&template(""), &[&backend, &gate]).await;
         let reply = gw.send(post("/", "body")).await;
-        assert_eq!((outcome(&reply), reply.header("location")), ((status, "auth_denied"), location));
+        assert_eq!((reply.outcome(), reply.header("location")), ((status, "auth_denied"), location));
         assert_eq!(reply.header("set-cookie"), "");
         assert!(!reply.text().contains("from "), "the server's own words stay inside: {}", reply.text());
     }
@@ -96,7 +92,7 @@ async fn a_server_that_fails_lets_nobody_in() {
     let backend = Backend::replying(200).await;
     let (failing, odd) = (Backend::replying(500).await, RawBackend::answering("hello\r\n\r\n").await);
     let (silent, gone, nameless) = (RawBackend::silent().await, refusing(), Backend::replying(200).await);
-    let named = "principalHeader: x-user, timeout: 300ms";
+    let named = "principalHeader: x-user, timeout: 10s";
     for (gate, more) in [
         (&failing as &dyn crate::support::Place, "timeout: 10s"),
         (&odd, "timeout: 10s"),
@@ -105,13 +101,13 @@ async fn a_server_that_fails_lets_nobody_in() {
         (&nameless, named),
     ] {
         let gw = Gw::with(&template(more), &[&backend, gate]).await;
-        assert_eq!(outcome(&gw.send(asking("ann")).await), UNAVAILABLE, "{more}");
+        assert_eq!(gw.send(asking("ann")).await.outcome(), UNAVAILABLE, "{more}");
         let labels = [("provider", "gate"), ("result", "unavailable")];
         assert_eq!(gw.metric("attache_auth_total", &labels).await, 1.0);
     }
     assert_eq!(backend.hits(), 0);
     let gw = Gw::with(&template("onFailure: allow"), &[&backend, &failing]).await;
-    assert_eq!(outcome(&gw.send(asking("ann")).await), (200, ""));
+    assert_eq!(gw.send(asking("ann")).await.outcome(), (200, ""));
     assert!(gw.record().await["principal"].is_null(), "as nobody");
 }
 
@@ -124,7 +120,7 @@ async fn answers_count_for_equal_requests() {
         for user in ["ann", "bob"] {
             for path in ["/one", "/one", "/two", "/two"] {
                 let request = with_field("cookie", &format!("session={user}"), get(path));
-                assert_eq!(outcome(&gw.send(request).await), (200, ""));
+                assert_eq!(gw.send(request).await.outcome(), (200, ""));
             }
         }
         assert_eq!(gate.hits() - before, expected, "{cache}");
@@ -142,11 +138,11 @@ async fn no_more_questions_than_allowed_are_open() {
     let mut first = gw.h1().await;
     let (first, ()) = tokio::join!(first.reply(asking("ann")), async {
         eventually("it is asked", async || gate.hits() == 1).await;
-        assert_eq!(outcome(&gw.send(asking("bob")).await), UNAVAILABLE);
+        assert_eq!(gw.send(asking("bob")).await.outcome(), UNAVAILABLE);
         release.send(()).unwrap();
     });
-    assert_eq!(outcome(&first), (200, ""));
-    assert_eq!(outcome(&gw.send(asking("bob")).await), (200, ""), "the place is free again");
+    assert_eq!(first.outcome(), (200, ""));
+    assert_eq!(gw.send(asking("bob")).await.outcome(), (200, ""), "the place is free again");
 }
 
 #[tokio::test]
@@ -156,14 +152,14 @@ async fn questions_go_over_connections_that_are_kept() {
     let mut client = gw.h1().await;
     for turn in 0..10 {
         let user = format!("u{turn}");
-        assert_eq!(outcome(&client.reply(asking(&user)).await), (200, ""));
+        assert_eq!(client.reply(asking(&user)).await.outcome(), (200, ""));
     }
     assert_eq!((gate.hits(), gate.connections()), (10, 1));
     let closing = Backend::replying(200).await.header("connection", "close");
     let gw = Gw::with(&template(""), &[&backend, &closing]).await;
     let mut client = gw.h1().await;
     for _ in 0..3 {
-        assert_eq!(outcome(&client.reply(asking("ann")).await), (200, ""));
+        assert_eq!(client.reply(asking("ann")).await.outcome(), (200, ""));
     }
     assert_eq!((closing.hits(), closing.connections()), (3, 3));
 }
@@ -181,7 +177,7 @@ async fn a_kept_connection_that_breaks_costs_no_request() {
     let gw = Gw::with(&template(""), &[&backend, &gate]).await;
     let mut client = gw.h1().await;
     for turn in 1..=4 {
-        assert_eq!(outcome(&client.reply(asking("ann")).await), (200, ""));
+        assert_eq!(client.reply(asking("ann")).await.outcome(), (200, ""));
         assert_eq!(gate.connections(), turn);
     }
 }
@@ -215,7 +211,7 @@ async fn an_answer_that_nobody_asked_for_lets_nobody_in() {
         let gw = Gw::with(&template("principalHeader: x-user"), &[&backend, gate]).await;
         let mut client = gw.h1().await;
         for _ in 0..5 {
-            assert_eq!(outcome(&client.reply(asking("ann")).await), (403, "auth_denied"));
+            assert_eq!(client.reply(asking("ann")).await.outcome(), (403, "auth_denied"));
             if is_later {
                 say.notify_one();
                 said.notified().await;
@@ -242,7 +238,7 @@ async fn a_server_that_floods_is_cut_off() {
     })
     .await;
     let gw = Gw::with(&template(""), &[&backend, &body]).await;
-    assert_eq!(outcome(&gw.send(asking("ann")).await), (200, ""), "its head says all");
+    assert_eq!(gw.send(asking("ann")).await.outcome(), (200, ""), "its head says all");
     eventually("the connection is closed", async || *left.lock().unwrap() == 1).await;
     let head = RawBackend::script(|mut connection| async move {
         connection.read_head().await;
@@ -251,7 +247,7 @@ async fn a_server_that_floods_is_cut_off() {
     })
     .await;
     let gw = Gw::with(&template("timeout: 20s"), &[&backend, &head]).await;
-    assert_eq!(outcome(&gw.send(asking("ann")).await), UNAVAILABLE);
+    assert_eq!(gw.send(asking("ann")).await.outcome(), UNAVAILABLE);
     assert_eq!(backend.hits(), 1);
 }
 
@@ -261,7 +257,7 @@ async fn a_body_reaches_the_agent_and_not_the_server() {
     let gw = Gw::with(&template("forwardHeaders: [cookie, content-type]"), &[&backend, &gate]).await;
     let mut request = with_field("content-type", "application/json", post("/", "a secret of the client"));
     request.headers_mut().insert("expect", "100-continue".parse().unwrap());
-    assert_eq!(outcome(&gw.send(request).await), (200, ""));
+    assert_eq!(gw.send(request).await.outcome(), (200, ""));
     assert_eq!(backend.request().body, "a secret of the client");
     let question = gate.request();
     assert_eq!((question.method.as_str(), question.body.len()), ("GET", 0));
@@ -284,10 +280,10 @@ async fn a_wrong_token_is_not_put_to_the_server() {
     );
     let gw = Gw::with(&template, &[&backend, &gate]).await;
     let with = |token: &str| with_field("authorization", &format!("Bearer {token}"), asking("ann"));
-    assert_eq!(outcome(&gw.send(with(&issuer.token(&json!({})))).await), (200, ""));
-    assert_eq!(outcome(&gw.send(with(&Issuer::new("one").token(&json!({})))).await), (401, "credentials_invalid"));
+    assert_eq!(gw.send(with(&issuer.token(&json!({})))).await.outcome(), (200, ""));
+    assert_eq!(gw.send(with(&Issuer::new("one").token(&json!({})))).await.outcome(), (401, "credentials_invalid"));
     assert_eq!(gate.hits(), 0);
-    assert_eq!(outcome(&gw.send(asking("ann")).await), (200, ""));
+    assert_eq!(gw.send(asking("ann")).await.outcome(), (200, ""));
     assert_eq!(gate.hits(), 1);
 }
 
@@ -321,4 +317,27 @@ fn settings_that_would_harm_are_refused() {
         let report = load(external).unwrap_err();
         assert!(report.contains(said), "{external}: {report}");
     }
+}
+
+#[tokio::test]
+async fn a_field_that_the_server_repeats_is_passed_on_as_often() {
+    let backend = Backend::replying(200).await;
+    let values = |headers: &HeaderMap, name: &str| {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let more = "copyHeaders: [x-group, x-user], refusalHeaders: [set-cookie, www-authenticate]";
+    for status in [401, 200] {
+        let gate = Backend::replying(status).await.header("set-cookie", "a=1").header("set-cookie", "b=2");
+        let gate = gate.header("www-authenticate", "Cookie").header("www-authenticate", "Bearer");
+        let gate = gate.header("x-group", "one").header("x-group", "two").header("x-user", "ann");
+        let gw = Gw::with(&template(more), &[&backend, &gate]).await;
+        let reply = gw.send(with_field("x-group", "forged", get("/"))).await;
+        assert_eq!(reply.status, status);
+        if status == 401 {
+            assert_eq!(values(&reply.headers, "set-cookie"), ["a=1", "b=2"]);
+            assert_eq!(values(&reply.headers, "www-authenticate"), ["Cookie", "Bearer"]);
+        }
+    }
+    let seen = backend.request();
+    assert_eq!((seen.all("x-group"), seen.all("x-user")), (vec!["one", "two"], vec!["ann"]));
 }

@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Gw, Speak, call, full, post, request, says, with_field};
+use crate::support::{Backend, Body, Gw, Speak, call, grpc, post, says, with_field};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -19,14 +19,6 @@ async fn before(agent: &Backend, settings: &str) -> Gw {
 
 fn json(path: &str, text: impl Into<String>) -> Request<Body> {
     with_field("content-type", "application/json", post(path, text.into()))
-}
-
-fn grpc(method: &str, message: &[u8]) -> Request<Body> {
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let framed = [&[0][..], &length, message].concat();
-    let path = format!("/lf.a2a.v1.A2AService/{method}");
-    let request = with_field("te", "trailers", request("POST", &path, full(framed)));
-    with_field("content-type", "application/grpc", request)
 }
 
 async fn refusals(gw: &Gw, reason: &str) -> f64 {

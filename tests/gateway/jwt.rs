@@ -1,34 +1,17 @@
 //! Signed tokens as credentials: which are taken, which are not, and where the keys come from.
 
-use std::io::Write as _;
+use std::cell::RefCell;
 
+use attache::admin::journal::ReloadResult;
 use attache::config::{self, Environment};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::support::{
-    Backend, Body, Client, DEFAULTS, Gw, Issuer, KeyServer, Live, Place, RawBackend, Reply, channel, claims,
-    eventually, get, now, refusing, text, with_field,
+    Backend, Body, Client, DEFAULTS, Gw, Issuer, KeyServer, Live, RawBackend, TextFile, channel, claims, eventually,
+    get, now, refusing, text, with_field,
 };
-
-/// A file with a content.
-struct Kept(NamedTempFile);
-
-impl Kept {
-    fn new(content: &str) -> Self {
-        let mut file = NamedTempFile::new().unwrap();
-        file.write_all(content.as_bytes()).unwrap();
-        Self(file)
-    }
-}
-
-impl Place for Kept {
-    fn place(&self) -> String {
-        self.0.path().display().to_string()
-    }
-}
 
 /// One route whose tokens are of `corp`, with keys from a place.
 fn template(keys: &str, more: &str) -> String {
@@ -46,10 +29,6 @@ fn with_token(token: &str) -> Request<Body> {
     with_field("authorization", &format!("Bearer {token}"), get("/"))
 }
 
-fn outcome(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.reason())
-}
-
 const IN: (u16, &str) = (200, "");
 const INVALID: (u16, &str) = (401, "credentials_invalid");
 const UNAVAILABLE: (u16, &str) = (503, "auth_unavailable");
@@ -57,7 +36,7 @@ const UNAVAILABLE: (u16, &str) = (503, "auth_unavailable");
 #[tokio::test]
 async fn tokens_count_for_their_issuer_audience_and_time() {
     let (backend, issuer) = (Backend::replying(200).await, Issuer::new("one"));
-    let keys = Kept::new(&Issuer::set(&[&issuer]));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
     let gw = Gw::with(&template(FILE, ""), &[&backend, &keys]).await;
     for (more, expected) in [
         (json!({}), IN),
@@ -75,14 +54,14 @@ async fn tokens_count_for_their_issuer_audience_and_time() {
         let token = issuer.token(&more);
         // A token that was verified is not verified again: the answer is the same.
         for _ in 0..2 {
-            assert_eq!(outcome(&gw.send(with_token(&token)).await), expected, "{more}");
+            assert_eq!(gw.send(with_token(&token)).await.outcome(), expected, "{more}");
         }
     }
     let reply = gw.send(with_token(&issuer.token(&json!({ "exp": 1 })))).await;
     assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"agents\", error=\"invalid_token\"");
     let reply = gw.get("/").await;
     assert_eq!(
-        (outcome(&reply), reply.header("www-authenticate")),
+        (reply.outcome(), reply.header("www-authenticate")),
         ((401, "credentials_missing"), "Bearer realm=\"agents\"")
     );
 }
@@ -90,10 +69,10 @@ async fn tokens_count_for_their_issuer_audience_and_time() {
 #[tokio::test]
 async fn what_a_head_says_chooses_neither_algorithm_nor_key() {
     let (backend, issuer, rsa) = (Backend::replying(200).await, Issuer::new("one"), Issuer::rsa("rsa"));
-    let keys = Kept::new(&Issuer::set(&[&issuer, &rsa]));
+    let keys = TextFile::new(&Issuer::set(&[&issuer, &rsa]));
     let gw = Gw::with(&template(FILE, "algorithms: [ES256, RS256]"), &[&backend, &keys]).await;
-    assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({})))).await), IN);
-    assert_eq!(outcome(&gw.send(with_token(&rsa.token(&json!({})))).await), IN);
+    assert_eq!(gw.send(with_token(&issuer.token(&json!({})))).await.outcome(), IN);
+    assert_eq!(gw.send(with_token(&rsa.token(&json!({})))).await.outcome(), IN);
     let elsewhere = Backend::replying(200).await.body(Issuer::set(&[&Issuer::new("evil")]));
     let own = Issuer::new("evil");
     let url = format!("http://{}/keys", elsewhere.address());
@@ -106,7 +85,7 @@ async fn what_a_head_says_chooses_neither_algorithm_nor_key() {
         json!({ "alg": "ES256", "kid": "../../../dev/null" }),
         json!({ "alg": "ES256", "kid": "one' OR '1'='1" }),
     ] {
-        assert_eq!(outcome(&gw.send(with_token(&own.token_with(&head))).await), INVALID, "{head}");
+        assert_eq!(gw.send(with_token(&own.token_with(&head))).await.outcome(), INVALID, "{head}");
     }
     for head in [
         json!({ "alg": "ES256", "kid": "one", "crit": ["exp"] }),
@@ -116,7 +95,7 @@ async fn what_a_head_says_chooses_neither_algorithm_nor_key() {
         json!({ "alg": "ES256", "kid": "rsa" }),
         json!({ "alg": "ES384", "kid": "one" }),
     ] {
-        assert_eq!(outcome(&gw.send(with_token(&issuer.token_with(&head))).await), INVALID, "{head}");
+        assert_eq!(gw.send(with_token(&issuer.token_with(&head))).await.outcome(), INVALID, "{head}");
     }
     assert_eq!(elsewhere.hits(), 0, "nobody is asked for keys because a token says so");
 }
@@ -124,13 +103,13 @@ async fn what_a_head_says_chooses_neither_algorithm_nor_key() {
 #[tokio::test]
 async fn tokens_that_nobody_signed_are_refused() {
     let (backend, rsa) = (Backend::replying(200).await, Issuer::rsa("rsa"));
-    let keys = Kept::new(&Issuer::set(&[&rsa]));
+    let keys = TextFile::new(&Issuer::set(&[&rsa]));
     let gw = Gw::with(&template(FILE, ""), &[&backend, &keys]).await;
     let payload = text(claims(&json!({})).to_string().as_bytes());
     for alg in ["none", "None", "NONE", "nOnE", ""] {
         let head = text(json!({ "alg": alg }).to_string().as_bytes());
         for token in [format!("{head}.{payload}."), format!("{head}.{payload}"), format!("{head}.{payload}.AAAA")] {
-            assert_eq!(outcome(&gw.send(with_token(&token)).await), INVALID, "{alg}");
+            assert_eq!(gw.send(with_token(&token)).await.outcome(), INVALID, "{alg}");
         }
     }
     // The public key as the secret of an HMAC, in the spellings in which it is at hand.
@@ -141,7 +120,7 @@ async fn tokens_that_nobody_signed_are_refused() {
             head.kid = id.map(str::to_owned);
             let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()).unwrap();
             let token = jsonwebtoken::encode(&head, &claims(&json!({})), &key).unwrap();
-            assert_eq!(outcome(&gw.send(with_token(&token)).await), INVALID);
+            assert_eq!(gw.send(with_token(&token)).await.outcome(), INVALID);
         }
     }
     let token = rsa.token(&json!({}));
@@ -158,7 +137,7 @@ async fn tokens_that_nobody_signed_are_refused() {
         rsa.token(&json!({ "long": "x".repeat(16 * 1024) })),
         rsa.token(&json!({ "deep": (0..40).fold(json!(1), |inner, _| json!([inner])) })),
     ] {
-        assert_eq!(outcome(&gw.send(with_token(&forged)).await), INVALID, "{forged:.40}");
+        assert_eq!(gw.send(with_token(&forged)).await.outcome(), INVALID, "{forged:.40}");
     }
     let mut raw = gw.raw().await;
     let field = format!("authorization: Bearer {token}\r\n");
@@ -171,7 +150,7 @@ async fn tokens_that_nobody_signed_are_refused() {
 async fn a_secret_of_both_sides() {
     let backend = Backend::replying(200).await;
     let secret = "k".repeat(64);
-    let keys = Kept::new(&format!("{secret}\n"));
+    let keys = TextFile::new(&format!("{secret}\n"));
     let gw = Gw::with(&template("secretFile: '{1}'", "algorithms: [HS256, HS512]"), &[&backend, &keys]).await;
     for (algorithm, secret, expected) in [
         (jsonwebtoken::Algorithm::HS256, &*secret, IN),
@@ -181,14 +160,14 @@ async fn a_secret_of_both_sides() {
     ] {
         let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()).unwrap();
         let token = jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), &claims(&json!({})), &key).unwrap();
-        assert_eq!(outcome(&gw.send(with_token(&token)).await), expected, "{algorithm:?}");
+        assert_eq!(gw.send(with_token(&token)).await.outcome(), expected, "{algorithm:?}");
     }
 }
 
 #[tokio::test]
 async fn claims_reach_agents_in_fields_that_no_client_can_set() {
     let (backend, issuer) = (Backend::replying(200).await, Issuer::new("one"));
-    let keys = Kept::new(&Issuer::set(&[&issuer]));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
     let more = "forwardClaims: { sub: x-user, org.unit: x-unit, tenant: x-tenant }";
     let gw = Gw::with(&template(FILE, more), &[&backend, &keys]).await;
     let token = issuer.token(&json!({ "org": { "unit": "north" } }));
@@ -197,7 +176,7 @@ async fn claims_reach_agents_in_fields_that_no_client_can_set() {
         let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
         request.headers_mut().append(name, value.parse().unwrap());
     }
-    assert_eq!(outcome(&gw.send(request).await), IN);
+    assert_eq!(gw.send(request).await.outcome(), IN);
     let seen = backend.request();
     assert_eq!((seen.all("x-user"), seen.all("x-unit")), (vec!["ann"], vec!["north"]));
     for name in ["x_user", "x-tenant", "x.tenant", "authorization"] {
@@ -212,21 +191,21 @@ async fn an_unknown_key_makes_the_gateway_ask_once() {
     let (backend, old, new) = (Backend::replying(200).await, Issuer::new("old"), Issuer::new("new"));
     let server = KeyServer::new(Issuer::set(&[&old])).await;
     let mut gw = Gw::with(&template(URL, ""), &[&backend, &server.backend]).await;
-    assert_eq!(outcome(&gw.send(with_token(&old.token(&json!({})))).await), IN, "it waits for the first keys");
+    assert_eq!(gw.send(with_token(&old.token(&json!({})))).await.outcome(), IN, "it waits for the first keys");
     assert_eq!(server.backend.hits(), 1);
     server.says(200, Issuer::set(&[&new]));
-    assert_eq!(outcome(&gw.send(with_token(&new.token(&json!({})))).await), IN);
+    assert_eq!(gw.send(with_token(&new.token(&json!({})))).await.outcome(), IN);
     assert_eq!(server.backend.hits(), 2);
-    assert_eq!(outcome(&gw.send(with_token(&old.token(&json!({})))).await), INVALID, "its key was taken back");
+    assert_eq!(gw.send(with_token(&old.token(&json!({})))).await.outcome(), INVALID, "its key was taken back");
     for name in ["a", "b", "c"] {
-        assert_eq!(outcome(&gw.send(with_token(&Issuer::new(name).token(&json!({})))).await), INVALID);
+        assert_eq!(gw.send(with_token(&Issuer::new(name).token(&json!({})))).await.outcome(), INVALID);
     }
     assert_eq!(server.backend.hits(), 2, "whoever makes up keys does not make the gateway ask each time");
     let fetches = [("provider", "corp"), ("result", "ok")];
     assert_eq!(gw.metric("attache_jwks_fetches_total", &fetches).await, 2.0);
     assert!(gw.metric("attache_jwks_fetched_timestamp_seconds", &fetches[..1]).await >= now() as f64 - 60.0);
     gw.reload(&template(URL, "clockSkew: 61s"), &[&backend, &server.backend]).await.unwrap();
-    assert_eq!(outcome(&gw.send(with_token(&new.token(&json!({})))).await), IN);
+    assert_eq!(gw.send(with_token(&new.token(&json!({})))).await.outcome(), IN);
     assert_eq!(server.backend.hits(), 2, "a reload keeps the keys");
 }
 
@@ -238,7 +217,7 @@ async fn a_server_that_is_down_at_the_start_lets_nobody_in_until_it_is_up() {
     let gw = Gw::with(&template(URL, ""), &[&backend, &server.backend]).await;
     let token = issuer.token(&json!({}));
     let reply = gw.send(with_token(&token)).await;
-    assert_eq!((outcome(&reply), reply.header("retry-after")), (UNAVAILABLE, "1"));
+    assert_eq!((reply.outcome(), reply.header("retry-after")), (UNAVAILABLE, "1"));
     assert_eq!(backend.hits(), 0);
     server.says(200, Issuer::set(&[&issuer]));
     eventually("the keys are there", async || gw.send(with_token(&token)).await.status == 200).await;
@@ -269,17 +248,17 @@ async fn servers_that_lie_or_hang_or_flood_give_no_keys() {
         (flooding, "too_large"),
     ] {
         let gw = Gw::with(&template(URL, ""), &[&backend, &server]).await;
-        assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({})))).await), UNAVAILABLE, "{result}");
+        assert_eq!(gw.send(with_token(&issuer.token(&json!({})))).await.outcome(), UNAVAILABLE, "{result}");
         let labels = [("provider", "corp"), ("result", result)];
         assert!(gw.metric("attache_jwks_fetches_total", &labels).await >= 1.0, "{result}");
     }
     assert_eq!((backend.hits(), elsewhere.hits()), (0, 0));
     let gw = Gw::with(&template(URL, ""), &[&backend, &refusing()]).await;
-    assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({})))).await), UNAVAILABLE);
+    assert_eq!(gw.send(with_token(&issuer.token(&json!({})))).await.outcome(), UNAVAILABLE);
     let silent = RawBackend::silent().await;
     let gw = Gw::with(&template(URL, ""), &[&backend, &silent]).await;
     assert_eq!(
-        outcome(&gw.send(with_token(&issuer.token(&json!({})))).await),
+        gw.send(with_token(&issuer.token(&json!({})))).await.outcome(),
         UNAVAILABLE,
         "it waits no longer than 6 s"
     );
@@ -291,11 +270,11 @@ async fn keys_are_kept_while_the_server_fails() {
     let server = KeyServer::new(Issuer::set(&[&issuer])).await;
     let keys = "jwks: { url: 'http://{1}/keys', refresh: 50ms, staleFor: 1h }";
     let gw = Gw::with(&template(keys, ""), &[&backend, &server.backend]).await;
-    assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({})))).await), IN);
+    assert_eq!(gw.send(with_token(&issuer.token(&json!({})))).await.outcome(), IN);
     server.says(500, "<html>".to_owned());
     let failed = [("provider", "corp"), ("result", "status")];
     eventually("fetches fail", async || gw.metric("attache_jwks_fetches_total", &failed).await >= 3.0).await;
-    assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({ "x": 1 })))).await), IN);
+    assert_eq!(gw.send(with_token(&issuer.token(&json!({ "x": 1 })))).await.outcome(), IN);
     server.says(200, Issuer::set(&[&Issuer::new("two")]));
     let token = issuer.token(&json!({ "x": 2 }));
     eventually("the key is taken back", async || gw.send(with_token(&token)).await.status == 401).await;
@@ -310,13 +289,13 @@ async fn keys_that_are_too_old_let_nobody_in() {
     let token = issuer.token(&json!({}));
     eventually("there are keys", async || gw.send(with_token(&token)).await.status == 200).await;
     server.says(500, String::new());
-    eventually("they are too old", async || outcome(&gw.send(with_token(&token)).await) == UNAVAILABLE).await;
+    eventually("they are too old", async || gw.send(with_token(&token)).await.outcome() == UNAVAILABLE).await;
 }
 
 #[tokio::test]
 async fn two_issuers_on_one_route() {
     let (backend, one, two) = (Backend::replying(200).await, Issuer::new("one"), Issuer::new("two"));
-    let (first, second) = (Kept::new(&Issuer::set(&[&one])), KeyServer::new(Issuer::set(&[&two])).await);
+    let (first, second) = (TextFile::new(&Issuer::set(&[&one])), KeyServer::new(Issuer::set(&[&two])).await);
     let template = "authProviders: {
   first: { jwt: { issuer: 'https://login.example/', audiences: [agents], jwks: { file: '{1}' } } },
   second: { jwt: { issuer: 'https://two.example/', audiences: [agents], jwks: { url: 'http://{2}/' } } } }
@@ -329,14 +308,14 @@ routes: { all: { endpoints: ['{0}'], auth: [first, second] } }";
         (one.token(&json!({ "iss": "https://two.example/" })), INVALID),
         (one.token(&json!({ "iss": "https://three.example/" })), INVALID),
     ] {
-        assert_eq!(outcome(&gw.send(with_token(&token)).await), expected);
+        assert_eq!(gw.send(with_token(&token)).await.outcome(), expected);
     }
 }
 
 #[tokio::test]
 async fn claims_name_the_client_and_its_roles() {
     let (backend, issuer) = (Backend::replying(200).await, Issuer::new("one"));
-    let keys = Kept::new(&Issuer::set(&[&issuer]));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
     let template =
         "authProviders: { corp: { jwt: { issuer: 'https://login.example/', audiences: [agents], jwks: { file: '{1}' },
           principalClaim: user.mail, rolesClaim: realm_access.roles, trustDomain: corp.example } } }
@@ -348,12 +327,12 @@ routes: { all: { endpoints: ['{0}'], auth: { anyOf: [corp],
         [("spiffe://corp.example/ns/a", vec!["spiffe://corp.example/ns/a"]), ("spiffe://other.example/a", vec![])]
     {
         let more = json!({ "sub": id, "user": { "mail": "ann@corp.example" }, "realm_access": access });
-        assert_eq!(outcome(&gw.send(with_token(&issuer.token(&more))).await), IN);
+        assert_eq!(gw.send(with_token(&issuer.token(&more))).await.outcome(), IN);
         let seen = backend.requests().pop().unwrap();
         assert_eq!((seen.all("x-principal"), seen.all("x-roles")), (vec!["ann@corp.example"], vec!["ops,admin"]));
         assert_eq!(seen.all("x-spiffe"), spiffe);
     }
-    assert_eq!(outcome(&gw.send(with_token(&issuer.token(&json!({})))).await), INVALID, "it names nobody");
+    assert_eq!(gw.send(with_token(&issuer.token(&json!({})))).await.outcome(), INVALID, "it names nobody");
     eventually("what is remembered is shown", async || {
         gw.metric("attache_auth_remembered", &[("provider", "corp")]).await == 2.0
     })
@@ -363,35 +342,47 @@ routes: { all: { endpoints: ['{0}'], auth: { anyOf: [corp],
 #[tokio::test]
 async fn a_token_in_a_field_of_its_own() {
     let (backend, issuer) = (Backend::replying(200).await, Issuer::new("one"));
-    let keys = Kept::new(&Issuer::set(&[&issuer]));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
     let gw = Gw::with(&template(FILE, "header: x-token"), &[&backend, &keys]).await;
     let token = issuer.token(&json!({}));
     let with = |value: &str| with_field("x-token", value, get("/"));
-    assert_eq!(outcome(&gw.send(with(&token)).await), IN);
+    assert_eq!(gw.send(with(&token)).await.outcome(), IN);
     assert!(backend.request().all("x-token").is_empty(), "agents do not see it");
-    assert_eq!(outcome(&gw.send(with(&format!("Bearer {token}"))).await), INVALID);
-    assert_eq!(outcome(&gw.send(with_token(&token)).await), (401, "credentials_missing"));
+    assert_eq!(gw.send(with(&format!("Bearer {token}"))).await.outcome(), INVALID);
+    assert_eq!(gw.send(with_token(&token)).await.outcome(), (401, "credentials_missing"));
     let mut twice = with(&token);
     twice.headers_mut().append("x-token", token.parse().unwrap());
-    assert_eq!(outcome(&gw.send(twice).await), INVALID);
+    assert_eq!(gw.send(twice).await.outcome(), INVALID);
 }
 
 #[tokio::test]
 async fn an_issuer_that_hangs_holds_up_nobody_elses_tokens() {
     let (backend, one, two) = (Backend::replying(200).await, Issuer::new("one"), Issuer::new("two"));
-    let (silent, keys) = (RawBackend::silent().await, Kept::new(&Issuer::set(&[&two])));
+    let (silent, keys) = (RawBackend::silent().await, TextFile::new(&Issuer::set(&[&two])));
     let template = "authProviders: {
   first: { jwt: { issuer: 'https://login.example/', audiences: [agents], jwks: { url: 'http://{1}/' } } },
   second: { jwt: { issuer: 'https://two.example/', audiences: [agents], jwks: { file: '{2}' } } } }
 routes: { all: { endpoints: ['{0}'], auth: [first, second] } }";
     let gw = Gw::with(template, &[&backend, &silent, &keys]).await;
     eventually("keys are asked for", async || silent.connections() == 1).await;
-    let late = [("provider", "first"), ("result", "timeout")];
-    assert_eq!(outcome(&gw.send(with_token(&two.token(&json!({ "iss": "https://two.example/" })))).await), IN);
-    let fetches = gw.metrics().await;
-    assert!(!fetches.contains("attache_jwks_fetches_total{"), "no fetch was waited for: {fetches}");
-    assert_eq!(outcome(&gw.send(with_token(&one.token(&json!({})))).await), UNAVAILABLE);
-    assert_eq!(gw.metric("attache_jwks_fetches_total", &late).await, 1.0);
+    let order = RefCell::new(Vec::new());
+    let held_up = async {
+        assert_eq!(gw.send(with_token(&one.token(&json!({})))).await.outcome(), UNAVAILABLE);
+        order.borrow_mut().push("first");
+    };
+    let passing = async {
+        eventually("its client waits", async || {
+            gw.metric("attache_auth_waiting", &[("provider", "first")]).await == 1.0
+        })
+        .await;
+        assert_eq!(gw.send(with_token(&two.token(&json!({ "iss": "https://two.example/" })))).await.outcome(), IN);
+        let fetches = gw.metrics().await;
+        assert!(!fetches.contains("attache_jwks_fetches_total{"), "no fetch was waited for: {fetches}");
+        order.borrow_mut().push("second");
+    };
+    tokio::join!(held_up, passing);
+    assert_eq!(order.into_inner(), ["second", "first"]);
+    assert_eq!(gw.metric("attache_jwks_fetches_total", &[("provider", "first"), ("result", "timeout")]).await, 1.0);
 }
 
 #[tokio::test]
@@ -410,11 +401,9 @@ async fn a_file_that_broke_leaves_the_keys_there_are() {
     assert_eq!((status(&first).await, status(&second).await), (200, 401));
     for broken in ["<html>", r#"{"keys":[]}"#] {
         gw.write("keys.json", broken);
-        eventually("the file is refused", async || {
-            let metrics = Client::h1(gw.metrics).await.reply(get("/metrics")).await;
-            metrics.text().contains("attache_config_last_reload_successful 0")
-        })
-        .await;
+        let done = gw.hangup().await;
+        assert_eq!(done.entry.verdict, ReloadResult::Refused, "{broken}");
+        assert!(done.entry.diagnostics.contains("keys.json"), "{}", done.entry.diagnostics);
         assert_eq!((status(&first).await, status(&second).await), (200, 401), "as it was");
     }
     gw.write("keys.json", &Issuer::set(&[&two]));

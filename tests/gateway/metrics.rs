@@ -304,6 +304,26 @@ async fn grpc_answers_are_counted_by_their_status() {
 }
 
 #[tokio::test]
+async fn names_of_other_systems_are_left_out_by_choice() {
+    let dead = refusing();
+    let template = "
+        metrics: { address: '127.0.0.1:0', compatibility: false }
+        routes: { all: { cluster: one } }
+        clusters: { one: { endpoints: ['{0}'] } }
+    ";
+    let mut gw = Gw::with(template, &[&dead]).await;
+    gw.get("/").await;
+    gw.records(1).await;
+    let names = ["errors_total", "active_workflows", "a2a_system_health"];
+    let shown = |text: &str| names.map(|name| text.lines().any(|line| line.starts_with(name)));
+    let text = gw.metrics().await;
+    assert_eq!(shown(&text), [false; 3]);
+    assert!(text.contains("attache_errors_total{"), "its own names stay");
+    gw.reload(&template.replace(", compatibility: false", ""), &[&dead]).await.unwrap();
+    assert_eq!(shown(&gw.metrics().await), [true; 3]);
+}
+
+#[tokio::test]
 async fn what_a_reload_takes_away_takes_its_series_along() {
     let (stays, goes, dead) = (Backend::replying(200).await, Backend::replying(200).await, refusing());
     let both = "

@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Backend, Body, Gw, Reply, TextFile, full, get, post, request, with_field};
+use crate::support::{Agent, Backend, Body, Gw, TextFile, get, grpc, post, says, with_field};
 
 const OWNED: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'], \
                      a2a: { ownership: { by: 'header:x-user' } } } }";
@@ -15,10 +15,6 @@ fn call(user: &str, method: &str, params: &Value) -> Request<Body> {
 
 fn rest(user: &str, path: &str) -> Request<Body> {
     with_field("x-user", user, with_field("a2a-version", "1.0", get(path)))
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 fn message(more: &Value) -> Value {
@@ -152,9 +148,7 @@ async fn ids_that_cannot_be_known_reach_no_agent() {
     ] {
         assert_eq!(gw.send(request).await.reason(), reason);
     }
-    let grpc = request("POST", "/lf.a2a.v1.A2AService/GetTask", full(&[0, 0, 0, 0, 3, 0x12, 1, b't'][..]));
-    let grpc = with_field("content-type", "application/grpc", with_field("te", "trailers", grpc));
-    let reply = gw.h2().await.reply(grpc).await;
+    let reply = gw.h2().await.reply(grpc("GetTask", b"\x12\x01t")).await;
     assert_eq!((reply.status, reply.header("grpc-status"), reply.reason()), (200, "5", ""));
     assert_eq!(agent.hits(), 0);
     assert_eq!(gw.get("/.well-known/agent-card.json").await.status, 200);
@@ -168,12 +162,8 @@ async fn ids_that_cannot_be_known_reach_no_agent() {
 #[tokio::test]
 async fn a_task_belongs_to_the_principal_that_made_it() {
     let agents = Agent::three().await;
-    let digest = |key: &str| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    let ours = TextFile::new(&format!("ann:{}\nann:{}\nbob:{}\n", digest("a"), digest("a2"), digest("b")));
-    let theirs = TextFile::new(&format!("ann:{}\n", digest("other")));
+    let ours = TextFile::keys(&[("a", "ann"), ("a2", "ann"), ("b", "bob")]);
+    let theirs = TextFile::keys(&[("other", "ann")]);
     let gw = Gw::with(
         "workers: 2\nauthProviders: { ours: { apiKey: { keysFile: '{1}' } }, theirs: { apiKey: { keysFile: '{2}' } } }\n\
          routes: { all: { endpoints: ['{0}'], auth: [ours, theirs], a2a: { ownership: { by: principal } } } }",

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::json;
 
-use crate::support::{Backend, Body, Gw, Speak, call, channel, empty, full, get, post, request, says, with_field};
+use crate::support::{
+    Backend, Body, Gw, Speak, call, channel, empty, eventually, full, get, grpc, post, request, says, with_field,
+};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -13,12 +15,15 @@ async fn agent() -> Backend {
     Backend::replying_as(SPEAK, 200).await.header("content-type", "application/json").body(answer)
 }
 
-async fn before(agent: &Backend, screening: &str) -> Gw {
-    let text = format!(
+fn text(screening: &str) -> String {
+    format!(
         "workers: 1\nroutes: {{ all: {{ cluster: agents, screening: {screening} }} }}\n\
          clusters: {{ agents: {{ endpoints: ['{{0}}'], protocol: h2c }} }}"
-    );
-    Gw::with(&text, &[agent]).await
+    )
+}
+
+async fn before(agent: &Backend, screening: &str) -> Gw {
+    Gw::with(&text(screening), &[agent]).await
 }
 
 fn json(text: impl Into<String>) -> Request<Body> {
@@ -91,10 +96,7 @@ async fn a_refusal_is_said_in_the_protocol_of_its_caller() {
     assert_eq!(said["error"]["data"][0]["reason"], "screened");
     let refused = gw.send(with_field("content-type", "application/json", post("/message:send?q=../../x", "{}"))).await;
     assert_eq!((refused.status, &says(&refused)["error"]["status"]), (403, &json!("PERMISSION_DENIED")));
-    let message = b"\x0a\x18gopher://10.0.0.1:6379/_x";
-    let framed = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat();
-    let grpc = with_field("te", "trailers", request("POST", "/lf.a2a.v1.A2AService/SendMessage", full(framed)));
-    let refused = gw.h2().await.reply(with_field("content-type", "application/grpc", grpc)).await;
+    let refused = gw.h2().await.reply(grpc("SendMessage", b"\x0a\x18gopher://10.0.0.1:6379/_x")).await;
     assert_eq!((refused.header("grpc-status"), refused.reason()), ("7", "screened"));
     assert_eq!(agent.hits(), 0);
 }
@@ -163,4 +165,45 @@ async fn routes_choose_what_is_looked_for_and_reloads_change_it() {
     assert_eq!(client.reply(request("HEAD", "/?q=../x", empty())).await.status, 403);
     gw.reload(&text("shadow"), &[&backend]).await.unwrap();
     assert_eq!(client.reply(get("/?q=../x")).await.status, 200, "on the same connection");
+}
+
+/// Agents take JSON whatever it is called, and a form that is none.
+#[tokio::test]
+async fn no_content_type_hides_a_pattern() {
+    let agent = agent().await;
+    let gw = before(&agent, "{ mode: enforce }").await;
+    let escaped = r#"{"url":"go\u0070her://10.0.0.1/x"}"#;
+    let form = "application/x-www-form-urlencoded";
+    for (types, body, expected) in [
+        (&["application/octet-stream"][..], escaped, "screened"),
+        (&["multipart/form-data; boundary=x"], escaped, "screened"),
+        (&[form], escaped, "screened"),
+        (&[form], "a=go%70her%3A%2F%2F10.0.0.1%2Fx", "screened"),
+        (&["application/json", form], "a=go%70her%3A%2F%2F10.0.0.1%2Fx", "screened"),
+        (&["application/grpc-web"], escaped, "screened"),
+        (&["application/grpc+json"], escaped, "screened"),
+        (&["application/grpc", "application/json"], escaped, "screened"),
+        (&[], escaped, "screened"),
+        (&["application/grpc"], escaped, ""),
+    ] {
+        let mut request = post("/a", body);
+        for value in types {
+            request.headers_mut().append("content-type", value.parse().unwrap());
+        }
+        assert_eq!(gw.send(request).await.reason(), expected, "{types:?} {body}");
+    }
+    assert_eq!(agent.hits(), 1);
+}
+
+#[tokio::test]
+async fn the_series_of_a_pattern_goes_with_it() {
+    let agent = agent().await;
+    let mut gw = before(&agent, "{ mode: enforce }").await;
+    for (_, request) in bad() {
+        assert_eq!(gw.send(request).await.status, 403);
+    }
+    assert_eq!(found(&gw, "jndi", "refused").await, 2.0);
+    gw.reload(&text("{ mode: enforce, except: jndi }"), &[&agent]).await.unwrap();
+    eventually("its series is gone", || async { !gw.metrics().await.contains("pattern=\"jndi\"") }).await;
+    assert_eq!(found(&gw, "sql-union", "refused").await, 1.0, "and no other");
 }

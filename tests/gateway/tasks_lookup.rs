@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    Agent, Backend, Body, Gw, Place, RawBackend, Speak, call, channel, full, message, post, promised, refusing,
-    request, says, with_field, with_trailers,
+    Agent, Backend, Body, Gw, Place, RawBackend, Speak, TextFile, call, channel, full, grpc, grpc_at, message, post,
+    promised, refusing, request, says, with_field, with_trailers,
 };
 
 const THREE: &str = "workers: 2\nroutes: { all: { endpoints: ['{0}', '{1}', '{2}'] } }";
@@ -290,9 +290,7 @@ async fn grpc_agents_are_asked_by_grpc() {
             &[&other, &holder],
         )
         .await;
-        let body = [&[0, 0, 0, 0, u8::try_from(field.len()).unwrap()], field].concat();
-        let cancel = post(&format!("/{package}.A2AService/CancelTask"), body);
-        let cancel = with_field("te", "trailers", with_field("content-type", "application/grpc", cancel));
+        let cancel = grpc_at(&format!("/{package}.A2AService/CancelTask"), field);
         let reply = gw.h2().await.reply(cancel).await;
         assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
         let methods = |seen: &Mutex<Vec<(String, Bytes)>>| {
@@ -340,11 +338,28 @@ async fn a_lookup_by_grpc_that_nobody_answers_has_failed() {
             &[&one, &two],
         )
         .await;
-        let body = [&[0, 0, 0, 0, 5], &b"\x12\x03t-9"[..]].concat();
-        let cancel = post("/lf.a2a.v1.A2AService/CancelTask", body);
-        let cancel = with_field("te", "trailers", with_field("content-type", "application/grpc", cancel));
-        gw.h2().await.reply(cancel).await;
+        gw.h2().await.reply(grpc("CancelTask", b"\x12\x03t-9")).await;
         let counted = [lookups(&gw, "failed").await, lookups(&gw, "unknown").await];
         assert_eq!(counted, if result == "failed" { [1.0, 0.0] } else { [0.0, 1.0] }, "{how}");
+    }
+}
+
+/// Agents may hide from one client what they show to another, whatever it is known by.
+#[tokio::test]
+async fn clients_of_one_address_share_no_lookup_that_are_known_apart() {
+    let agents = Agent::three().await;
+    let digest = |secret: &str| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let keys = TextFile::new(&format!("ann:{}\nbob:{}\n", digest("a"), digest("b")));
+    let more = TextFile::new(&format!("ann:{}\n", digest("c")));
+    let text = "workers: 1\nauthProviders: { keys: { apiKey: { keysFile: '{3}' } }, more: { apiKey: { keysFile: '{4}' } } }\n\
+        routes: { all: { endpoints: ['{0}', '{1}', '{2}'], auth: [keys, more] } }";
+    let gw = Gw::with(text, &[&agents[0], &agents[1], &agents[2], &keys, &more]).await;
+    for (key, expected) in [("a", 1.0), ("a", 1.0), ("b", 2.0), ("c", 3.0), ("a", 3.0)] {
+        let request = call("CancelTask", &json!({ "id": "nobody's" }));
+        assert_eq!(gw.send(with_field("x-api-key", key, request)).await.status, 200);
+        assert_eq!(lookups(&gw, "unknown").await, expected, "{key}");
     }
 }

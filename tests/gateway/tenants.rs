@@ -1,10 +1,12 @@
 //! Tenants: who a request is made for, as a header or the call of an agent says, decides limits, routes and series.
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Body, Gw, Issuer, Reply, Speak, TextFile, eventually, full, post, request, with_field};
+use crate::support::{
+    Backend, Body, Gw, Issuer, Speak, TextFile, channel, eventually, full, grpc, post, request, says, with_field,
+};
 
 const SPEAK: Speak = Speak { http2: true, tls: None, narrow: None, max_streams: None };
 
@@ -23,20 +25,13 @@ fn call(method: &str, tenant: Option<&str>) -> Request<Body> {
 }
 
 /// A `GetTask` of gRPC: tenant 1, id 2.
-fn grpc(tenant: &str) -> Request<Body> {
+fn by_grpc(tenant: &str) -> Request<Body> {
     let text = |tag: u8, text: &str| [&[tag, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    let message = [text(0x0a, tenant), text(0x12, "t")].concat();
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let request = request("POST", "/lf.a2a.v1.A2AService/GetTask", full([&[0][..], &length, &message].concat()));
-    with_field("content-type", "application/grpc", with_field("te", "trailers", request))
+    grpc("GetTask", &[text(0x0a, tenant), text(0x12, "t")].concat())
 }
 
 fn of(tenant: &str, request: Request<Body>) -> Request<Body> {
     with_field("x-tenant", tenant, request)
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 #[tokio::test]
@@ -51,14 +46,14 @@ async fn a_tenant_is_counted_as_one_in_every_binding() {
     let rest = with_field("a2a-version", "1.0", request("GET", "/acme/tasks/t", crate::support::empty()));
     assert_eq!(gw.send(call("GetTask", Some("acme"))).await.status, 200);
     assert_eq!(gw.send(rest).await.status, 200);
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "");
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.header("grpc-status"), "");
     let last = gw.send(json("/acme/message:send", "{}")).await;
     assert_eq!((last.status, last.header("ratelimit")), (200, "\"tenants\";r=0;t=3600"));
     let refused = gw.send(call("GetTask", Some("acme"))).await;
     assert_eq!((refused.status, refused.reason()), (429, "rate_limited"));
     assert_eq!((&says(&refused)["id"], &says(&refused)["error"]["code"]), (&json!(7), &json!(-32603)));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 3_500);
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.header("grpc-status"), "8");
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.header("grpc-status"), "8");
     assert_eq!(gw.send(call("GetTask", Some("globex"))).await.status, 200, "another tenant has a bucket of its own");
     assert_eq!(gw.send(call("GetTask", None)).await.status, 200, "and so has the address of a client without one");
     assert_eq!(agent.hits(), 6);
@@ -203,8 +198,23 @@ async fn routes_are_chosen_by_the_tenant_that_a_body_names() {
         &[&grpc_agent],
     )
     .await;
-    assert_eq!(gw.h2().await.reply(grpc("acme")).await.status, 200);
-    assert_ne!(gw.h2().await.reply(grpc("globex")).await.status, 200);
+    assert_eq!(gw.h2().await.reply(by_grpc("acme")).await.status, 200);
+    assert_ne!(gw.h2().await.reply(by_grpc("globex")).await.status, 200);
+}
+
+/// Over HTTP/2 nobody can ask for the body: its client learns that, and not that it was too slow.
+#[tokio::test]
+async fn a_client_that_waits_to_be_asked_is_told_before_its_route_is_known() {
+    let text = "listeners: { http: { address: '127.0.0.1:0', limits: { bodyIdleTimeout: 200ms }, protocols: [http/1.1, h2] } }\n\
+        routes: { acme: { match: { tenant: acme }, respond: { body: acme } }, rest: { respond: { body: rest } } }";
+    let gw = Gw::with(text, &[]).await;
+    let (sender, body) = channel();
+    let asking = with_field("expect", "100-continue", request("POST", "/", body));
+    let reply = gw.h2().await.reply(with_field("content-type", "application/json", asking)).await;
+    assert_eq!((reply.status, reply.reason()), (417, "unmet_expectation"));
+    drop(sender);
+    let sent = with_field("expect", "100-continue", call("GetTask", Some("acme")));
+    assert_eq!(gw.h2().await.reply(sent).await.text(), "acme", "who does not wait is served");
 }
 
 #[tokio::test]
@@ -266,9 +276,9 @@ async fn a_tenant_that_is_not_proven_may_not_be_named() {
             let reply = gw.send(as_client(request)).await;
             assert_eq!((reply.status, reply.reason()), expected, "known: {known}, {shown}");
         }
-        let reply = gw.h2().await.reply(as_client(grpc("acme"))).await;
+        let reply = gw.h2().await.reply(as_client(by_grpc("acme"))).await;
         assert_eq!((reply.header("grpc-status"), reply.reason()), ("7", "tenant_mismatch"), "known: {known}");
-        assert_eq!(gw.h2().await.reply(as_client(grpc(""))).await.header("grpc-status"), "");
+        assert_eq!(gw.h2().await.reply(as_client(by_grpc(""))).await.header("grpc-status"), "");
     }
     assert_eq!(gw.send(of("acme", json("/open", "{}"))).await.status, 200, "nothing is proven there");
     let records = gw.records(21).await;
@@ -322,4 +332,50 @@ async fn the_claim_of_a_token_is_the_tenant() {
     assert!(reply.header("ratelimit").contains("r=95"), "{}: five of its own", reply.header("ratelimit"));
     let records = gw.records(12).await;
     assert_eq!(records.iter().filter(|record| record["tenant"] == "acme" && record["status"] == 200).count(), 5);
+}
+
+/// Which of several fields an agent reads, and under which spelling, is not known here: none may name another tenant.
+#[tokio::test]
+async fn no_spelling_of_the_header_gets_past_the_proof() {
+    let (agent, issuer) = (agent().await, Issuer::new("one"));
+    let keys = TextFile::new(&Issuer::set(&[&issuer]));
+    let gw = Gw::with(
+        "tenants: { claim: org.tenant, header: x-tenant }\n\
+         authProviders: { corp: { jwt: { issuer: 'https://login.example/', audiences: agents, jwks: { file: '{1}' } } } }\n\
+         routes: { all: { cluster: agents, auth: corp } }\n\
+         clusters: { agents: { endpoints: ['{0}'], protocol: h2c } }",
+        &[&agent, &keys],
+    )
+    .await;
+    let token = |claims: &Value| format!("Bearer {}", issuer.token(claims));
+    let (acme, none) = (token(&json!({ "org": { "tenant": "acme" } })), token(&json!({})));
+    let name = |name: &str| HeaderName::from_bytes(name.as_bytes()).unwrap();
+    for (token, fields, expected) in [
+        (&acme, &[("x-tenant", &b"acme"[..]), ("x-tenant", b"acme"), ("x_tenant", b"acme")][..], 200),
+        (&acme, &[("x-tenant", b""), ("x-tenant", b"acme")], 200),
+        (&acme, &[("x-tenant", b"acme"), ("x-tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"globex"), ("x-tenant", b"acme")], 403),
+        (&acme, &[("x-tenant", b""), ("x-tenant", b"globex")], 403),
+        (&acme, &[("x_tenant", b"globex")], 403),
+        (&acme, &[("x.tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"acme"), ("x_tenant", b"globex")], 403),
+        (&acme, &[("x-tenant", b"glob\xe9x")], 403),
+        (&acme, &[("x-tenant", b"acme, globex")], 403),
+        (&none, &[("x-tenant", b"acme"), ("x-tenant", b"acme")], 403),
+        (&none, &[("x_tenant", b"acme")], 403),
+    ] {
+        let mut request = with_field("authorization", token, call("GetTask", None));
+        for (field, value) in fields {
+            request.headers_mut().append(name(field), HeaderValue::from_bytes(value).unwrap());
+        }
+        let reply = gw.send(request).await;
+        assert_eq!(reply.status, expected, "{fields:?}: {}", reply.text());
+    }
+    let send = |tenant: &str| {
+        let body = json!({ "tenant": tenant, "message": { "messageId": "m", "parts": [{ "text": "x" }] } });
+        with_field("authorization", &acme, json("/acme/message:send", body.to_string()))
+    };
+    assert_eq!(gw.send(send("acme")).await.status, 200);
+    let refused = gw.send(send("globex")).await;
+    assert_eq!((refused.status, refused.reason()), (403, "tenant_mismatch"), "path and body");
 }

@@ -1,35 +1,6 @@
 //! Client certificates that were revoked.
 
-use std::path::PathBuf;
-
-use tempfile::TempDir;
-
-use crate::support::{Ca, Gw, Identity, Place, Tls, at_host, get};
-
-/// A file of revocation lists.
-struct Lists {
-    path: PathBuf,
-    _directory: TempDir,
-}
-
-impl Lists {
-    fn new(text: &str) -> Self {
-        let directory = TempDir::new().unwrap();
-        let lists = Self { path: directory.path().join("clients.crl"), _directory: directory };
-        lists.write(text);
-        lists
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(&self.path, text).unwrap();
-    }
-}
-
-impl Place for Lists {
-    fn place(&self) -> String {
-        self.path.display().to_string()
-    }
-}
+use crate::support::{Ca, Gw, Identity, Place, TextFile, Tls, at_host, get};
 
 const TEMPLATE: &str = "
     listeners:
@@ -56,7 +27,7 @@ async fn rfc5280_6_3_revoked_certificates_are_refused_and_lists_are_read_again()
     let (ca, clients) = (Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example"]);
     let (good, bad) = (clients.issue(&["good"]), clients.issue(&["bad"]));
-    let lists = Lists::new(&clients.revoke(&[&bad], 7));
+    let lists = TextFile::new(&clients.revoke(&[&bad], 7));
     let gw = Gw::with(TEMPLATE, &[&certificate, &clients, &lists]).await;
     let good_tls = Tls::with_identity(&ca, &["http/1.1"], &good);
     assert!(is_served_as(&gw, &good_tls).await);
@@ -76,19 +47,18 @@ async fn rfc5280_6_3_revoked_certificates_are_refused_and_lists_are_read_again()
 
 #[tokio::test]
 async fn without_a_list_that_counts_nobody_is_let_in() {
-    let (ca, clients, others) = (Ca::new(), Ca::new(), Ca::new());
+    let (ca, clients) = (Ca::new(), Ca::named("of clients"));
+    let (another, namesake) = (Ca::named("of others"), Ca::named("of clients"));
     let certificate = ca.issue(&["a.example"]);
     let client = clients.issue(&["me"]);
-    let out_of_date = Lists::new(&clients.revoke(&[], -1));
-    let of_another = Lists::new(&others.revoke(&[], 7));
-    let forged = Lists::new(&{
-        // As the authority's, by its name, but with another key.
-        let namesake = Ca::new();
-        namesake.revoke(&[], 7)
-    });
-    for lists in [&out_of_date, &of_another, &forged] {
-        let gw = Gw::with(TEMPLATE, &[&certificate, &clients, lists]).await;
-        assert!(!is_served(&gw, &ca, &client).await);
+    for (lists, served, why) in [
+        (clients.revoke(&[], 7), true, "a list that counts"),
+        (clients.revoke(&[], -1), false, "out of date"),
+        (another.revoke(&[], 7), false, "of another authority"),
+        (namesake.revoke(&[], 7), false, "of the authority by its name, but with another key"),
+    ] {
+        let gw = Gw::with(TEMPLATE, &[&certificate, &clients, &TextFile::new(&lists)]).await;
+        assert_eq!(is_served(&gw, &ca, &client).await, served, "{why}");
     }
 }
 
@@ -119,9 +89,9 @@ async fn lists_that_cannot_be_read_change_nothing() {
     let (ca, clients) = (Ca::new(), Ca::new());
     let certificate = ca.issue(&["a.example"]);
     let bad = clients.issue(&["bad"]);
-    let lists = Lists::new(&clients.revoke(&[&bad], 7));
+    let lists = TextFile::new(&clients.revoke(&[&bad], 7));
     let gw = Gw::with(TEMPLATE, &[&certificate, &clients, &lists]).await;
-    std::fs::remove_file(&lists.path).unwrap();
+    std::fs::remove_file(lists.path()).unwrap();
     gw.refresh_certificates().await;
     assert!(!is_served(&gw, &ca, &bad).await, "it stays revoked");
     assert!(is_served(&gw, &ca, &clients.issue(&["good"])).await);

@@ -1,9 +1,9 @@
 //! Which generations of A2A a route takes, and calls that only nearly are calls.
 
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Backend, Body, Gw, Reply, full, post, request, with_field};
+use crate::support::{Backend, Body, Gw, grpc_at, post, says, with_field};
 
 const ONLY: &str = "workers: 1\nroutes: { all: { endpoints: ['{0}'], a2a: { versions: [1.0] } } }";
 
@@ -13,15 +13,6 @@ fn text(path: &str, text: impl Into<String>) -> Request<Body> {
 
 fn call(method: &str) -> Request<Body> {
     text("/", format!(r#"{{"method":"{method}","params":{{"id":"t"}},"id":"x","jsonrpc":"2.0"}}"#))
-}
-
-fn grpc(path: &str) -> Request<Body> {
-    let request = request("POST", path, full(vec![0; 5]));
-    with_field("content-type", "application/grpc", with_field("te", "trailers", request))
-}
-
-fn says(reply: &Reply) -> Value {
-    serde_json::from_str(reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
 }
 
 #[tokio::test]
@@ -43,7 +34,7 @@ async fn other_generations_get_the_error_that_the_protocol_has_for_it() {
     }
     let reply = gw.send(text("/v1/message:send", "{}")).await;
     assert_eq!((reply.status, &says(&reply)["error"]["status"]), (400, &json!("FAILED_PRECONDITION")));
-    let reply = gw.h2().await.reply(grpc("/a2a.v1.A2AService/GetTask")).await;
+    let reply = gw.h2().await.reply(grpc_at("/a2a.v1.A2AService/GetTask", b"")).await;
     assert_eq!((reply.status, reply.header("grpc-status"), reply.reason()), (200, "9", "version_refused"));
     assert_eq!(agent.hits(), 0);
     let counted = gw.metric("attache_a2a_refused_total", &[("reason", "version_refused")]);

@@ -7,7 +7,8 @@ use http::Method;
 use super::subject::Subject;
 use crate::a2a::{Head, Recognition};
 use crate::config::model::{PathMatch, PolicyMode};
-use crate::policy::authorization::{Asked, Call, Decision, Explained, RulePath};
+use crate::head::only_value;
+use crate::policy::authorization::{Asked, Call, Decision, Explained, RulePath, Who};
 
 /// The decision, and what each rule comes to.
 pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
@@ -21,13 +22,12 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     let head = Head { method: facts.method, path: facts.path, query: facts.query, headers: facts.headers };
     let recognised = Recognition::of(head, true);
     let named = tenant_of_call(subject, &recognised);
-    let header = subject.config.tenants.header.as_ref().and_then(|name| facts.headers.get(name));
     let asked = Asked {
         who,
         client: subject.client,
         method: subject.method(),
         path: RulePath::new(facts.path),
-        tenant: header.and_then(|value| value.to_str().ok()),
+        tenant: tenant_of_client(subject, who),
         call: call(subject, &recognised, named.as_deref()),
     };
     let names: Vec<_> = rules.names().collect();
@@ -59,6 +59,16 @@ fn call<'a>(subject: &Subject<'_>, recognised: &Recognition<'_>, tenant: Option<
         Recognition::Other if has_no_body => NO_CALL,
         Recognition::Call(call) if has_no_body => Call::Known { operation: call.operation, tenant },
         Recognition::Other | Recognition::Call(_) | Recognition::Body(_) => Call::NotYet,
+    }
+}
+
+/// The tenant that the client acts for: the one it proves where that is asked for, else the one its header names.
+fn tenant_of_client<'a>(subject: &Subject<'a>, who: Who<'a>) -> Option<&'a str> {
+    let tenants = &subject.config.tenants;
+    let proves = tenants.claim.as_ref().filter(|_| subject.route.auth.is_some());
+    match (proves, who) {
+        (Some(claim), Who::Known(principal)) => principal.tenant(claim),
+        _ => only_value(subject.facts.headers, tenants.header.as_ref()?)?.to_str().ok(),
     }
 }
 

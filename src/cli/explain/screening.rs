@@ -10,8 +10,8 @@ pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
         return Vec::new();
     };
     let in_part = |search: &Search| match search.part {
-        ScreenedPart::Path => find(search, subject.facts.path.as_bytes(), Coding::Percent),
-        ScreenedPart::Query => find(search, subject.facts.query?.as_bytes(), Coding::Form),
+        ScreenedPart::Path => find(search, subject.facts.path.as_bytes(), &[Coding::Percent]),
+        ScreenedPart::Query => find(search, subject.facts.query?.as_bytes(), &[Coding::Form]),
         ScreenedPart::Headers | ScreenedPart::Body => None,
     };
     let found = screening.searches.iter().find_map(|search| Some((in_part(search)?, search.part)));

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::cli::Failure;
 use crate::cli::certificates::{Development, Files};
+use crate::config::read_regular;
+use crate::pem;
 
 /// What somebody asked for: `dev`, or a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,21 +101,15 @@ pub(in crate::cli) fn of_user(variable: impl Fn(&str) -> Option<PathBuf>) -> Res
 
 /// Whether the certificate will do for a while, and names `ip`.
 fn serves(chain: &Path, ip: Option<IpAddr>, now: SystemTime) -> bool {
-    let Some(leaf) = CertificateDer::pem_file_iter(chain).ok().and_then(|mut chain| chain.next()?.ok()) else {
-        return false;
-    };
-    let Ok((_, leaf)) = X509Certificate::from_der(&leaf) else { return false };
+    let content = read_regular(chain, MAX_FILE).ok();
+    let chain = content.and_then(|content| pem::certificates(&content).ok()).unwrap_or_default();
+    let Some(Ok((_, leaf))) = chain.first().map(|leaf| X509Certificate::from_der(leaf)) else { return false };
     let soon = (now + SPARE).duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs());
     let is_valid = u64::try_from(leaf.validity().not_after.timestamp()).is_ok_and(|end| end > soon);
-    let octets = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
     let names = leaf.subject_alternative_name().ok().flatten();
     let is_named = |ip: IpAddr| {
-        let octets = octets(ip);
         let mut names = names.iter().flat_map(|names| &names.value.general_names);
-        names.any(|name| matches!(name, GeneralName::IPAddress(named) if **named == *octets))
+        names.any(|name| matches!(name, GeneralName::IPAddress(octets) if pem::address(octets) == Some(ip)))
     };
     is_valid && ip.is_none_or(is_named)
 }
@@ -123,6 +117,8 @@ fn serves(chain: &Path, ip: Option<IpAddr>, now: SystemTime) -> bool {
 /// Names of certificate and key: those of `attache certs dev`, of Kubernetes, of certbot, and plain ones.
 const PAIRS: [(&str, &str); 4] =
     [("gateway.crt", "gateway.key"), ("tls.crt", "tls.key"), ("fullchain.pem", "privkey.pem"), ("cert.pem", "key.pem")];
+/// Size of a file with certificates.
+const MAX_FILE: usize = 1 << 20;
 /// A certificate that ends earlier is made again.
 const SPARE: Duration = Duration::from_secs(7 * 24 * 3600);
 

@@ -24,7 +24,8 @@ pub enum AnswerKind {
     Work,
 }
 
-/// The limit of one cluster. Shared by all workers; survives a reload that does not change it.
+/// The limit of one cluster. Shared by all workers; survives a reload that does not change it. One that does keeps the
+/// count of what is under way, and what was found out.
 #[derive(Debug)]
 pub struct Adaptive {
     settings: AdaptiveConcurrency,
@@ -51,13 +52,27 @@ struct Answers {
 }
 
 impl Adaptive {
-    /// The limit that `settings` describe, with what `previous` has found out where they are the same. `None` without
-    /// settings.
+    /// The limit that `settings` describe, with what `previous` has found out as far as they allow it. Requests under
+    /// way count on. Another `initial` begins there. `None` without settings.
     #[must_use]
     pub fn build(settings: Option<&AdaptiveConcurrency>, previous: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let settings = settings?;
-        let same = previous.filter(|previous| previous.settings == *settings);
-        Some(same.map_or_else(|| Arc::new(Self::new(settings, Instant::now())), Arc::clone))
+        Some(match previous {
+            Some(previous) if previous.settings == *settings => Arc::clone(previous),
+            Some(previous) => Arc::new(previous.under(settings, Instant::now())),
+            None => Arc::new(Self::new(settings, Instant::now())),
+        })
+    }
+
+    /// The same under other settings.
+    fn under(&self, settings: &AdaptiveConcurrency, now: Instant) -> Self {
+        let mut next = Self { under_way: Arc::clone(&self.under_way), ..Self::new(settings, now) };
+        if self.settings.initial == settings.initial {
+            let limit = f64::from_bits(self.exact_limit.load(Ordering::Relaxed));
+            next.set_limit(limit.clamp(exact(settings.min), exact(settings.max)));
+        }
+        next.usual = self.usual.each_ref().map(|usual| AtomicU64::new(usual.load(Ordering::Relaxed)));
+        next
     }
 
     fn new(settings: &AdaptiveConcurrency, now: Instant) -> Self {
@@ -127,14 +142,19 @@ impl Adaptive {
         let before = Gradient { limit: read(&self.exact_limit), usual: self.usual.each_ref().map(read) };
         let (min, max) = (exact(self.settings.min), exact(self.settings.max));
         let next = before.after(&window, Rules { min, max, tolerance: self.settings.tolerance() });
-        self.exact_limit.store(next.limit.to_bits(), Ordering::Relaxed);
         for (kept, usual) in self.usual.iter().zip(next.usual) {
             kept.store(usual.to_bits(), Ordering::Relaxed);
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the bounds of the settings")]
-        let limit = next.limit as usize;
-        self.limit.store(limit, Ordering::Relaxed);
+        let limit = self.set_limit(next.limit);
         self.ends.set(self.base, now + self.settings.window);
+        limit
+    }
+
+    fn set_limit(&self, exact: f64) -> usize {
+        self.exact_limit.store(exact.to_bits(), Ordering::Relaxed);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the bounds of the settings")]
+        let limit = exact as usize;
+        self.limit.store(limit, Ordering::Relaxed);
         limit
     }
 }
@@ -199,6 +219,30 @@ mod tests {
         let other = AdaptiveConcurrency { initial: 5, ..settings() };
         assert_eq!(Adaptive::build(Some(&other), Some(&before)).unwrap().limit(), 5);
         assert!(Adaptive::build(None, Some(&before)).is_none());
+        drop(held);
+    }
+
+    #[test]
+    fn a_reload_that_changes_the_settings_forgets_neither_what_is_under_way_nor_what_was_found_out() {
+        let start = Instant::now();
+        let before = Arc::new(Adaptive::new(&settings(), start));
+        let held: Vec<_> = (0..10).map(|_| before.enter()).collect();
+        for _ in 0..10 {
+            assert_eq!(before.answered(AnswerKind::Soon, TENTH, start + TENTH), None);
+        }
+        assert_eq!(before.answered(AnswerKind::Soon, TENTH, start + Duration::from_secs(2)), Some(11));
+        for (changed, limit) in [
+            (AdaptiveConcurrency { max: 50, ..settings() }, 11),
+            (AdaptiveConcurrency { max: 10, ..settings() }, 10),
+            (AdaptiveConcurrency { min: 20, ..settings() }, 20),
+            (AdaptiveConcurrency { initial: 5, ..settings() }, 5),
+        ] {
+            let after = Adaptive::build(Some(&changed), Some(&before)).unwrap();
+            assert_eq!((after.limit(), after.under_way.taken()), (limit, 10), "{changed:?}");
+            assert_eq!(after.enter().is_some(), limit > 10, "{changed:?}");
+            let usual = |adaptive: &Adaptive| adaptive.usual.each_ref().map(|usual| usual.load(Ordering::Relaxed));
+            assert_eq!(usual(&after), usual(&before));
+        }
         drop(held);
     }
 

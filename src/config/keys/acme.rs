@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::{Many, choice, section, text_value};
 use crate::config::de::with_hint;
 use crate::config::types::HostPattern;
@@ -36,6 +39,19 @@ section! {
         key_id: String; empty,
         /// File with its MAC key, in base64url as the authority gives it; relative to this file. Required.
         key_file: PathBuf as String; empty,
+    }
+}
+
+impl ExternalAccount {
+    /// Size of a file with a MAC key, in bytes.
+    pub const MAX_KEY: usize = 4096;
+
+    /// The MAC key that such a file holds, in base64url with padding or without.
+    #[must_use]
+    pub fn key(content: &[u8]) -> Option<Vec<u8>> {
+        let text = content.trim_ascii();
+        let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+        BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|key| !key.is_empty())
     }
 }
 
@@ -79,3 +95,23 @@ fn directory(text: &str) -> Result<AcmeDirectory, String> {
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// The one for trying things out, whose certificates nobody trusts.
 const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_key_is_one_that_can_be_decoded() {
+        for (text, length) in [
+            ("MDEyMzQ1Njc4OWFiY2RlZg", Some(16)),
+            ("MDEyMzQ1Njc4OWFiY2RlZg==\n", Some(16)),
+            ("-_-_", Some(3)),
+            ("abcde", None),
+            ("ab+/", None),
+            ("=", None),
+            ("", None),
+        ] {
+            assert_eq!(ExternalAccount::key(text.as_bytes()).map(|key| key.len()), length, "{text:?}");
+        }
+    }
+}

@@ -63,6 +63,9 @@ section! {
             = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]; restart,
         /// Endpoints that have series of their own; the others share one. `off`: none has.
         endpoint_series: usize as OrOff<Count<1, 100_000>> = 200,
+        /// Whether series are shown again under the names that dashboards, rules and autoscalers of other systems have,
+        /// such as `errors_total` and `active_workflows`.
+        compatibility: bool = true,
     }
 
     #[derive(PartialEq, Eq)]

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::Scope;
-use crate::config::files::reason;
 use crate::config::keys::abuse as raw;
 use crate::config::model::{AuthFailures, BlockList, IpAccess, Networks};
 use crate::config::networks_file::{self, BadLine};
 use crate::config::node::{Step, below, steps};
-use crate::config::report::Diagnostic;
 
 /// `ipAccess` of a listener or route, which stands at this place.
 pub(super) fn ip_access(at: &[Step], raw: Option<raw::IpAccess>, scope: &mut Scope<'_>) -> Option<Box<IpAccess>> {
@@ -54,15 +52,7 @@ fn networks(
 }
 
 fn read(at: &[Step], file: &Path, scope: &mut Scope<'_>) -> Vec<IpNet> {
-    let bytes = match scope.env.read(file, MAX_FILE) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let message = format!("cannot read `{}`: {}", file.display(), reason(&error));
-            let kind = if scope.env.is_lenient() { Diagnostic::warning } else { Diagnostic::error };
-            scope.add(at, kind("missing-file", message));
-            return Vec::new();
-        }
-    };
+    let Some(bytes) = scope.read_file(at, file, MAX_FILE) else { return Vec::new() };
     networks_file::parse(&bytes).unwrap_or_else(|BadLine { line, what }| {
         let message = format!("`{}`, line {line}: {what}", file.display());
         scope.invalid(at, message, "a line is a network such as `10.0.0.0/8`, an address, or a comment after `#`");

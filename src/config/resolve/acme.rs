@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::Scope;
+use crate::config::certs;
 use crate::config::keys;
-use crate::config::model::{Acme, AcmeChallenge, HostPattern, Listener, ListenerId, Route};
+use crate::config::model::{Acme, AcmeChallenge, ExternalAccount, HostPattern, Listener, ListenerId, Route};
 use crate::config::node::{Step, below, steps};
-use crate::config::{certs, files};
 
 /// Fills in the names of each listener that orders certificates, and judges the section.
 pub(super) fn link(
@@ -53,22 +53,11 @@ fn check_files(at: &[Step], acme: &Acme, scope: &mut Scope<'_>) {
 }
 
 fn check_key(at: &[Step], path: &Path, scope: &mut Scope<'_>) {
-    match scope.env.read(path, MAX_KEY) {
-        Err(error) => {
-            let message = format!("cannot read `{}`: {}", path.display(), files::reason(&error));
-            scope.error(at, "missing-file", message, "put the MAC key there that the authority gave you");
-        }
-        Ok(content) if !is_base64url(content.trim_ascii()) => {
-            let message = format!("`{}` holds no key in base64url", path.display());
-            scope.error(at, "bad-key", message, "put the MAC key there as the authority gave it to you");
-        }
-        Ok(_) => {}
+    let Some(content) = scope.read_file(at, path, ExternalAccount::MAX_KEY) else { return };
+    if ExternalAccount::key(&content).is_none() {
+        let message = format!("`{}` holds no key in base64url", path.display());
+        scope.error(at, "bad-key", message, "put the MAC key there as the authority gave it to you");
     }
-}
-
-fn is_base64url(text: &[u8]) -> bool {
-    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
 }
 
 /// The names that are given, or else those of the routes.
@@ -106,5 +95,3 @@ fn is_orderable(domain: &HostPattern) -> bool {
 
 /// Names of one listener: authorities limit what they issue in a week.
 const MAX_DOMAINS: usize = 100;
-/// Size of a file with a MAC key.
-const MAX_KEY: usize = 4096;

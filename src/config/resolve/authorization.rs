@@ -146,12 +146,7 @@ impl Found {
 /// The name of a rule among those of its policy.
 fn name(rule: &AuthorizationRule, index: usize, at: &[Step], scope: &mut Scope<'_>) -> String {
     let Some(name) = &rule.name else { return index.to_string() };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_plain) {
-        let message = format!("`{}` is not a name for a rule", name.chars().take(MAX_NAME).collect::<String>());
-        let hint = format!("letters, digits, `-`, `_` and `.`, at most {MAX_NAME} of them");
-        scope.invalid(&below(at, "name"), message, hint);
-    }
+    scope.own_name("rule", name, at);
     name.clone()
 }
 
@@ -182,7 +177,5 @@ fn check(rule: &AuthorizationRule, at: &[Step], scope: &mut Scope<'_>) {
 const MAX_USES: usize = 16;
 /// Rules of one policy.
 const MAX_RULES: usize = 1000;
-/// Characters of a rule's name.
-const MAX_NAME: usize = 64;
 /// How deep a claim may lie.
 const MAX_DOTS: usize = 8;

@@ -2,17 +2,15 @@
 
 use super::Scope;
 use crate::config::keys_file;
-use crate::config::model::{AuthKind, AuthProviderId, ClientCertificates, Config, trust_domain};
+use crate::config::model::{AuthKind, AuthProviderId, ClientCertificates, Config};
 use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 
 /// Checks the names that a provider is to know.
 pub(super) fn resolve(at: &[Step], settings: &ClientCertificates, scope: &mut Scope<'_>) {
     for (index, domain) in settings.trust_domains.iter().enumerate() {
-        if trust_domain(&format!("spiffe://{domain}/x")) != Some(domain) {
-            let at = scope.one_of(&below(at, "trustDomains"), index);
-            scope.invalid(&at, format!("`{domain}` is no trust domain"), "write `example.org`, in lower case");
-        }
+        let at = scope.one_of(&below(at, "trustDomains"), index);
+        scope.trust_domain(&at, domain);
     }
     for (index, role) in settings.roles.iter().enumerate() {
         if !keys_file::roles(role).is_ok_and(|roles| matches!(&*roles, [one] if **one == **role)) {

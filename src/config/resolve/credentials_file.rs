@@ -4,9 +4,7 @@
 use std::path::Path;
 
 use super::Scope;
-use crate::config::files::reason;
 use crate::config::node::{Step, below};
-use crate::config::report::Diagnostic;
 
 /// What the file under `key` holds.
 pub(super) fn read(at: &[Step], key: &'static str, file: &Path, scope: &mut Scope<'_>) -> Option<Vec<u8>> {
@@ -15,15 +13,7 @@ pub(super) fn read(at: &[Step], key: &'static str, file: &Path, scope: &mut Scop
         scope.lacks(at, format!("`{name}` has no `{key}`"), format!("add `{key}: path`"));
         return None;
     }
-    match scope.env.read(file, MAX_FILE) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let message = format!("cannot read `{}`: {}", file.display(), reason(&error));
-            let kind = if scope.env.is_lenient() { Diagnostic::warning } else { Diagnostic::error };
-            scope.add(&below(at, key), kind("missing-file", message));
-            None
-        }
-    }
+    scope.read_file(&below(at, key), file, MAX_FILE)
 }
 
 /// Size of a file of credentials.

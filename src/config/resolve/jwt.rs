@@ -17,7 +17,9 @@ use crate::jose::{Algorithm, ClaimRules, KeyKind, KeySet, KeySetError};
 /// The tokens that the provider at `at` takes; `None` when that was reported.
 pub(super) fn resolve(at: &[Step], raw: raw::Jwt, scope: &mut Scope<'_>) -> Option<Jwt> {
     check_claims(at, &raw, scope);
-    let trust_domain = raw.trust_domain.and_then(|domain| trust_domain(at, domain, scope));
+    if let Some(domain) = &raw.trust_domain {
+        scope.trust_domain(&below(at, "trustDomain"), domain);
+    }
     let has_secret = raw.secret_file.is_some();
     let algorithms = algorithms(at, raw.algorithms, has_secret, scope);
     lint(at, raw.issuer.as_deref(), &raw.audiences, scope);
@@ -48,7 +50,7 @@ pub(super) fn resolve(at: &[Step], raw: raw::Jwt, scope: &mut Scope<'_>) -> Opti
         header: raw.header,
         forward_claims: raw.forward_claims.into_iter().map(|(claim, field)| (claim, field.0)).collect(),
         roles_claim: raw.roles_claim,
-        trust_domain,
+        trust_domain: raw.trust_domain.map(String::into_boxed_str),
     })
 }
 
@@ -67,17 +69,6 @@ fn check_claims(at: &[Step], raw: &raw::Jwt, scope: &mut Scope<'_>) {
         }
         fields.push(&field.0);
     }
-}
-
-/// A trust domain as SPIFFE ids have it: lower case, without a scheme and a path.
-fn trust_domain(at: &[Step], domain: String, scope: &mut Scope<'_>) -> Option<Box<str>> {
-    let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
-    if domain.is_empty() || !domain.bytes().all(is_legal) {
-        let message = format!("`{domain}` is no trust domain: it has lower-case letters, digits, `-`, `.` and `_`");
-        scope.invalid(&below(at, "trustDomain"), message, "write `trustDomain: example.org`");
-        return None;
-    }
-    Some(domain.into_boxed_str())
 }
 
 /// The ways of signing that are allowed, all of which fit the keys.

@@ -15,6 +15,7 @@ mod calls;
 mod circuit_breaker;
 mod client_certificate;
 mod cluster;
+mod common;
 mod credentials_file;
 mod external;
 mod fault;

@@ -1,7 +1,7 @@
 //! Public URLs that are legal but probably not meant.
 
 use super::Scope;
-use crate::config::model::{Config, HostPattern, Listener, ListenerId, PathMatch, PublicUrl, Route};
+use crate::config::model::{Config, Listener, ListenerId, PathMatch, PublicUrl, Route};
 use crate::config::node::steps;
 
 pub(super) fn lint(config: &Config, scope: &mut Scope<'_>) {
@@ -49,11 +49,5 @@ fn unused_host(id: ListenerId, listener: &Listener, config: &Config, scope: &mut
 
 fn is_reached_under(route: &Route, url: &PublicUrl) -> bool {
     let host = url.host();
-    let holds = |pattern: &HostPattern| match pattern {
-        HostPattern::Exact(name) => name == host,
-        HostPattern::Wildcard(parent) => {
-            host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-        }
-    };
-    route.hosts.is_empty() || route.hosts.iter().any(holds)
+    route.hosts.is_empty() || route.hosts.iter().any(|pattern| pattern.fits(host))
 }

@@ -133,12 +133,7 @@ fn patterns(raw: &raw::Screening, at: &[Step], scope: &mut Scope<'_>) -> Vec<Pat
 }
 
 fn check_name(name: &str, others: &[Pattern], at: &[Step], scope: &mut Scope<'_>) {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_plain) {
-        let message = format!("`{}` is not a name for a pattern", name.chars().take(MAX_NAME).collect::<String>());
-        let hint = format!("letters, digits, `-`, `_` and `.`, at most {MAX_NAME} of them");
-        scope.invalid(&below(at, "name"), message, hint);
-    }
+    scope.own_name("pattern", name, at);
     if others.iter().any(|other| other.name == name) || name == UNREAD {
         scope.add(&below(at, "name"), Diagnostic::invalid(format!("another pattern is called `{name}`")));
     }
@@ -161,8 +156,6 @@ fn check_exceptions(raw: &raw::Screening, at: &[Step], scope: &mut Scope<'_>) {
 
 /// Patterns of one's own, in one screening.
 const MAX_PATTERNS: usize = 64;
-/// Characters of a pattern's name.
-const MAX_NAME: usize = 64;
 /// Memory of a compiled set.
 const SET_BYTES: usize = 32 << 20;
 /// Memory in which one search keeps what it has worked out.

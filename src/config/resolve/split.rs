@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Scope;
 use super::references::References;
-use crate::config::files::reason;
 use crate::config::keys::split as raw;
 use crate::config::model::{
     Analysis, CookieKey, HashKey, Listener, Measure, Metric, Part, Rollout, Split, Step, Threshold, Unit,
@@ -43,20 +42,13 @@ pub(super) fn resolve(
 
 /// The key that a file holds.
 fn cookie_key(file: &Path, at: &[At], scope: &mut Scope<'_>) -> Option<CookieKey> {
-    let shown = file.display();
-    match scope.env.read(file, MAX_KEY) {
-        Ok(bytes) if bytes.trim_ascii().len() >= MIN_KEY => return Some(CookieKey::of(bytes.trim_ascii())),
-        Ok(_) => {
-            let message = format!("`{shown}` holds fewer than {MIN_KEY} bytes");
-            scope.invalid(at, message, "`openssl rand -hex 32` makes a good one");
-        }
-        Err(error) => {
-            let message = format!("cannot read `{shown}`: {}", reason(&error));
-            let kind = if scope.env.is_lenient() { Diagnostic::warning } else { Diagnostic::error };
-            scope.add(at, kind("missing-file", message));
-        }
+    let bytes = scope.read_file(at, file, MAX_KEY)?;
+    if bytes.trim_ascii().len() < MIN_KEY {
+        let message = format!("`{}` holds fewer than {MIN_KEY} bytes", file.display());
+        scope.invalid(at, message, "`openssl rand -hex 32` makes a good one");
+        return None;
     }
-    None
+    Some(CookieKey::of(bytes.trim_ascii()))
 }
 
 /// The key of cookies that have none of their own: it comes from what only this gateway and its replicas know. The

@@ -28,6 +28,11 @@ const ABOUT_CREDENTIALS: [&str; 14] = [
     "identityHeaders", "jwt", "principalHeader", "query", "refusalHeaders", "rolesHeader",
 ];
 
+/// Of these, what has a mapping below and never a text. A text that stands there is the credential itself.
+const HOLD_NO_TEXT: [&str; 4] = ["apiKey", "basic", "bearer", "jwt"];
+/// The words of `routes.X.auth.credentials`.
+const CREDENTIALS: [&str; 2] = ["strip", "pass"];
+
 /// What names the header field or parameter whose value stands beside it in the forms of other proxies.
 const NAMES: [&str; 6] = ["name", "key", "header", "headername", "httpheadername", "field"];
 
@@ -126,10 +131,11 @@ impl Walk {
     fn entry(&mut self, entry: &mut Entry, around: Around<'_>, hides_values: bool) {
         let key = entry.key.as_str();
         let is_auth = around.is_auth_below(key);
-        let is_language = around.names || (is_auth && ABOUT_CREDENTIALS.contains(&key));
+        let is_misplaced = self.is_misplaced(entry, around, is_auth);
+        let is_language = !is_misplaced && (around.names || (is_auth && ABOUT_CREDENTIALS.contains(&key)));
         let (is_name, carries) = if is_language { (false, false) } else { self.about(key) };
         let names_cookie = key == "cookie" && NAMING.contains(&around.key);
-        let is_policy = around.is_route() && key == AUTHORIZATION;
+        let is_policy = around.is_route() && matches!(key, AUTHORIZATION | "auth");
         let mut below = Around {
             key,
             names: (around.key.is_empty() && SECTIONS.contains(&key)) || (is_auth && key == "forwardClaims"),
@@ -139,6 +145,7 @@ impl Walk {
             is_match: around.is_match || matches!(key, "match" | "whenHeader"),
             carries: around.carries,
             is_secret: around.is_secret
+                || is_misplaced
                 || (is_name && !names_cookie && !is_policy)
                 || (hides_values && key.starts_with("value")),
             is_policy,
@@ -154,6 +161,18 @@ impl Walk {
             _ => {}
         }
         self.node(&mut entry.value, below);
+    }
+
+    /// Whether a credential stands where the language wants it described: `apiKey: S` for `apiKey: { keysFile: F }`.
+    fn is_misplaced(&mut self, entry: &Entry, around: Around<'_>, is_auth: bool) -> bool {
+        let key = entry.key.as_str();
+        match &entry.value.value {
+            Value::Blank | Value::Map(_) => false,
+            Value::Scalar(scalar) if is_auth && key == "credentials" => !CREDENTIALS.contains(&scalar.text.as_str()),
+            // No listener, route or provider is a text.
+            Value::Scalar(_) | Value::List(_) if around.names && around.depth == 1 => self.about(key).0,
+            Value::Scalar(_) | Value::List(_) => is_auth && HOLD_NO_TEXT.contains(&key),
+        }
     }
 
     /// Whether a key is the name of a secret, and whether it has header fields or the like below.

@@ -15,6 +15,7 @@ pub use matches::{HeaderMatch, PathMatch, QueryMatch, Rewrite, TenantMatch, Upst
 pub use networks::Networks;
 pub use origin::{NULL, OriginPattern, is_among, serialised};
 pub use public::{Authority, PublicUrl, Scheme};
+pub(in crate::config) use spiffe::is_trust_domain;
 pub use spiffe::trust_domain;
 pub use text_pattern::TextPattern;
 pub use upstream::{BindingPlace, HashKey, LoadBalancer, Member, MemberAddress};
@@ -27,6 +28,20 @@ pub enum HostPattern {
     Exact(String),
     /// `*.example.com` holds `example.com`: one or more labels before it (Gateway API).
     Wildcard(String),
+}
+
+impl HostPattern {
+    /// Whether it stands for this host, which is in the same spelling.
+    #[must_use]
+    pub fn fits(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Wildcard(parent) => host
+                .strip_suffix(parent.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|labels| !labels.is_empty()),
+        }
+    }
 }
 
 impl fmt::Display for HostPattern {

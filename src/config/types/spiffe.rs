@@ -5,13 +5,20 @@
 #[must_use]
 pub fn trust_domain(id: &str) -> Option<&str> {
     let (domain, path) = id.strip_prefix("spiffe://")?.split_once('/')?;
-    let is_sign = |byte: u8| matches!(byte, b'-' | b'.' | b'_');
-    let is_domain = (1..=MAX_DOMAIN).contains(&domain.len())
-        && domain.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || is_sign(byte));
     let is_segment = |segment: &str| {
         !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
     };
-    (is_domain && id.len() <= MAX_ID && path.split('/').all(is_segment)).then_some(domain)
+    (is_trust_domain(domain) && id.len() <= MAX_ID && path.split('/').all(is_segment)).then_some(domain)
+}
+
+/// Whether this is the name of a trust domain: lower-case letters, digits, `-`, `.` and `_` (SPIFFE-ID section 2.1).
+pub(in crate::config) fn is_trust_domain(name: &str) -> bool {
+    (1..=MAX_DOMAIN).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || is_sign(byte))
+}
+
+fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'-' | b'.' | b'_')
 }
 
 const MAX_DOMAIN: usize = 255;

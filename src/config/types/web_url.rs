@@ -6,6 +6,7 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 
 use super::Scheme;
+use crate::host::is_itself;
 
 /// A URL with `http` or `https`, in parts as a request needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,7 @@ impl WebUrl {
     /// Whether the server is this machine: what is said there in the clear is heard by nobody else.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        let is_loopback = |host: &str| host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        self.host.eq_ignore_ascii_case("localhost") || is_loopback(&self.host)
+        is_itself(&self.host)
     }
 }
 

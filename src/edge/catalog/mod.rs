@@ -1,8 +1,9 @@
 //! The catalog of a listener: which agents its clients reach, with what their cards say. A route is listed where a
-//! request for its card, made by the same client in the same way, would come to it: so nothing is listed that belongs
-//! to another listener or host, or that another route serves.
+//! request for its card, made by the same client in the same way, would come to it and be let through: so nothing is
+//! listed that belongs to another listener or host, that another route serves, or that the client may not see.
 
 mod fetch;
+mod visitor;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::route::{BodyTenant, Facts};
 use crate::snapshot::{CardFault, KnownCard, RememberedCard};
 use crate::visible::visible;
 use fetch::Place;
+use visitor::Visitor;
 
 /// Answers where the catalog is asked for.
 pub(super) async fn answer(exchange: &Exchange, entry: &Entry) -> Result<Passage, Error> {
@@ -44,8 +46,9 @@ async fn list(
     listener: (ListenerId, &Listener),
     catalog: &Catalog,
 ) -> Result<Passage, Error> {
-    let (agents, left_out) = agents(exchange, entry, listener)?;
     let end = Instant::now() + catalog.timeout;
+    let mut visitor = Visitor::new(exchange, entry, end);
+    let (agents, left_out) = agents(exchange, entry, listener, &mut visitor).await?;
     for agent in &agents {
         if let Some(asking) = agent.card.begin(Instant::now())
             && let Some(route) = entry.view.route(agent.route)
@@ -56,7 +59,7 @@ async fn list(
         }
     }
     let mut entries = Vec::new();
-    let mut is_whole = true;
+    let mut is_whole = visitor.is_sure;
     for agent in &agents {
         let known = timeout_at(end, agent.card.settled()).await.unwrap_or_else(|_late| agent.card.known());
         is_whole &= known.card.is_some() && known.fault.is_none();
@@ -115,22 +118,32 @@ struct Agent {
     card: Arc<RememberedCard>,
     /// Where the client finds its card.
     url: String,
+    /// The path of it.
+    path: String,
     /// Where the gateway does, under either name.
     targets: fetch::Targets,
     /// The host that clients ask for.
     host: Option<HeaderValue>,
 }
 
-/// The agents that the client reaches, by the URLs of their cards, and how many are too many.
-fn agents(
-    exchange: &Exchange,
-    entry: &Entry,
+/// The agents that the client reaches and may see, by the URLs of their cards, and how many are too many.
+async fn agents<'e>(
+    exchange: &'e Exchange,
+    entry: &'e Entry,
     (id, listener): (ListenerId, &Listener),
+    visitor: &mut Visitor<'e>,
 ) -> Result<(Vec<Agent>, usize), Error> {
     let fields = exchange.message()?.headers();
     let routes = entry.config().routes.iter().enumerate().filter(|(_, route)| route.listeners.contains(&id));
-    let found = routes.filter_map(|(at, route)| agent(exchange, entry, (id, listener), (RouteId(at), route), fields));
-    let mut agents: Vec<_> = found.collect();
+    let mut agents = Vec::new();
+    for (at, settings) in routes {
+        let Some(agent) = agent(exchange, entry, (id, listener), (RouteId(at), settings), fields) else { continue };
+        let Some(route) = entry.view.route(agent.route) else { continue };
+        let https = public::is_https(exchange, listener.public_url.as_deref(), settings);
+        if visitor.may_have(route, &agent.path, https).await? {
+            agents.push(agent);
+        }
+    }
     agents.sort_by(|a, b| a.url.cmp(&b.url));
     let left_out = agents.len().saturating_sub(MAX_AGENTS);
     agents.truncate(MAX_AGENTS);
@@ -167,6 +180,7 @@ fn agent(
             url: face.join(&path),
             targets: fetch::targets(settings, &matched.path, &path)?,
             host: HeaderValue::try_from(face.authority()).ok(),
+            path,
         })
     })
 }

@@ -189,6 +189,28 @@ fn the_client_is_the_last_untrusted_address() {
 }
 
 #[test]
+fn bytes_that_are_no_text_harm_only_their_own_entry() {
+    let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+    for (lines, expected) in [
+        (&[&b"\xff, 203.0.113.9"[..]][..], "203.0.113.9"),
+        (&[b"\xff, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+        (&[b"\xff", b"203.0.113.9"], "203.0.113.9"),
+        (&[b"203.0.113.9, \xff, 10.0.0.2"], "10.0.0.2"),
+    ] {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+        }
+        assert_eq!(client_ip(&headers, "10.0.0.1".parse().unwrap(), trusted).to_string(), expected, "{headers:?}");
+    }
+    let mut headers = map(&[("x-private", "1"), ("te", "trailers")]);
+    headers.append("connection", HeaderValue::from_bytes(b"\xff, x-private").unwrap());
+    headers.append("te", HeaderValue::from_bytes(b"\xe9").unwrap());
+    assert!(strip(&mut headers));
+    assert!(headers.is_empty(), "{headers:?}");
+}
+
+#[test]
 fn proxies_between_the_first_and_the_last_are_counted() {
     let trusted = |address: IpAddr| address.to_string().starts_with("10.");
     for (line, expected) in [

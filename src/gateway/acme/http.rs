@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 
+use super::schedule::WEEK;
+use super::store::on_disk;
 use crate::config::model::{Acme, UpstreamProtocol, UpstreamTls};
-use crate::head::retry_after;
+use crate::host::bare;
 use crate::pool::{ClientTls, ClientTlsError, DialError, DialLimits, Dialer, Peer, Question, Version};
 
 /// A client of one directory. A clone is the same one.
@@ -23,7 +25,7 @@ pub(super) struct Client {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum NoAnswer {
     #[error("`{0}` is no HTTPS URL")]
     Url(http::Uri),
     #[error("{0} cannot be asked")]
@@ -35,9 +37,9 @@ enum Failure {
 }
 
 impl Client {
-    pub(super) fn new(acme: &Acme) -> Result<Self, ClientTlsError> {
+    pub(super) async fn build(acme: &Acme) -> Result<Self, ClientTlsError> {
         let settings = UpstreamTls { ca_file: acme.ca_file.clone(), ..UpstreamTls::default() };
-        let tls = ClientTls::build(&settings, UpstreamProtocol::Http1)?;
+        let tls = on_disk(move || ClientTls::build(&settings, UpstreamProtocol::Http1)).await?;
         let dialer = Dialer { version: Version::Http1, tls: Some(tls), limits: DialLimits::each(LIMIT) };
         Ok(Self { dialer, wait: Arc::default() })
     }
@@ -47,13 +49,13 @@ impl Client {
         *self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Failure> {
+    async fn ask(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, NoAnswer> {
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await;
         let authority = head.uri.authority().filter(|_| head.uri.scheme_str() == Some("https"));
         let host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-        let (Some(authority), Some(host)) = (authority, host) else { return Err(Failure::Url(head.uri.clone())) };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let (Some(authority), Some(host)) = (authority, host) else { return Err(NoAnswer::Url(head.uri.clone())) };
+        let name = bare(authority.host());
         let question = Question {
             method: head.method,
             target: head.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")),
@@ -61,21 +63,21 @@ impl Client {
             headers: head.headers,
             body: body.to_bytes(),
         };
-        let dial = |error| Failure::Dial(authority.to_string(), error);
+        let dial = |error| NoAnswer::Dial(authority.to_string(), error);
         let connection = self.dialer.connect(Peer::Name(name, authority.port_u16().unwrap_or(443))).await;
         let answer = connection.map_err(dial)?.ask(question, MAX_ANSWER).await.map_err(dial)?;
         if !answer.is_whole {
-            return Err(Failure::Long(authority.to_string()));
+            return Err(NoAnswer::Long(authority.to_string()));
         }
         if matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) =
-                retry_after(&answer.headers, SystemTime::now()).filter(|wait| !wait.is_zero());
+            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = retry_after(&answer.headers, SystemTime::now());
         }
         if !answer.status.is_success() && !is_json(&answer.headers) {
-            return Err(Failure::Status(authority.to_string(), answer.status));
+            return Err(NoAnswer::Status(authority.to_string(), answer.status));
         }
+        let headers = with_bounded_wait(answer.headers, SystemTime::now());
         let mut response = Response::new(Full::new(answer.body));
-        (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
+        (*response.status_mut(), *response.headers_mut()) = (answer.status, headers);
         Ok(BytesResponse::from(response))
     }
 }
@@ -86,7 +88,7 @@ impl HttpClient for Client {
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
         let asking = self.clone().ask(request);
-        Box::pin(async move { asking.await.map_err(|failure| instant_acme::Error::Other(Box::new(failure))) })
+        Box::pin(async move { asking.await.map_err(|why| instant_acme::Error::Other(Box::new(why))) })
     }
 }
 
@@ -95,7 +97,56 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json")
 }
 
+/// A number of seconds or a date (RFC 9110 section 10.2.3), as seconds from now on; a week at most.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What does not fit is long.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(Duration::from_secs(WEEK.unsigned_abs())))
+}
+
+/// With a `Retry-After` that is safe to add to a clock, which `instant-acme` does without looking, or with none.
+fn with_bounded_wait(mut headers: HeaderMap, now: SystemTime) -> HeaderMap {
+    let wait = retry_after(&headers, now);
+    headers.remove(header::RETRY_AFTER);
+    if let Some(wait) = wait {
+        headers.insert(header::RETRY_AFTER, wait.as_secs().into());
+    }
+    headers
+}
+
 /// Time of each step of a request.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Size of an answer; a chain of certificates is the longest.
 const MAX_ANSWER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_retry_after_are_read() {
+        let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:00 GMT").unwrap();
+        for (text, expected) in [
+            ("120", Some(Duration::from_secs(120))),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", Some(Duration::from_secs(59))),
+            ("Fri, 31 Dec 1999 23:58:00 GMT", Some(Duration::ZERO)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(Duration::from_secs(7 * 86_400))),
+            ("18446744073709551615", Some(Duration::from_secs(7 * 86_400))),
+            ("99999999999999999999999999", Some(Duration::from_secs(7 * 86_400))),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
+            assert_eq!(retry_after(&headers, now), expected, "{text}");
+            let kept = with_bounded_wait(headers, now);
+            let kept = kept.get(header::RETRY_AFTER).map(|kept| kept.to_str().unwrap().to_owned());
+            assert_eq!(kept, expected.map(|wait| wait.as_secs().to_string()), "{text}");
+        }
+    }
+}

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeType, ExternalAccountKey,
     Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -16,11 +14,12 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::http::Client;
-use super::store::Store;
+use super::store::{Store, on_disk};
 use crate::acme::{Challenges, PROTOCOL, PendingChallenge};
-use crate::config::model::{Acme, AcmeChallenge};
+use crate::config::model::{Acme, AcmeChallenge, ExternalAccount};
 use crate::config::read_regular;
 use crate::pem::{self, PemError};
+use crate::pool::ClientTlsError;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +36,14 @@ pub(super) enum Failure {
     Issued(#[from] PemError),
     #[error("what was issued does not fit its key")]
     Pair(#[from] rustls::Error),
-    #[error("the account or its key cannot be read or written")]
+    #[error("the account, or the key it is bound by, cannot be read or written")]
     Account(#[source] std::io::Error),
+    #[error("the file of the account is broken: put it back, or move it away to have another account made")]
+    Broken(#[source] serde_json::Error),
+    #[error("the authorities that vouch for the directory cannot be used")]
+    Client(#[source] ClientTlsError),
+    #[error("the certificate cannot be written")]
+    Keep(#[source] std::io::Error),
     #[error("there was no end to it")]
     TimedOut,
 }
@@ -52,31 +57,38 @@ pub(super) struct Wanted<'a> {
     pub(super) replaces: Option<CertificateIdentifier<'static>>,
 }
 
+/// The account, if there is one. A file that is no use is an error: with another account made in its place, the
+/// authority's limits and what it allows this one would be lost.
+pub(super) async fn known_account(store: &Arc<Store>, client: &Client) -> Result<Option<Account>, Failure> {
+    let text = store.on_disk(Store::account).await.map_err(Failure::Account)?;
+    let Some(text) = text else { return Ok(None) };
+    let credentials = serde_json::from_slice(&text).map_err(Failure::Broken)?;
+    Ok(Some(Account::builder_with_http(Box::new(client.clone())).from_credentials(credentials).await?))
+}
+
 /// The account, made when there is none yet.
-pub(super) async fn account(store: &Store, acme: &Acme, client: &Client) -> Result<Account, Failure> {
-    let builder = Account::builder_with_http(Box::new(client.clone()));
-    if let Some(credentials) = store.account().and_then(|text| serde_json::from_slice(&text).ok()) {
-        return Ok(builder.from_credentials(credentials).await?);
+pub(super) async fn account(store: &Arc<Store>, acme: &Acme, client: &Client) -> Result<Account, Failure> {
+    if let Some(account) = known_account(store, client).await? {
+        return Ok(account);
     }
+    let builder = Account::builder_with_http(Box::new(client.clone()));
     let contact = acme.email.iter().map(|email| format!("mailto:{email}")).collect::<Vec<_>>();
     let contact = contact.iter().map(String::as_str).collect::<Vec<_>>();
     let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let bound = bound_key(acme)?;
+    let bound = acme.eab.clone();
+    let bound = on_disk(move || bound.as_ref().map(bound_key).transpose()).await?;
     let (account, credentials) = builder.create(&new, acme.directory.clone(), bound.as_ref()).await?;
     let text = serde_json::to_string(&credentials).map_err(|error| Failure::Account(error.into()))?;
-    store.keep_account(&text).map_err(Failure::Account)?;
+    store.on_disk(move |store| store.keep_account(&text)).await.map_err(Failure::Account)?;
     tracing::info!(directory = acme.directory, "account made at the certificate authority");
     Ok(account)
 }
 
-fn bound_key(acme: &Acme) -> Result<Option<ExternalAccountKey>, Failure> {
-    let Some(bound) = &acme.eab else { return Ok(None) };
-    let text = read_regular(&bound.key_file, MAX_KEY).map_err(Failure::Account)?;
-    let text = text.trim_ascii();
-    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    let key = BASE64_URL_SAFE_NO_PAD.decode(text);
-    let key = key.map_err(|error| Failure::Account(std::io::Error::other(error)))?;
-    Ok(Some(ExternalAccountKey::new(bound.key_id.clone(), &key)))
+fn bound_key(bound: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
+    let text = read_regular(&bound.key_file, ExternalAccount::MAX_KEY).map_err(Failure::Account)?;
+    let key = ExternalAccount::key(&text);
+    let key = key.ok_or_else(|| Failure::Account(std::io::Error::other("the file holds no key in base64url")))?;
+    Ok(ExternalAccountKey::new(bound.key_id.clone(), &key))
 }
 
 /// Gets the certificate; the key and the chain in one PEM text.
@@ -179,8 +191,6 @@ fn params(domain: &str) -> Result<CertificateParams, Failure> {
     Ok(params)
 }
 
-/// Size of a file with a MAC key.
-const MAX_KEY: usize = 4096;
 /// How often and how long an order is looked at: after 250 ms, then ever less often, for a minute and a half.
 const PATIENCE: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));

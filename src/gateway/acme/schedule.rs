@@ -17,9 +17,13 @@ pub(super) struct Known {
 pub(super) fn due(known: &Known, luck: f64) -> i64 {
     let wanted = match (known.validity, known.suggested) {
         (None, _) => i64::MIN,
-        (Some(_), Some((from, to))) => from.saturating_add(part(to.saturating_sub(from), luck)),
+        // An authority that suggests nonsense must not have the certificate expire.
+        (Some(validity), Some((from, to))) => {
+            let chosen = from.saturating_add(part(to.saturating_sub(from).max(0), luck));
+            chosen.min(validity.not_before.saturating_add(part(life(validity), LAST_PART)))
+        }
         (Some(validity), None) => {
-            let life = validity.not_after.saturating_sub(validity.not_before);
+            let life = life(validity);
             // From two thirds of its life on, within a thirtieth, so that those of many gateways do not come at once.
             validity.not_before.saturating_add(part(life, 2.0 / 3.0)).saturating_add(part(life, luck / 30.0))
         }
@@ -35,6 +39,10 @@ pub(super) fn pause(failures: u32, asked: Option<i64>, luck: f64) -> i64 {
     pause.saturating_add(part(pause, luck / 4.0)).max(asked.unwrap_or(0).min(WEEK))
 }
 
+fn life(validity: Validity) -> i64 {
+    validity.not_after.saturating_sub(validity.not_before)
+}
+
 #[allow(clippy::cast_possible_truncation, reason = "a part of a time is no more than the time")]
 #[allow(clippy::cast_precision_loss, reason = "seconds of a human time fit")]
 fn part(whole: i64, share: f64) -> i64 {
@@ -43,6 +51,8 @@ fn part(whole: i64, share: f64) -> i64 {
 
 /// The longest that an authority is left alone: the longest window of the limits that are known, in seconds.
 pub(super) const WEEK: i64 = 7 * 86_400;
+/// The part of its life after which a certificate is renewed whatever the authority suggests.
+const LAST_PART: f64 = 0.9;
 /// The pause after one failure and after many, in seconds.
 const FIRST: i64 = 60;
 const LONGEST: i64 = 12 * 3600;
@@ -76,6 +86,12 @@ mod tests {
         assert_eq!(due(&known, 0.5), 1011 * DAY);
         let past = Known { suggested: Some((0, 0)), ..known };
         assert_eq!(due(&past, 0.5), 0, "it was revoked: at once");
+        for never in [(i64::MAX, i64::MAX), (1089 * DAY, 1200 * DAY), (i64::MAX, i64::MIN)] {
+            let known = Known { suggested: Some(never), ..known };
+            assert_eq!(due(&known, 0.5), 1081 * DAY, "while it still counts");
+        }
+        let backwards = Known { suggested: Some((1012 * DAY, i64::MIN)), ..known };
+        assert_eq!(due(&backwards, 0.999), 1012 * DAY);
     }
 
     #[test]

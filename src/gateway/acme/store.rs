@@ -4,7 +4,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
 
 use super::schedule::WEEK;
 use crate::config::read_regular;
@@ -34,9 +38,22 @@ impl Store {
         Ok(Self { place: place.to_owned(), _lock: lock })
     }
 
-    /// The account, as it was written.
-    pub(super) fn account(&self) -> Option<Vec<u8>> {
-        read_regular(&self.account_file(), MAX_FILE).ok()
+    /// Does what may wait for the disk elsewhere. The lock is held to the end of it, also when nobody waits for that.
+    pub(super) async fn on_disk<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let store = Arc::clone(self);
+        on_disk(move || work(&store)).await
+    }
+
+    /// The account, as it was written; `None` where none was. One that cannot be read is not one that is not there.
+    pub(super) fn account(&self) -> io::Result<Option<Vec<u8>>> {
+        match read_regular(&self.account_file(), MAX_FILE) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn keep_account(&self, text: &str) -> io::Result<()> {
@@ -73,9 +90,16 @@ impl Store {
     }
 }
 
-/// Puts a certificate with its key in its place.
-pub(super) fn keep_certificate(file: &Path, text: &str) -> io::Result<()> {
-    replace(file, text)
+/// Does what may wait for the disk on a thread that may. A panic there is one here.
+pub(super) async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(broken) => match broken.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 fn parse(text: &str) -> Option<Attempts> {
@@ -118,14 +142,16 @@ mod tests {
         let refused = Store::open(&place).unwrap_err();
         assert!(refused.to_string().starts_with("another gateway writes it"), "{refused}");
         store.keep_account("{}").unwrap();
-        keep_certificate(&place.join("a.pem"), "key").unwrap();
+        replace(&place.join("a.pem"), "key").unwrap();
         for (file, mode) in [("", 0o700), ("account.json", 0o600), ("a.pem", 0o600), ("lock", 0o600)] {
             let found = fs::metadata(place.join(file)).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{file}");
         }
-        assert_eq!(store.account().as_deref(), Some(&b"{}"[..]));
+        assert_eq!(store.account().unwrap().as_deref(), Some(&b"{}"[..]));
         store.forget_account().unwrap();
-        assert_eq!(store.account(), None);
+        assert_eq!(store.account().unwrap(), None);
+        fs::create_dir(place.join("account.json")).unwrap();
+        store.account().expect_err("there is something");
         drop(store);
         Store::open(&place).unwrap();
     }

@@ -76,7 +76,8 @@ const ALIAS_HEAD: &str = "\n## Names of other systems\n\n\
     Dashboards, rules and autoscalers that were written for agents look for these names. They are made from the families\n\
     above when somebody scrapes, and cost requests nothing. A sum keeps what routes had counted that are gone; what is\n\
     shown by route or cluster goes with that. `agent_id`, `recipient` and `message_type` are a cluster, a route and a\n\
-    method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\n\
+    method: what a client says is never a label, so there is no `sender`, `capability` or `workflow_type`.\n\
+    `metrics.compatibility: false` leaves these names out.\n\n\
     | Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
 const ABSENT_HEAD: &str = "\nRules select by `job`, which is the name that Prometheus scrapes by: give the gateway's `scrape_configs` entry the\n\
     `job_name` that the rules use. These names are not given:\n\n| Name | Why |\n|---|---|\n";

@@ -19,6 +19,7 @@ use crate::bounded::Count;
 use crate::config::model::{CacheScope, ExternalAuth, OnAuthFailure};
 use crate::context::{Principal, PrincipalKind};
 use crate::error::AuthAnswer;
+use crate::head::{only_value, owned};
 
 /// A server that decides.
 #[derive(Debug)]
@@ -26,7 +27,14 @@ pub(super) struct External {
     provider: Arc<str>,
     settings: ExternalAuth,
     ask: OnceLock<Ask>,
+    /// Questions under way, whatever the settings are.
     open: Arc<Count>,
+    known: Arc<Known>,
+}
+
+/// What is known of a server that is asked in one way.
+#[derive(Debug)]
+struct Known {
     seen: Seen<(Verified, Instant)>,
     /// Whether the last answer was none, so that the log says so once.
     fails: AtomicBool,
@@ -53,31 +61,31 @@ impl fmt::Debug for Ask {
 }
 
 impl External {
-    /// The provider with these settings. What `previous` knows goes on where it means the same.
+    /// The provider with these settings. What `previous` knows goes on where it means the same; how the server is asked
+    /// does not, because its authorities may have changed.
     pub(super) fn adopt(provider: &Arc<str>, settings: &ExternalAuth, previous: Option<&Arc<Self>>) -> Arc<Self> {
-        if let Some(previous) = previous.filter(|previous| previous.settings == *settings) {
-            return Arc::clone(previous);
-        }
-        // Questions that are open go on, whatever the settings are now.
         let open = previous.map_or_else(|| Count::new(()), |previous| Arc::clone(&previous.open));
+        let same = previous.filter(|previous| previous.settings == *settings);
+        let new = || Arc::new(Known { seen: Seen::new(), fails: AtomicBool::new(false) });
         Arc::new(Self {
             provider: Arc::clone(provider),
             settings: settings.clone(),
             ask: OnceLock::new(),
             open,
-            seen: Seen::new(),
-            fails: AtomicBool::new(false),
+            known: same.map_or_else(new, |same| Arc::clone(&same.known)),
         })
     }
 
-    /// Says how the server is asked, if that was not said before.
-    pub(super) fn ask_with(&self, ask: impl FnOnce(&ExternalAuth) -> Ask) {
-        self.ask.get_or_init(|| ask(&self.settings));
+    /// Says how the server is asked, once.
+    pub(super) fn ask_with<E>(&self, ask: impl FnOnce(&ExternalAuth) -> Result<Ask, E>) -> Result<(), E> {
+        let ask = ask(&self.settings)?;
+        self.ask.get_or_init(|| ask);
+        Ok(())
     }
 
     /// Answers that are remembered, and questions that are open.
     pub(super) fn load(&self) -> (usize, usize) {
-        (self.seen.len(), self.open.taken())
+        (self.known.seen.len(), self.open.taken())
     }
 
     /// The fields that its answers give to agents.
@@ -89,12 +97,12 @@ impl External {
         let Some(question) = self.question(presented) else { return Verdict::Refused(Refusal::Invalid) };
         let key = self.key(&question);
         if let Some(key) = key
-            && let Some((verified, until)) = self.seen.get(key)
+            && let Some((verified, until)) = self.known.seen.get(key)
         {
             if presented.now < until {
                 return Verdict::Verified(verified);
             }
-            self.seen.forget(key);
+            self.known.seen.forget(key);
         }
         let Some(place) = self.open.enter(self.settings.max_concurrent) else { return self.fail("too_many_open") };
         let Some(ask) = self.ask.get().cloned() else { return self.fail("no_answer") };
@@ -144,7 +152,7 @@ impl External {
         };
         let mut fields = question.iter().filter(|(name, _)| counts(name)).peekable();
         fields.peek()?;
-        self.seen.key(fields.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]))
+        self.known.seen.key(fields.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]))
     }
 
     fn conclude(&self, status: StatusCode, fields: &HeaderMap, key: Option<SeenKey>) -> Verdict {
@@ -152,8 +160,8 @@ impl External {
             let Some(verified) = self.introduce(fields) else { return self.fail("no_name") };
             self.works();
             if let (Some(key), Some((ttl, _))) = (key, self.settings.cache) {
-                let bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-                self.seen.note(key, (verified.clone(), Instant::now() + ttl), bytes);
+                let bytes = verified.bytes();
+                self.known.seen.note(key, (verified.clone(), Instant::now() + ttl), bytes);
             }
             return Verdict::Verified(verified);
         }
@@ -175,25 +183,27 @@ impl External {
         let settings = &self.settings;
         let name = match &settings.principal_header {
             None => Some(&*self.provider),
-            Some(name) => single(answer, name),
+            Some(name) => text(answer, name),
         };
-        let roles = settings.roles_header.as_ref().and_then(|name| single(answer, name)).unwrap_or_default();
+        let roles = settings.roles_header.as_ref().and_then(|name| text(answer, name)).unwrap_or_default();
         let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
         let principal = Principal {
-            name: name.filter(|name| !name.is_empty())?.into(),
+            name: name?.into(),
             provider: Arc::clone(&self.provider),
             kind: PrincipalKind::External,
             roles: roles.map(Into::into).collect(),
             ..Principal::default()
         };
+        // An answer is a slice of the buffer that its head was read into, which must not live as long as what is
+        // remembered.
         let copied = settings.copy_headers.iter();
-        let copied = copied.filter_map(|name| Some((name.clone(), answer.get(name)?.clone())));
+        let copied = copied.flat_map(|name| answer.get_all(name).iter().map(move |value| (name.clone(), owned(value))));
         let fields: Vec<_> = copied.collect();
         Some(Verified { principal: Arc::new(principal), fields: (!fields.is_empty()).then(|| fields.into()) })
     }
 
     fn works(&self) {
-        if self.fails.load(Relaxed) && self.fails.swap(false, Relaxed) {
+        if self.known.fails.load(Relaxed) && self.known.fails.swap(false, Relaxed) {
             tracing::info!(provider = &*self.provider, "the server that decides who may come in answers again");
         }
     }
@@ -203,7 +213,7 @@ impl External {
             OnAuthFailure::Refuse => "requests are refused with 503",
             OnAuthFailure::Allow => "requests pass as nobody's",
         };
-        if !self.fails.swap(true, Relaxed) {
+        if !self.known.fails.swap(true, Relaxed) {
             let (provider, url) = (&*self.provider, self.settings.url.to_string());
             tracing::warn!(provider, url, why, then, "the server that decides who may come in does not");
         }
@@ -225,11 +235,9 @@ fn told(status: StatusCode, fields: &HeaderMap) -> Option<StatusCode> {
     }
 }
 
-/// The value of a field that is there once.
-fn single<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = fields.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
+/// The text of a field that is there once.
+fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    only_value(fields, name)?.to_str().ok()
 }
 
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -262,15 +270,17 @@ mod tests {
         }
     }
 
+    fn knows(external: &External, ask: impl Fn(HeaderMap) -> Asking + Send + Sync + 'static) {
+        external.ask_with(|_| Ok::<_, std::convert::Infallible>(Ask::new(ask))).unwrap();
+    }
+
     /// A provider whose server answers like this.
     fn answering(settings: &ExternalAuth, status: u16, answer: &[(&'static str, &str)]) -> Arc<External> {
         let external = External::adopt(&"gate".into(), settings, None);
         let (status, answer) = (StatusCode::from_u16(status).unwrap(), fields(answer));
-        external.ask_with(|_| {
-            Ask::new(move |_| {
-                let answer = answer.clone();
-                Box::pin(async move { Some((status, answer)) })
-            })
+        knows(&external, move |_| {
+            let answer = answer.clone();
+            Box::pin(async move { Some((status, answer)) })
         });
         external
     }
@@ -316,7 +326,7 @@ mod tests {
         let external = External::adopt(&"gate".into(), &settings(), None);
         let headers = HeaderMap::new();
         assert_eq!(external.verify(&presented(&headers, None)).word(), "unavailable", "it does not know how to ask");
-        external.ask_with(|_| Ask::new(|_| Box::pin(std::future::pending())));
+        knows(&external, |_| Box::pin(std::future::pending()));
         let first = external.verify(&presented(&headers, None));
         assert_eq!(external.verify(&presented(&headers, None)).word(), "unavailable");
         assert_eq!(decided(first).await.word(), "unavailable");
@@ -324,7 +334,36 @@ mod tests {
         let more = ExternalAuth { max_concurrent: 2, ..settings() };
         let after = External::adopt(&"gate".into(), &more, Some(&external));
         assert!(Arc::ptr_eq(&external.open, &after.open), "what is open is counted on");
-        assert!(Arc::ptr_eq(&external, &External::adopt(&"gate".into(), &settings(), Some(&external))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_outlives_a_reload_and_how_it_was_asked_does_not() {
+        let before = answering(&settings(), 200, &[("x-user", "ann")]);
+        let (headers, other) = (fields(&[("cookie", "a=b")]), fields(&[("cookie", "a=c")]));
+        assert_eq!(decided(before.verify(&presented(&headers, None))).await.word(), "ok");
+        let after = External::adopt(&"gate".into(), &settings(), Some(&before));
+        assert_eq!(after.verify(&presented(&headers, None)).word(), "ok");
+        assert_eq!(after.verify(&presented(&other, None)).word(), "unavailable", "it does not know how to ask");
+        let lax = ExternalAuth { roles_header: None, ..settings() };
+        let after = External::adopt(&"gate".into(), &lax, Some(&before));
+        assert_eq!(after.verify(&presented(&headers, None)).word(), "unavailable", "another answer is wanted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_holds_no_buffer_of_an_answer() {
+        let buffer = bytes::Bytes::from(b"ann in a buffer of 64 KiB".to_vec());
+        let mut answer = HeaderMap::new();
+        answer.append("x-user", HeaderValue::from_maybe_shared(buffer.slice(..3)).unwrap());
+        let external = External::adopt(&"gate".into(), &settings(), None);
+        let held = std::sync::Mutex::new(Some(answer));
+        knows(&external, move |_| {
+            let answer = held.lock().unwrap().take();
+            Box::pin(async move { answer.map(|answer| (StatusCode::OK, answer)) })
+        });
+        let verdict = decided(external.verify(&presented(&fields(&[("cookie", "a=b")]), None))).await;
+        let Verdict::Verified(verified) = verdict else { panic!("it lets everybody pass") };
+        assert_eq!(verified.fields.unwrap()[0].1, "ann");
+        assert!(buffer.is_unique(), "nobody else holds it");
     }
 
     #[tokio::test(start_paused = true)]

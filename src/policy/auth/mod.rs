@@ -115,13 +115,24 @@ pub struct Verified {
     pub fields: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
+impl Verified {
+    /// About how many bytes it takes to remember it.
+    fn bytes(&self) -> usize {
+        let fields = self.fields.iter().flat_map(|fields| fields.iter());
+        let fields: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
+        let roles: usize = self.principal.roles.iter().map(|role| role.len() + FIELD).sum();
+        self.principal.name.len() + roles + fields
+    }
+}
+
+/// Bytes of a field or role beside what it says.
+const FIELD: usize = 64;
+
 /// Why a request is refused that presents something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is wrong: 401. What of it is wrong is said to nobody.
     Invalid,
-    /// The client is known and may not: 403.
-    Denied,
     /// Nobody can say at the moment: 503.
     Unavailable,
 }
@@ -132,7 +143,6 @@ impl Refusal {
     pub fn word(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
-            Self::Denied => "denied",
             Self::Unavailable => "unavailable",
         }
     }
@@ -195,9 +205,13 @@ impl Provider {
     }
 
     /// Says how the server of a provider of the kind `external` is asked. Until then it does not answer.
-    pub fn ask_with(&self, ask: impl FnOnce(&ExternalAuth) -> Ask) {
-        if let Kind::External(external) = &self.kind {
-            external.ask_with(ask);
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub fn ask_with<E>(&self, ask: impl FnOnce(&ExternalAuth) -> Result<Ask, E>) -> Result<(), E> {
+        match &self.kind {
+            Kind::External(external) => external.ask_with(ask),
+            Kind::ApiKey(_) | Kind::Basic(_) | Kind::ClientCertificate(_) | Kind::Jwt(_) => Ok(()),
         }
     }
 

@@ -104,16 +104,15 @@ impl RouteAuth {
         &self.providers
     }
 
-    /// Whether all of them must know a client.
+    /// Whether it decides about credentials as `other` does, whatever else is asked for with them.
     #[must_use]
-    pub fn needs_all(&self) -> bool {
-        self.all
-    }
-
-    /// Whether requests without credentials pass.
-    #[must_use]
-    pub fn is_optional(&self) -> bool {
-        self.optional
+    pub fn decides_like(&self, other: &Self) -> bool {
+        let is_same = |(own, other): (&Arc<Provider>, &Arc<Provider>)| {
+            // A server that is asked looks at the whole request.
+            Arc::ptr_eq(own, other) && own.carrier() != Carrier::Request
+        };
+        (self.all, self.optional, self.providers.len()) == (other.all, other.optional, other.providers.len())
+            && self.providers.iter().zip(&other.providers).all(is_same)
     }
 
     /// Whether a request needs no credentials whatever it carries. `path` is in the spelling that is forwarded.
@@ -150,7 +149,7 @@ impl RouteAuth {
                 Verdict::Verified(verified) => return Step::Decided(Decision::Verified(progress.at, verified)),
                 Verdict::Refused(refusal) => {
                     progress.refuse(refusal);
-                    if self.all || refusal == Refusal::Denied {
+                    if self.all {
                         break;
                     }
                 }
@@ -278,7 +277,10 @@ impl Progress {
             first.principal = Arc::new(united);
         }
         first.fields = match (first.fields.take(), more.fields) {
-            (Some(first), Some(more)) => Some(first.iter().chain(&*more).cloned().collect()),
+            (Some(first), Some(more)) => {
+                let is_kept = |(name, _): &&(HeaderName, HeaderValue)| !more.iter().any(|(other, _)| other == name);
+                Some(first.iter().filter(is_kept).chain(&*more).cloned().collect())
+            }
             (first, more) => first.or(more),
         };
     }

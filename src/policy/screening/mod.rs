@@ -19,18 +19,17 @@ pub enum Coding {
     Form,
     /// The escapes of JSON (RFC 8259 section 7).
     Json,
-    /// It stands as it is.
-    None,
 }
 
-/// The first of the patterns that is found, in the text as it came or as it is decoded.
+/// The first of the patterns that is found, in the text as it came or as any of these decodes it.
 #[must_use]
-pub fn find(search: &Search, text: &[u8], coding: Coding) -> Option<PatternNumber> {
+pub fn find(search: &Search, text: &[u8], codings: &[Coding]) -> Option<PatternNumber> {
     let first = |text: &[u8]| search.patterns.matches(text).iter().find_map(|at| search.numbers.get(at).copied());
-    first(text).or_else(|| match plain::decoded(text, coding) {
+    let decoded = |coding: &Coding| match plain::decoded(text, *coding) {
         Cow::Borrowed(_) => None,
         Cow::Owned(decoded) => first(&decoded),
-    })
+    };
+    first(text).or_else(|| codings.iter().find_map(decoded))
 }
 
 /// The name of a pattern.

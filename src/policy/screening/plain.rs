@@ -13,7 +13,7 @@ pub(super) fn decoded(text: &[u8], coding: Coding) -> Cow<'_, [u8]> {
         }
         Coding::Percent | Coding::Form => percent_decoded(text),
         Coding::Json if memchr::memchr(b'\\', text).is_some() => Cow::Owned(unescaped(text)),
-        Coding::Json | Coding::None => Cow::Borrowed(text),
+        Coding::Json => Cow::Borrowed(text),
     }
 }
 
@@ -108,7 +108,6 @@ mod tests {
             (Coding::Json, r"\ud83d\u00", r"\ud83d\u00"),
             (Coding::Json, r"a\nb\\", "a\nb\\"),
             (Coding::Json, "\\", "\\"),
-            (Coding::None, "%2e\\n", "%2e\\n"),
         ] {
             let decoded = decoded(text.as_bytes(), coding);
             assert_eq!(std::str::from_utf8(&decoded), Ok(expected), "{text}");
@@ -118,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_decoded_and_never_grow(text in prop::collection::vec(any::<u8>(), 0..200)) {
-            for coding in [Coding::Percent, Coding::Form, Coding::Json, Coding::None] {
+            for coding in [Coding::Percent, Coding::Form, Coding::Json] {
                 prop_assert!(decoded(&text, coding).len() <= text.len());
             }
         }

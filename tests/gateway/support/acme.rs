@@ -52,7 +52,7 @@ struct State {
     refusals: Vec<Refusal>,
     bad_nonces: usize,
     log: Vec<String>,
-    window: Option<(String, String)>,
+    window: Option<(String, String, u64)>,
     key_id: Option<(String, Vec<u8>)>,
 }
 
@@ -61,7 +61,7 @@ struct State {
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) kind: &'static str,
-    pub(crate) retry_after: Option<u32>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -137,9 +137,9 @@ impl AcmeServer {
         self.shared.state().bad_nonces = count;
     }
 
-    /// Suggests to renew every certificate between these times.
-    pub(crate) fn suggest(&self, from: &str, to: &str) {
-        self.shared.state().window = Some((from.to_owned(), to.to_owned()));
+    /// Suggests to renew every certificate between these times, and to ask again after these seconds.
+    pub(crate) fn suggest(&self, from: &str, to: &str, again: u64) {
+        self.shared.state().window = Some((from.to_owned(), to.to_owned(), again));
     }
 
     /// Makes accounts only for who has this key.
@@ -150,6 +150,11 @@ impl AcmeServer {
     /// What was asked for and looked at.
     pub(crate) fn log(&self) -> Vec<String> {
         self.shared.state().log.clone()
+    }
+
+    /// The token of an order, by its number.
+    pub(crate) fn token(&self, order: &str) -> String {
+        self.shared.state().orders[order].token.clone()
     }
 
     pub(crate) fn count(&self, line: &str) -> usize {
@@ -221,9 +226,9 @@ impl Shared {
     fn suggestion(&self, path: &str) -> Reply {
         let mut state = self.state();
         state.log.push(format!("suggest {path}"));
-        let (from, to) = state.window.clone().unwrap();
+        let (from, to, again) = state.window.clone().unwrap();
         let mut reply = json_of(StatusCode::OK, &json!({ "suggestedWindow": { "start": from, "end": to } }));
-        reply.headers_mut().insert("retry-after", "21600".parse().unwrap());
+        reply.headers_mut().insert("retry-after", again.into());
         reply
     }
 

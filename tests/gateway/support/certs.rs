@@ -32,11 +32,16 @@ pub(crate) struct Identity {
 
 impl Ca {
     pub(crate) fn new() -> Self {
+        Self::named("test authority")
+    }
+
+    /// One with this name; its key is its own, whoever else has the name.
+    pub(crate) fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         let directory = TempDir::new().unwrap();

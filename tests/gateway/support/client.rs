@@ -97,6 +97,11 @@ impl Reply {
         std::str::from_utf8(&self.body).unwrap()
     }
 
+    /// Its status, and the gateway's word where that refused or failed.
+    pub(crate) fn outcome(&self) -> (u16, &str) {
+        (self.status, self.reason())
+    }
+
     /// The gateway's word for a failure.
     pub(crate) fn reason(&self) -> &str {
         self.header("x-attache-reason")

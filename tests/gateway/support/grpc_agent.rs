@@ -73,7 +73,18 @@ fn text(value: &[u8]) -> String {
 }
 
 fn framed(message: &[u8]) -> Bytes {
-    [&[0, 0, 0, 0, u8::try_from(message.len()).unwrap()], message].concat().into()
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, message].concat().into()
+}
+
+/// A call by gRPC to a method of A2A 1.0.
+pub(crate) fn grpc(method: &str, message: &[u8]) -> Request<Body> {
+    grpc_at(&format!("/lf.a2a.v1.A2AService/{method}"), message)
+}
+
+/// A call by gRPC to a method by its path.
+pub(crate) fn grpc_at(path: &str, message: &[u8]) -> Request<Body> {
+    with_field("te", "trailers", with_field("content-type", "application/grpc", post(path, framed(message))))
 }
 
 /// A call by gRPC of a task; without a task it sends a message that makes one.
@@ -83,8 +94,7 @@ pub(crate) fn grpc_call(method: &str, task: Option<&str>) -> Request<Body> {
         ("SendMessage", Some(task)) => field(2, &[field(1, b"m"), field(3, task.as_bytes())].concat()),
         (_, task) => field(2, task.unwrap_or_default().as_bytes()),
     };
-    let request = post(&format!("/lf.a2a.v1.A2AService/{method}"), framed(&message));
-    with_field("te", "trailers", with_field("content-type", "application/grpc", request))
+    grpc(method, &message)
 }
 
 /// Asks by gRPC: the id of the task in the answer, or the status.

@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::Response;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -76,12 +78,7 @@ pub(crate) fn claims(more: &Value) -> Value {
 
 /// Bytes in base64url.
 pub(crate) fn text(bytes: &[u8]) -> String {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let sextet = |group: &[u8], at: usize| {
-        let joined = group.iter().enumerate().fold(0_u32, |all, (at, byte)| all | u32::from(*byte) << (16 - 8 * at));
-        char::from(alphabet[(joined >> (18 - 6 * at) & 63) as usize])
-    };
-    bytes.chunks(3).flat_map(|group| (0..=group.len()).map(move |at| sextet(group, at))).collect()
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A server with a set of keys that a test can change.

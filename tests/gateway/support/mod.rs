@@ -28,7 +28,7 @@ pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_traile
 pub(crate) use certs::{Ca, Identity};
 pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field};
 pub(crate) use collector::Collector;
-pub(crate) use grpc_agent::{ask_by_grpc, grpc_call};
+pub(crate) use grpc_agent::{ask_by_grpc, grpc, grpc_at, grpc_call};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use h2_peer::{H2Peer, HEADERS, PING};
 pub(crate) use issuer::{Issuer, KeyServer, claims, now, text};
@@ -37,5 +37,5 @@ pub(crate) use names::{NameServer, Says};
 pub(crate) use raw::{Raw, RawBackend, field, refusing};
 pub(crate) use sse::{EventStream, Sse};
 pub(crate) use switchable_backend::SwitchableBackend;
-pub(crate) use text_file::TextFile;
+pub(crate) use text_file::{TextFile, key_lines};
 pub(crate) use wait::{GUARD, eventually, pass, promised, soon, within};

@@ -23,7 +23,8 @@ async def replica(log: Path):
         )  # fmt: skip
     try:
         async with asyncio.timeout(60):
-            yield int(await process.stdout.readline())
+            port = int(await process.stdout.readline())
+        yield port
     finally:
         process.stdin.close()
         await process.wait()

@@ -104,7 +104,6 @@ async fn what_has_to_be_found_out_goes_on_where_it_stopped() {
         (Verdict::Absent, "Decided 2"),
         (Verdict::Refused(Refusal::Invalid), "Refused(0, Invalid)"),
         (Verdict::Refused(Refusal::Unavailable), "Refused(0, Unavailable)"),
-        (Verdict::Refused(Refusal::Denied), "Refused(0, Denied)"),
     ] {
         let said = match auth.go_on(&presented, &mut Progress::default(), Some(found)) {
             Step::Decided(Decision::Verified(at, _)) => format!("Decided {at}"),

@@ -19,6 +19,7 @@ use crate::context::Connection;
 use crate::head::Values;
 use crate::observe::audit::{AuditSink, Sinks};
 use crate::observe::handles::{BlockHandles, ClusterHandles, RouteHandles};
+use crate::observe::live::WorkerLive;
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::tenants::TenantSeries;
@@ -36,6 +37,8 @@ pub struct Worker {
     pub(super) metrics: Arc<Metrics>,
     pub(super) sink: Option<Sink>,
     pub(super) audit: Option<AuditSink>,
+    /// What operators look at.
+    pub(super) live: WorkerLive,
     rng: RefCell<fastrand::Rng>,
     values: RefCell<Values>,
     active: Cell<usize>,
@@ -83,6 +86,7 @@ impl Worker {
             metrics,
             sink: sinks.access,
             audit: sinks.audit,
+            live: sinks.live,
             rng: RefCell::new(rng),
             values: RefCell::default(),
             active: Cell::new(0),

@@ -9,6 +9,7 @@ use crate::admin::journal::Entry;
 use crate::config::Untouchable;
 use crate::config::model::{AuditKind, Config};
 use crate::observe::audit::{AuditDecision, AuditEvent, AuditSink, Auditor, Sinks};
+use crate::observe::live::Live;
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
 
@@ -17,18 +18,26 @@ use crate::observe::metrics::Metrics;
 pub(super) struct Logs {
     access: Option<Writer>,
     audit: Option<Writer>,
+    pub(super) live: Arc<Live>,
+    /// Whether there is anybody to show streams to.
+    has_admin: bool,
 }
 
 impl Logs {
     pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
         let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
-        Ok(Self { access, audit: audit.map_err(Error::AuditLog)? })
+        let audit = audit.map_err(Error::AuditLog)?;
+        Ok(Self { access, audit, live: Arc::default(), has_admin: config.admin.is_some() })
     }
 
     /// A place for one worker to write to.
     pub(super) fn sinks(&self) -> Sinks {
-        Sinks { access: self.access.as_ref().map(Writer::sink), audit: self.audit.as_ref().map(AuditSink::of) }
+        Sinks {
+            access: self.access.as_ref().map(Writer::sink),
+            audit: self.audit.as_ref().map(AuditSink::of),
+            live: self.live.worker(self.has_admin),
+        }
     }
 
     /// A place for what happens beside the traffic.

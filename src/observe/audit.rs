@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::live::WorkerLive;
 use super::log::{Sink, Writer};
 use super::record::{address, clean, masked_path, number, optional, string};
 use super::trace::TraceId;
@@ -163,6 +164,8 @@ pub struct Sinks {
     pub access: Option<Sink>,
     /// Of the audit log.
     pub audit: Option<AuditSink>,
+    /// Of what operators look at.
+    pub live: WorkerLive,
 }
 
 /// One thread's side of the audit log. Dropping it flushes.

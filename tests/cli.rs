@@ -227,6 +227,11 @@ fn a_verb_for_a_running_gateway_never_guesses_where_it_is() {
         &["rollout", "status"],
         &["rollout", "switch", "a", "b"],
         &["rollout", "set-weight", "a", "1"],
+        &["status"],
+        &["top"],
+        &["tail"],
+        &["streams"],
+        &["drain", "a", "b"],
     ] {
         for (file, why) in [
             (&nowhere, "nowhere.yaml`: there is no such file"),

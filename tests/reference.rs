@@ -32,6 +32,22 @@ fn the_committed_reference_is_the_one_of_the_schema() {
 }
 
 #[test]
+fn the_committed_api_is_the_one_that_is_served() {
+    let place = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    let page = std::fs::read_to_string(place("admin-api.md")).expect("the page can be read");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
+    let (committed, after) = rest.split_once(END).expect("the place has an end");
+    let (table, document) = (attache::admin::openapi::table(), attache::admin::openapi::document());
+    if std::env::var_os("ATTACHE_UPDATE").is_some() {
+        std::fs::write(place("openapi.json"), document).expect("the document can be written");
+        std::fs::write(place("admin-api.md"), format!("{before}{BEGIN}{table}{END}{after}")).expect("so can the page");
+        return;
+    }
+    let is_same = std::fs::read_to_string(place("openapi.json")).is_ok_and(|committed| committed == document);
+    assert!(is_same && committed == table, "run `ATTACHE_UPDATE=1 cargo test --test reference`, or `just update`");
+}
+
+#[test]
 fn every_key_has_a_meaning() {
     let silent: Vec<_> = sections()
         .iter()

@@ -13,15 +13,17 @@ use crate::config::model::Writes;
 pub(super) enum Caller {
     /// Somebody over TCP.
     Network,
-    /// A process of this gateway's own user, or root, over a unix socket.
-    Owner,
-    /// Somebody else over a unix socket.
-    Other,
+    /// A process of this gateway's own user, or root, over a unix socket: the user it runs as.
+    Owner(u32),
+    /// Somebody else over a unix socket: the user.
+    Other(u32),
 }
 
 /// What an endpoint of the API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
+    /// Gets a page that says nothing of this gateway, and asks for the token itself.
+    Page,
     /// Looks.
     Read,
     /// Changes what needs at least this.
@@ -41,21 +43,24 @@ pub(super) fn check(
 ) -> Result<(), Refusal> {
     let Parts { method, uri, headers, .. } = request;
     browser(method, headers)?;
+    if act == Act::Page && token.is_some() {
+        return Ok(());
+    }
     let has_token = token.is_some_and(|token| presents(headers, token));
     match (caller, token) {
-        (Caller::Owner, _) => {}
+        (Caller::Owner(_), _) => {}
         (_, Some(_)) if !has_token => {
             return Err((StatusCode::UNAUTHORIZED, "this needs the token: Authorization: Bearer ..\n"));
         }
-        (Caller::Other, None) => {
+        (Caller::Other(_), None) => {
             return Err((StatusCode::FORBIDDEN, "only the owner of the socket may use it\n"));
         }
         (Caller::Network, None) => own_host(uri, headers)?,
-        (Caller::Network | Caller::Other, Some(_)) => {}
+        (Caller::Network | Caller::Other(_), Some(_)) => {}
     }
     match act {
         Act::Write(needed) if writes < needed => Err((StatusCode::FORBIDDEN, "`admin.writes` does not allow this\n")),
-        Act::Read | Act::Write(_) => Ok(()),
+        Act::Page | Act::Read | Act::Write(_) => Ok(()),
     }
 }
 
@@ -163,6 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn a_page_without_facts_needs_no_token_and_is_not_for_other_sites() {
+        for (fields, token, expected) in [
+            (&[("host", "127.0.0.1:9901")][..], None, 200),
+            (&[("host", "evil.example")], None, 403),
+            (&[("host", "attache.ops.svc")], Some(TOKEN), 200),
+            (&[("host", "127.0.0.1:9901"), ("sec-fetch-site", "cross-site")], Some(TOKEN), 403),
+        ] {
+            let mut request = http::Request::get("/dashboard");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            let outcome = check(&request, Caller::Network, token, Act::Page, Writes::None);
+            assert_eq!(outcome.map_or_else(|(status, _)| status.as_u16(), |()| 200), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases is as long as it has to be")]
     fn who_may_do_what() {
         let host = ("host", "127.0.0.1:9901");
@@ -173,7 +196,8 @@ mod tests {
         let none = ("authorization", "Bearer ");
         let page = ("origin", "https://evil.example");
         let own = ("origin", "http://127.0.0.1:9901");
-        use Caller::{Network, Other, Owner};
+        use Caller::Network;
+        let (other, owner) = (Caller::Other(7), Caller::Owner(1));
         use Writes::{All, None as Nothing, Rollouts};
         for (method, fields, caller, token, writes, expected, why) in [
             ("GET", vec![host], Network, None, Nothing, 200, "local reading"),
@@ -230,11 +254,11 @@ mod tests {
             ("GET", vec![host, none], Network, Some(TOKEN), All, 401, "nothing"),
             ("GET", vec![host, none], Network, Some(&[]), All, 401, "nothing is no token"),
             ("GET", vec![("host", "attache.ops.svc"), bearer], Network, Some(TOKEN), All, 200, "a page has no token"),
-            ("GET", vec![], Owner, Some(TOKEN), All, 200, "the owner needs none"),
-            ("POST", vec![json], Owner, None, Nothing, 403, "and is bound by `writes`"),
-            ("GET", vec![], Other, None, All, 403, "not the owner"),
-            ("GET", vec![bearer], Other, Some(TOKEN), All, 200, "not the owner, with the token"),
-            ("GET", vec![], Other, Some(TOKEN), All, 401, "not the owner, without"),
+            ("GET", vec![], owner, Some(TOKEN), All, 200, "the owner needs none"),
+            ("POST", vec![json], owner, None, Nothing, 403, "and is bound by `writes`"),
+            ("GET", vec![], other, None, All, 403, "not the owner"),
+            ("GET", vec![bearer], other, Some(TOKEN), All, 200, "not the owner, with the token"),
+            ("GET", vec![], other, Some(TOKEN), All, 401, "not the owner, without"),
         ] {
             assert_eq!(verdict(method, &fields, caller, token, writes), expected, "{why}");
         }

@@ -1,11 +1,12 @@
-//! The admin API. A row of `ENDPOINTS` describes an endpoint and its parameters; `carry_out` runs it.
+//! The admin API. A row of `OPERATIONS` describes an operation and its parameters; `carry_out` runs it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{ALLOW, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, StatusCode};
-use serde_json::json;
+use http::request::Parts;
+use http::{HeaderValue, Request, StatusCode};
+use serde_json::{json, to_string as to_json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
@@ -15,103 +16,22 @@ use super::audit::Operator;
 use super::blocks::{self, Now};
 use super::control::{AdminControl, NotDone};
 use super::journal::{ReloadResult, Trigger};
-use super::rollouts;
-use super::serve::{self, AdminResponse, Bounds, HEAD, JSON, TEXT, reply};
+use super::operation::{Ask, Change, Follow, Look, OPERATIONS};
+use super::query::Query;
+use super::serve::{self, AdminResponse, Bounds, Follower, HEAD, JSON, TEXT, reply};
 use super::socket::Socket;
-use crate::config::model::{Admin, Writes};
+use super::view::{agents, certificates, clusters, errors, limits, routes, streams, tasks};
+use super::{dashboard, endpoints, follow, levels, openapi, rollouts, state, traffic};
+use crate::config::model::Admin;
 use crate::config::read_regular;
-
-/// Something to ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ask {
-    Config,
-    Status,
-    Reloads,
-    Reload,
-    Rollouts,
-    MoveRollout,
-    Blocks,
-    Block,
-    Unblock,
-}
-
-struct Endpoint {
-    method: Method,
-    path: &'static str,
-    act: Act,
-    ask: Ask,
-    about: &'static str,
-}
-
-const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        method: Method::GET,
-        path: "/config",
-        act: Act::Read,
-        ask: Ask::Config,
-        about: "the configuration in force, secrets redacted (YAML)",
-    },
-    Endpoint {
-        method: Method::GET,
-        path: "/status",
-        act: Act::Read,
-        ask: Ask::Status,
-        about: "health, clusters and endpoints (JSON)",
-    },
-    Endpoint {
-        method: Method::GET,
-        path: "/reloads",
-        act: Act::Read,
-        ask: Ask::Reloads,
-        about: "the last reloads with what they changed (JSON)",
-    },
-    Endpoint {
-        method: Method::POST,
-        path: "/reload",
-        act: Act::Write(Writes::Rollouts),
-        ask: Ask::Reload,
-        about: "read the configuration again; answers when it is in force or refused (JSON)",
-    },
-    Endpoint {
-        method: Method::GET,
-        path: "/rollouts",
-        act: Act::Read,
-        ask: Ask::Rollouts,
-        about: "splits with their shares, and how far rollouts are (JSON)",
-    },
-    Endpoint {
-        method: Method::POST,
-        path: "/rollouts",
-        act: Act::Write(Writes::Rollouts),
-        ask: Ask::MoveRollout,
-        about: "?route=R&verb=pause|resume|promote|abort|restart|release, set-weight&weight=N[&cluster=C][&for=MS], switch[&cluster=C] (JSON)",
-    },
-    Endpoint {
-        method: Method::GET,
-        path: "/blocks",
-        act: Act::Read,
-        ask: Ask::Blocks,
-        about: "clients that are blocked, by operators and for failures to authenticate (JSON)",
-    },
-    Endpoint {
-        method: Method::POST,
-        path: "/blocks",
-        act: Act::Write(Writes::All),
-        ask: Ask::Block,
-        about: "?network=192.0.2.0/24[&for=12h][&reason=TEXT][&by=NAME] (JSON)",
-    },
-    Endpoint {
-        method: Method::DELETE,
-        path: "/blocks",
-        act: Act::Write(Writes::All),
-        ask: Ask::Unblock,
-        about: "?network=192.0.2.0/24[&reason=TEXT][&by=NAME]; forgives failures to authenticate too (JSON)",
-    },
-];
+use crate::observe::live::TailFilter;
 
 /// Serves until `shutdown`. Spawns nothing: dropping the future closes everything.
 pub async fn serve(socket: &Socket, control: AdminControl, shutdown: CancellationToken) {
-    serve::serve(socket, stack(control), BOUNDS, shutdown).await;
+    tokio::select! {
+        () = serve::serve(socket, stack(control.clone()), BOUNDS, shutdown) => {}
+        () = state::keep(&control) => {}
+    }
 }
 
 fn stack<B: Send + 'static>(
@@ -120,16 +40,16 @@ fn stack<B: Send + 'static>(
     serve::stack(BOUNDS, move |request: Request<B>| {
         let control = control.clone();
         let (head, _) = request.into_parts();
-        async move { answer(&head, &control).await }
+        async move { answer(head, &control).await }
     })
 }
 
-async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminResponse {
+async fn answer(head: Parts, control: &AdminControl) -> AdminResponse {
     let path = head.uri.path();
-    let found = ENDPOINTS.iter().filter(|endpoint| endpoint.path == path);
-    let endpoint = found.clone().find(|endpoint| endpoint.method == head.method);
-    // A caller without access must not learn which endpoints exist.
-    let act = endpoint.map_or(Act::Read, |endpoint| endpoint.act);
+    let found = OPERATIONS.iter().filter(|operation| operation.path == path);
+    let operation = found.clone().find(|operation| head.method == operation.method.name());
+    // A caller without access must not learn which operations exist.
+    let act = operation.map_or(Act::Read, |operation| operation.act);
     let Some(settings) = control.hub.current().config.admin.clone() else {
         return reply(StatusCode::NOT_FOUND, TEXT, "");
     };
@@ -142,9 +62,9 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
             return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the token cannot be read\n");
         }
     };
-    let caller = head.extensions.get().copied().unwrap_or(Caller::Other);
-    if let Err((status, why)) = access::check(head, caller, token.as_deref(), act, settings.writes) {
-        control.refusals.refused(&control.metrics, head, status, Instant::now());
+    let caller = head.extensions.get().copied().unwrap_or(Caller::Network);
+    if let Err((status, why)) = access::check(&head, caller, token.as_deref(), act, settings.writes) {
+        control.refusals.refused(&control.metrics, &head, status, Instant::now());
         let detail = format!("{} {}: {}", head.method, path, status.as_u16());
         Operator { auditor: &control.auditor, caller }.refused(&control.hub.current(), "admin_refused", &detail);
         let mut refused = reply(status, TEXT, why);
@@ -154,10 +74,13 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
         }
         return refused;
     }
-    match endpoint {
-        Some(endpoint) => carry_out(endpoint.ask, head, caller, control).await,
+    match operation {
+        Some(operation) => match Query::parse(operation.parameters, head.uri.query().unwrap_or_default()) {
+            Ok(query) => carry_out(operation.ask, &head, &query, caller, control).await,
+            Err(why) => json(StatusCode::BAD_REQUEST, &json!({ "error": why })),
+        },
         None if found.clone().next().is_some() => {
-            let methods: Vec<&str> = found.map(|endpoint| endpoint.method.as_str()).collect();
+            let methods: Vec<&str> = found.map(|operation| operation.method.name()).collect();
             let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "another method\n");
             if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
                 refused.headers_mut().insert(ALLOW, value);
@@ -169,42 +92,86 @@ async fn answer(head: &http::request::Parts, control: &AdminControl) -> AdminRes
     }
 }
 
-async fn carry_out(ask: Ask, head: &http::request::Parts, caller: Caller, control: &AdminControl) -> AdminResponse {
-    let (operator, query) = (Operator { auditor: &control.auditor, caller }, head.uri.query().unwrap_or_default());
+async fn carry_out(ask: Ask, head: &Parts, query: &Query, caller: Caller, control: &AdminControl) -> AdminResponse {
     match ask {
+        Ask::Reload => reload(control, query.is_on("color")).await,
+        Ask::Dashboard => dashboard::page(),
+        Ask::OpenApi => reply(StatusCode::OK, JSON, openapi::document()),
+        Ask::Follow(what) => follow(what, head, query, control),
         Ask::Config => {
             let effective = Arc::clone(&control.hub.current().config.effective);
             beside(move || reply(StatusCode::OK, YAML, effective.yaml())).await
         }
-        Ask::Status => status(control),
-        Ask::Reloads => json(StatusCode::OK, &json!({ "reloads": control.journal.entries() })),
-        Ask::Rollouts => json(StatusCode::OK, &rollouts::list(&control.hub.current())),
-        Ask::MoveRollout => {
-            let (status, answer) = rollouts::operate(&control.hub.current(), &control.metrics, &operator, query);
-            json(status, &answer)
-        }
-        Ask::Blocks => {
-            let snapshot = control.hub.current();
-            beside(move || json(StatusCode::OK, &blocks::list(&snapshot, Now::here()))).await
-        }
-        Ask::Block => {
-            let (status, answer) = blocks::block(&control.hub.current(), &operator, query, Now::here());
-            json(status, &answer)
-        }
-        Ask::Unblock => {
-            // Every client that is remembered is looked at.
-            let (control, query) = (control.clone(), query.to_owned());
-            let unblock = move || {
+        Ask::Change(what) => {
+            let text = head.uri.query().unwrap_or_default().to_owned();
+            let (control, query) = (control.clone(), query.clone());
+            // To unblock looks at every client that is remembered.
+            beside(move || {
                 let operator = Operator { auditor: &control.auditor, caller };
-                let (status, answer) = blocks::unblock(&control.hub.current(), &operator, &query);
+                let (status, answer) = change(what, &text, &query, &operator, &control);
                 json(status, &answer)
-            };
-            beside(unblock).await
+            })
+            .await
         }
-        Ask::Reload => {
-            let colored = head.uri.query() == Some("color=true");
-            reload(control, colored).await
+        Ask::Look(what) => {
+            let (control, query) = (control.clone(), query.clone());
+            // Thousands of routes or streams take long enough to keep a probe waiting.
+            beside(move || match look(what, &query, &control) {
+                Ok(answer) => reply(StatusCode::OK, JSON, answer + "\n"),
+                Err(_) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the answer could not be made\n"),
+            })
+            .await
         }
+    }
+}
+
+/// What somebody wants to see, as JSON.
+fn look(what: Look, query: &Query, control: &AdminControl) -> serde_json::Result<String> {
+    let (snapshot, most) = (control.hub.current(), query.limit());
+    let (rates, live) = (|| control.traffic.rates(), &control.live);
+    let of = |route: &str, cluster: &str| query.wants("route", route) && query.wants("cluster", cluster);
+    match what {
+        Look::Agents => to_json(&agents::list(&snapshot, most)),
+        Look::Blocks => to_json(&blocks::list(&snapshot, Now::here())),
+        Look::Certificates => to_json(&certificates::list(&control.metrics, SystemTime::now())),
+        Look::Clusters => {
+            to_json(&clusters::list(&snapshot, &rates(), &live.streams, most, |name| query.wants("cluster", name)))
+        }
+        Look::Errors => to_json(&errors::list(&live.errors, most, |one| of(&one.route, &one.cluster))),
+        Look::Events => {
+            let events = live.events().last_events();
+            Ok(format!("{{\"events\":[{}]}}", events.join(",")))
+        }
+        Look::History => {
+            let (all, routes) = control.traffic.history();
+            to_json(&json!({ "interval": traffic::INTERVAL.as_secs(), "all": all, "routes": routes }))
+        }
+        Look::Limits => to_json(&limits::list(&snapshot, &control.metrics, most)),
+        Look::LogLevel => to_json(&levels::show(&live.log_level)),
+        Look::Reloads => to_json(&json!({ "reloads": control.journal.entries() })),
+        Look::Rollouts => to_json(&rollouts::list(&snapshot)),
+        Look::Routes => to_json(&routes::list(&snapshot, &rates(), most, |name| query.wants("route", name))),
+        Look::Status => to_json(&state::with_clusters(control)),
+        Look::Streams => to_json(&streams::list(&live.streams, most, |one| of(&one.route, &one.cluster))),
+        Look::Tasks => to_json(&tasks::list(&snapshot, most, query.text("id"))),
+    }
+}
+
+/// What somebody wants to change. `text` is the query as it came.
+fn change(
+    what: Change,
+    text: &str,
+    query: &Query,
+    operator: &Operator<'_>,
+    control: &AdminControl,
+) -> (StatusCode, serde_json::Value) {
+    let snapshot = control.hub.current();
+    match what {
+        Change::Block => blocks::block(&snapshot, operator, text, Now::here()),
+        Change::Endpoint => endpoints::operate(&snapshot, operator, query),
+        Change::LogLevel => levels::set(&snapshot, &control.live.log_level, operator, query),
+        Change::Rollout => rollouts::operate(&snapshot, &control.metrics, operator, text),
+        Change::Unblock => blocks::unblock(&snapshot, operator, text),
     }
 }
 
@@ -216,21 +183,25 @@ async fn beside(answer: impl FnOnce() -> AdminResponse + Send + 'static) -> Admi
     })
 }
 
-fn status(control: &AdminControl) -> AdminResponse {
-    let snapshot = control.hub.current();
-    let clusters: Vec<_> = snapshot.clusters.iter().map(|cluster| cluster.status()).collect();
-    let health = control.health.report();
-    json(
-        StatusCode::OK,
-        &json!({
-            "version": health.version,
-            "status": health.status,
-            "ready": health.ready,
-            "configHash": health.config_hash,
-            "lastReload": control.journal.entries().first(),
-            "clusters": clusters,
+/// An answer that goes on.
+fn follow(what: Follow, head: &Parts, query: &Query, control: &AdminControl) -> AdminResponse {
+    let mut filter = TailFilter::default();
+    let refused = query.iter().find_map(|(name, value)| filter.set(name, value)?.err());
+    if let Some(why) = refused {
+        return json(StatusCode::BAD_REQUEST, &json!({ "error": why }));
+    }
+    let Some(follower) = head.extensions.get::<Follower>().cloned() else {
+        return reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "this cannot be followed here\n");
+    };
+    let control = control.clone();
+    follower.answer(|| match what {
+        Follow::Requests => follow::requests(control.live.tail.subscribe(filter)),
+        Follow::Events => follow::events(control.live.events()),
+        Follow::State => follow::states(STATE_EVERY, move || {
+            let control = control.clone();
+            async move { state::now(&control).await }
         }),
-    )
+    })
 }
 
 async fn reload(control: &AdminControl, colored: bool) -> AdminResponse {
@@ -271,12 +242,22 @@ fn json(status: StatusCode, value: &serde_json::Value) -> AdminResponse {
 }
 
 fn directory() -> String {
-    let lines = ENDPOINTS.iter();
-    lines.map(|endpoint| format!("{} {}: {}\n", endpoint.method, endpoint.path, endpoint.about)).collect()
+    let lines = OPERATIONS.iter().map(|operation| {
+        let names = operation
+            .parameters
+            .iter()
+            .map(|one| if one.required { one.name.to_owned() } else { format!("[{}]", one.name) });
+        let names: Vec<String> = names.collect();
+        let query = if names.is_empty() { String::new() } else { format!("?{}", names.join("&")) };
+        format!("{} {}{query}: {}\n", operation.method.name(), operation.path, operation.about)
+    });
+    lines.collect()
 }
 
 const YAML: &str = "application/yaml";
 const MAX_TOKEN: usize = 4 << 10;
+/// Time between two states that a dashboard gets.
+const STATE_EVERY: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds {
     name: "admin",
     requests: 8,

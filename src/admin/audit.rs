@@ -6,6 +6,7 @@ use super::access::Caller;
 use crate::config::model::AuditKind;
 use crate::observe::audit::{AuditDecision, AuditEvent, AuditedClient, Auditor};
 use crate::snapshot::Snapshot;
+use crate::visible::is_hidden;
 
 /// Somebody who asks the admin API.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Operator<'a> {
 impl Operator<'_> {
     /// Something was changed, in the words `what` and `detail`. `by` is who did it by his own account, if he gave one.
     pub(super) fn changed(&self, snapshot: &Snapshot, what: &str, by: &str, network: Option<IpNet>, detail: &str) {
-        let by = if by.is_empty() { self.word().to_owned() } else { format!("{by} ({})", self.word()) };
+        let by = self.name(by);
         let event = AuditEvent {
             client: network.map(AuditedClient::Network),
             by: Some(&by),
@@ -30,18 +31,24 @@ impl Operator<'_> {
     /// A request was refused.
     pub(super) fn refused(&self, snapshot: &Snapshot, reason: &str, detail: &str) {
         let event = AuditEvent {
-            by: Some(self.word()),
+            by: Some(&self.name("")),
             detail: Some(detail),
             ..AuditEvent::now(AuditKind::Operator, AuditDecision::Refused, reason)
         };
         self.auditor.tell(&snapshot.config.audit_log, &event);
     }
 
-    fn word(&self) -> &'static str {
-        match self.caller {
-            Caller::Network => "over the network",
-            Caller::Owner => "the owner of the socket",
-            Caller::Other => "over the socket",
+    /// Who it is. Over a socket the kernel says it; a name is his own account.
+    fn name(&self, by: &str) -> String {
+        let by: String = by.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
+        match (self.caller, by.is_empty()) {
+            (Caller::Network, true) => "over the network".to_owned(),
+            (Caller::Network, false) => format!("{by} (over the network)"),
+            (Caller::Owner(user) | Caller::Other(user), true) => format!("uid {user}"),
+            (Caller::Owner(user) | Caller::Other(user), false) => format!("uid {user} ({by})"),
         }
     }
 }
+
+/// Characters of an operator's name.
+const MAX_NAME: usize = 100;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::timeout;
 
 use crate::config::model::AdminAddress;
-use crate::pool::{DialError, DialLimits, Dialer, Peer, Question};
+use crate::pool::{DialError, DialLimits, Dialer, Peer, Question, UnusedConnection};
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +66,55 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<(StatusCode, Bytes), Error> {
-        let asked = self.exchange(method, path, DialLimits::each(limit));
+        let asked = async {
+            let (connection, question) = self.begin(method, path, DialLimits::each(limit)).await?;
+            let answer = connection.ask(question, MAX_ANSWER).await.map_err(|error| self.failed(error))?;
+            if answer.is_whole { Ok((answer.status, answer.body)) } else { Err(Error::TooLarge) }
+        };
         // One limit for all steps together.
         timeout(limit, asked).await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
-    async fn exchange(&self, method: Method, path: &str, limits: DialLimits) -> Result<(StatusCode, Bytes), Error> {
+    /// Reads an answer that goes on, of server-sent events: shows the name and the data of each to `see` until that has
+    /// enough, and says so with `false`, or the gateway ends it. Gives the status, and what came that was no event.
+    ///
+    /// # Errors
+    /// When there is no answer, or it breaks off.
+    pub async fn follow(
+        &self,
+        path: &str,
+        mut see: impl FnMut(&str, &str) -> bool,
+    ) -> Result<(StatusCode, String), Error> {
+        let limits = DialLimits { body: FOLLOWED, ..DialLimits::each(BEGIN) };
+        let (connection, question) = self.begin(Method::GET, path, limits).await?;
+        let (mut come, mut is_too_large) = (Vec::new(), false);
+        let look = |piece: &Bytes| {
+            come.extend_from_slice(piece);
+            while let Some(end) = memchr::memmem::find(&come, b"\n\n") {
+                let event: Vec<u8> = come.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+                let (name, data) = (field("event: "), field("data: "));
+                if !name.is_empty() && !see(name, data) {
+                    return false;
+                }
+            }
+            is_too_large = come.len() > MAX_ANSWER;
+            !is_too_large
+        };
+        let answer = connection.watch(question, look).await.map_err(|error| self.failed(error))?;
+        if is_too_large {
+            return Err(Error::TooLarge);
+        }
+        Ok((answer.status, String::from_utf8_lossy(&come).into_owned()))
+    }
+
+    async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        limits: DialLimits,
+    ) -> Result<(UnusedConnection, Question), Error> {
         let (peer, host) = match &self.address {
             AdminAddress::Tcp(address) => (Peer::Address(*address, ""), address.to_string()),
             AdminAddress::Unix(socket) => (Peer::Path(socket), "localhost".to_owned()),
@@ -85,16 +128,22 @@ impl Client {
             headers,
             body: Bytes::new(),
         };
-        let failed = |error| match error {
+        let connection = Dialer::plain(limits).connect(peer).await.map_err(|error| self.failed(error))?;
+        Ok((connection, question))
+    }
+
+    fn failed(&self, error: DialError) -> Error {
+        match error {
             DialError::Connect(error) => Error::Connect(self.address.to_string(), error),
             DialError::TimedOut(_, limit) => Error::Timeout(limit),
             error => Error::Http(error),
-        };
-        let connection = Dialer::plain(limits).connect(peer).await.map_err(failed)?;
-        let answer = connection.ask(question, MAX_ANSWER).await.map_err(failed)?;
-        if answer.is_whole { Ok((answer.status, answer.body)) } else { Err(Error::TooLarge) }
+        }
     }
 }
 
+/// Time for the beginning of an answer that goes on.
+const BEGIN: Duration = Duration::from_secs(10);
+/// How long such an answer may go on; the gateway ends it before.
+const FOLLOWED: Duration = Duration::from_secs(24 * 3600);
 /// The whole configuration of a large gateway fits.
 const MAX_ANSWER: usize = 64 << 20;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::cache::Cache;
 use super::health::Health;
 use super::journal::{Entry, Journal, Trigger};
 use super::refusals::Refusals;
+use super::traffic::TrafficBook;
 use crate::config::Report;
 use crate::observe::audit::Auditor;
+use crate::observe::live::Live;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
@@ -61,6 +64,11 @@ pub struct AdminControl {
     pub metrics: Arc<Metrics>,
     /// Where what operators do is written down.
     pub auditor: Arc<Auditor>,
+    /// What operators look at while it happens.
+    pub live: Arc<Live>,
+    pub(super) traffic: Arc<TrafficBook>,
+    /// What dashboards show.
+    pub(super) state: Arc<Cache>,
     pub(super) refusals: Arc<Refusals>,
     orders: mpsc::Sender<Command>,
 }
@@ -73,9 +81,21 @@ impl AdminControl {
         health: Arc<Health>,
         metrics: Arc<Metrics>,
         auditor: Arc<Auditor>,
+        live: Arc<Live>,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let control = Self { hub, health, journal: Arc::default(), metrics, auditor, refusals: Arc::default(), orders };
+        let control = Self {
+            hub,
+            health,
+            journal: Arc::default(),
+            metrics,
+            auditor,
+            live,
+            traffic: Arc::default(),
+            state: Arc::default(),
+            refusals: Arc::default(),
+            orders,
+        };
         (control, inbox)
     }
 

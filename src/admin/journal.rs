@@ -160,6 +160,7 @@ pub struct Journal {
     entries: Mutex<VecDeque<Entry>>,
     /// Kept apart: attempts that change nothing must not push it out.
     last_change: Mutex<Option<LastChange>>,
+    last_refused: Mutex<Option<Entry>>,
 }
 
 impl Journal {
@@ -173,6 +174,9 @@ impl Journal {
             *self.last() =
                 Some(LastChange { at: entry.at.clone(), trigger: entry.trigger, was: entry.was.clone(), difference });
         }
+        if entry.verdict == ReloadResult::Refused {
+            *self.refused() = Some(entry.clone());
+        }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.push_front(entry);
         entries.truncate(KEPT);
@@ -182,6 +186,16 @@ impl Journal {
     #[must_use]
     pub fn last_change(&self) -> Option<LastChange> {
         self.last().clone()
+    }
+
+    /// The last attempt that was refused, however long ago.
+    #[must_use]
+    pub fn last_refused(&self) -> Option<Entry> {
+        self.refused().clone()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Entry>> {
+        self.last_refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<LastChange>> {

@@ -16,19 +16,41 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder};
 use tracing::{debug, warn};
 
+use super::follow::{AdminBody, Pieces};
 use super::slots::{Slot, Slots};
 use super::socket::{Socket, Stream};
 
-pub(super) type AdminResponse = Response<Full<Bytes>>;
+pub(super) type AdminResponse = Response<AdminBody>;
 
 /// Marks a request that came when too many of its kind were there.
 #[derive(Clone, Copy, Debug)]
 struct NoSlot;
+
+/// With which an answer may go on.
+#[derive(Clone, Debug)]
+pub(super) struct Follower {
+    place: Arc<Slot>,
+    stop: CancellationToken,
+}
+
+impl Follower {
+    /// An answer of these pieces; refused when too many go on already.
+    pub(super) fn answer(self, pieces: impl FnOnce() -> Pieces) -> AdminResponse {
+        if !self.place.follows() {
+            return busy();
+        }
+        let place = self.place;
+        let pieces = pieces().take_until(self.stop.cancelled_owned()).inspect(move |_| place.moves());
+        let mut answer = reply(StatusCode::OK, EVENTS, "");
+        *answer.body_mut() = AdminBody::Following(Box::pin(pieces));
+        answer
+    }
+}
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +85,11 @@ where
                 Ok((stream, peer, caller)) => {
                     let place = Arc::new(places.take(peer));
                     let marking = Arc::clone(&place);
+                    let follower = Follower { place: Arc::clone(&place), stop: shutdown.clone() };
                     let mark = move |mut request: Request<_>| {
                         let is_probe = bounds.probes.contains(&request.uri().path());
                         request.extensions_mut().insert(caller);
+                        request.extensions_mut().insert(follower.clone());
                         if !marking.asks(is_probe) {
                             request.extensions_mut().insert(NoSlot);
                         }
@@ -106,12 +130,22 @@ where
     tokio::select! {
         biased;
         () = place.cut.cancelled() => debug!(listener = bounds.name, "connection gave way to another"),
-        served = timeout(bounds.connection, serving) => match served {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, listener = bounds.name, "connection failed"),
-            Err(_) => debug!(listener = bounds.name, "connection took too long"),
+        served = serving => match served {
+            Ok(()) => {}
+            Err(error) => debug!(%error, listener = bounds.name, "connection failed"),
         },
+        () = time(&place, bounds) => debug!(listener = bounds.name, "connection took too long"),
         () = silent => debug!(listener = bounds.name, "connection said nothing"),
+    }
+}
+
+/// Ends when a connection has had its time. An answer that goes on has it anew with each piece that its reader takes,
+/// but not for ever: a page comes back by itself.
+async fn time(place: &Slot, bounds: Bounds) {
+    let begun = Instant::now();
+    sleep(bounds.connection).await;
+    while place.stalled().is_some_and(|stalled| stalled < STALLED) && begun.elapsed() < FOLLOWED {
+        sleep(LOOK).await;
     }
 }
 
@@ -152,7 +186,7 @@ where
 
 /// An answer of this kind.
 pub(super) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> AdminResponse {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(AdminBody::Whole(Full::new(body.into())));
     *answer.status_mut() = status;
     let fixed: [(HeaderName, &'static str); 3] =
         [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
@@ -164,9 +198,16 @@ pub(super) fn reply(status: StatusCode, content_type: &'static str, body: impl I
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 const MAX_HEAD: usize = 16 * 1024;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Long enough for a caller far away, and nothing that a silent one gains by.
 pub(super) const HEAD: Duration = Duration::from_secs(5);
+/// How long a reader of an answer that goes on may take nothing.
+const STALLED: Duration = Duration::from_secs(60);
+/// How long an answer goes on.
+const FOLLOWED: Duration = Duration::from_secs(3600);
+/// Time between two looks at it.
+const LOOK: Duration = Duration::from_secs(5);
 /// For answers under way when the gateway ends.
 const GRACE: Duration = Duration::from_secs(1);

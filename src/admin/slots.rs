@@ -2,8 +2,10 @@
 //! connection without a complete head never blocks another one, and probes have slots of their own.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What holds a slot.
@@ -36,6 +38,8 @@ enum Stage {
     Probe,
     /// It asked for anything else.
     Asked,
+    /// Its answer goes on.
+    Following,
 }
 
 /// What the connections of one listener hold.
@@ -64,6 +68,8 @@ pub(super) struct Slot {
     id: u64,
     /// Cancelled when it has to give way.
     pub(super) cut: CancellationToken,
+    /// When its reader took something last, once its answer goes on.
+    moved: Mutex<Option<Instant>>,
 }
 
 impl Slots {
@@ -77,7 +83,7 @@ impl Slots {
             table.held.push(held);
             table.next
         });
-        Slot { places: self.clone(), id, cut }
+        Slot { places: self.clone(), id, cut, moved: Mutex::default() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
@@ -103,6 +109,33 @@ impl Slot {
             }
             true
         })
+    }
+
+    /// Its answer will go on; false when too many do already.
+    pub(super) fn follows(&self) -> bool {
+        let may = self.places.with(|table| {
+            let following = table.held.iter().filter(|held| held.stage == Stage::Following).count();
+            let place = table.find(self.id).filter(|_| following < FOLLOWING);
+            place.map(|held| held.stage = Stage::Following).is_some()
+        });
+        if may {
+            self.moves();
+        }
+        may
+    }
+
+    /// Its reader takes more of an answer that goes on.
+    pub(super) fn moves(&self) {
+        *self.moved() = Some(Instant::now());
+    }
+
+    /// For how long its reader has taken nothing of an answer that goes on; `None` where the answer has an end.
+    pub(super) fn stalled(&self) -> Option<Duration> {
+        self.moved().map(|moved| moved.elapsed())
+    }
+
+    fn moved(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether its request is not known yet.
@@ -151,6 +184,8 @@ impl Table {
     }
 }
 
+/// Answers that go on at a time.
+const FOLLOWING: usize = 16;
 /// Places at each stage.
 pub(super) const MOST: usize = 64;
 /// How many of these one peer may hold.
@@ -204,6 +239,22 @@ mod tests {
         let last = probes.last().unwrap();
         assert!(last.is_silent() && last.asks(true) && !last.is_silent());
         assert!(asking.iter().all(|place| !place.cut.is_cancelled()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_go_on_have_places_of_their_own() {
+        let places = Slots::default();
+        let following: Vec<Slot> = (0..FOLLOWING).map(|_| take(&places, 1)).collect();
+        assert!(following.iter().all(|place| place.asks(false) && place.follows()));
+        let late = take(&places, 1);
+        assert!(late.asks(false) && !late.follows(), "as many as may follow do");
+        assert_eq!(late.stalled(), None);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(following[0].stalled(), Some(Duration::from_secs(3)));
+        following[0].moves();
+        assert_eq!(following[0].stalled(), Some(Duration::ZERO));
+        drop(following);
+        assert!(late.follows());
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Socket {
             Self::Unix(socket) => {
                 let (stream, _) = socket.listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                let caller = if user == socket.owner || user == 0 { Caller::Owner } else { Caller::Other };
+                let caller = if user == socket.owner || user == 0 { Caller::Owner(user) } else { Caller::Other(user) };
                 Ok((Either::Right(stream), Peer::User(user), caller))
             }
         }

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. A verb parses its arguments, calls the rooms that do the work and says in one
 //! line what to do when it fails. Nothing here decides what happens to traffic.
 
+mod asked;
 mod card;
 mod certificates;
 mod certs;
@@ -12,6 +13,7 @@ mod explain;
 mod failure;
 mod healthcheck;
 mod init;
+mod live;
 mod man;
 mod operator;
 mod proxy;
@@ -21,6 +23,7 @@ mod run;
 mod said;
 mod starter;
 mod summary;
+mod table;
 mod terminal;
 mod validate;
 mod version;
@@ -62,6 +65,20 @@ enum Verb {
     Demo(demo::Arguments),
     /// Have a running gateway read its configuration again, and say what that changed.
     Reload(reload::Arguments),
+    /// Show how a running gateway is, with its clusters and endpoints.
+    Status(live::status::Arguments),
+    /// Show routes and endpoints of a running gateway in a live table.
+    Top(live::top::Arguments),
+    /// Show requests of a running gateway as they end.
+    Tail(live::tail::Arguments),
+    /// Show open streams of a running gateway.
+    Streams(live::streams::Arguments),
+    /// Show tasks that go on at agents, or where a task is.
+    Tasks(live::tasks::Arguments),
+    /// Show the agents of a running gateway, and what their cards say.
+    Agents(live::agents::Arguments),
+    /// Take an endpoint out of service and wait until nothing runs on it, or bring it back.
+    Drain(live::drain::Arguments),
     /// Look at splits and rollouts of a running gateway, and move them.
     Rollout(rollout::Arguments),
     /// Check a configuration and show every problem.
@@ -130,6 +147,13 @@ impl Verb {
             Self::Init(arguments) => init::perform(&arguments),
             Self::Demo(arguments) => demo::perform(&arguments),
             Self::Reload(arguments) => reload::perform(&arguments),
+            Self::Status(arguments) => live::status::perform(&arguments),
+            Self::Top(arguments) => live::top::perform(&arguments),
+            Self::Tail(arguments) => live::tail::perform(&arguments),
+            Self::Streams(arguments) => live::streams::perform(&arguments),
+            Self::Tasks(arguments) => live::tasks::perform(&arguments),
+            Self::Agents(arguments) => live::agents::perform(&arguments),
+            Self::Drain(arguments) => live::drain::perform(&arguments),
             Self::Rollout(arguments) => rollout::perform(&arguments),
             Self::Validate(arguments) => validate::perform(&arguments),
             Self::Config(arguments) => config::perform(&arguments),

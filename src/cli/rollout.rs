@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::operator::{Operator, unreachable};
+use super::asked::{self, Needs};
+use super::operator::Operator;
 use super::{Ending, Failure, runtime, terminal};
 use crate::admin::client::Client;
 use crate::visible::visible;
@@ -53,6 +54,9 @@ enum Verb {
 struct OnRoute {
     /// The route.
     route: String,
+    /// Print the gateway's answer as it is.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     operator: Operator,
 }
@@ -68,8 +72,8 @@ struct Status {
     /// Print each change until the rollout is over.
     #[arg(long, requires = "route")]
     watch: bool,
-    /// Print the gateway's answer as it is.
-    #[arg(long, conflicts_with = "watch")]
+    /// Print the gateway's answer as it is; with --watch each change, in a line.
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     operator: Operator,
@@ -90,6 +94,9 @@ struct SetWeight {
     /// For how long, such as 10m. Default: until it is released or the file changes the route.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::config::parse_duration)]
     lasts: Option<Duration>,
+    /// Print the gateway's answer as it is.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     operator: Operator,
 }
@@ -102,13 +109,16 @@ struct Switch {
     route: String,
     /// The cluster. Default: the one of two that has less now.
     cluster: Option<String>,
+    /// Print the gateway's answer as it is.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     operator: Operator,
 }
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let simple = |word, on: &OnRoute| order(&on.operator, &[("route", &on.route), ("verb", word)]);
+    let simple = |word, on: &OnRoute| order(&on.operator, on.json, &[("route", &on.route), ("verb", word)]);
     match &arguments.verb {
         Verb::Status(status) if status.watch => watch(status),
         Verb::Status(status) => show(status),
@@ -124,22 +134,25 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             let mut query = vec![("route", set.route.as_str()), ("verb", "set-weight"), ("weight", &percent)];
             query.extend(set.cluster.as_deref().map(|cluster| ("cluster", cluster)));
             query.extend(lasts.as_deref().map(|lasts| ("for", lasts)));
-            order(&set.operator, &query)
+            order(&set.operator, set.json, &query)
         }
         Verb::Switch(switch) => {
             let mut query = vec![("route", switch.route.as_str()), ("verb", "switch")];
             query.extend(switch.cluster.as_deref().map(|cluster| ("cluster", cluster)));
-            order(&switch.operator, &query)
+            order(&switch.operator, switch.json, &query)
         }
     }
 }
 
-fn order(operator: &Operator, query: &[(&str, &str)]) -> Result<Ending, Failure> {
+fn order(operator: &Operator, json: bool, query: &[(&str, &str)]) -> Result<Ending, Failure> {
     let (client, name) = operator.find()?;
-    let by = std::env::var("USER").unwrap_or_else(|_unset| "attache rollout".to_owned());
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).append_pair("by", &by).finish();
-    let path = format!("/rollouts?{query}");
+    let by = asked::by();
+    let path = asked::with_query("/rollouts", query.iter().copied().chain([("by", by.as_str())]));
     let answer = runtime()?.block_on(ask(&client, Method::POST, &path, &name))?;
+    if json {
+        terminal::print(answer)?;
+        return Ok(Ending::Done);
+    }
     for done in strings(answer.get("done")) {
         terminal::mention(visible(done));
     }
@@ -195,7 +208,7 @@ fn watch(status: &Status) -> Result<Ending, Failure> {
             };
             let line = headline(route, split);
             if line != printed {
-                terminal::mention(&line);
+                terminal::mention(if status.json { split.to_string() } else { line.clone() });
                 printed = line;
             }
             match phase(split) {
@@ -217,24 +230,7 @@ fn unknown(route: &str) -> Failure {
 }
 
 async fn ask(client: &Client, method: Method, path: &str, name: &str) -> Result<Value, Failure> {
-    let asked = client.ask(method, path, PATIENCE).await;
-    let (status, body) = asked.map_err(|error| unreachable(&error, name))?;
-    let text = String::from_utf8_lossy(&body);
-    let answer: Option<Value> = serde_json::from_str(&text).ok();
-    if status == StatusCode::OK
-        && let Some(answer) = answer
-    {
-        return Ok(answer);
-    }
-    let error = answer.as_ref().and_then(|answer| answer.get("error")?.as_str());
-    let next = match status {
-        StatusCode::UNAUTHORIZED => "name the token's file with --token-file or ATTACHE_ADMIN_TOKEN_FILE",
-        StatusCode::FORBIDDEN => "`admin.writes: rollouts` in the running configuration allows it",
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT => "see `attache rollout status`",
-        _ => "is that the admin API of attache?",
-    };
-    let why = error.unwrap_or_else(|| text.trim());
-    Err(Failure::new(format_args!("{name}: {why}"), next))
+    asked::ask(client, method, path, name, Needs::Rollouts).await
 }
 
 fn phase(split: &Value) -> &str {
@@ -302,8 +298,6 @@ fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// For one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The phase of a split without a rollout.
 const SPLIT: &str = "split";
 /// How long a gateway that answered before may be away.

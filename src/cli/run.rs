@@ -19,7 +19,7 @@ use crate::config::model::LogFormat;
 use crate::config::{Document, Inputs, Loaded, Reading, last_good_file, load, log_format, read};
 use crate::gateway::{self, Gateway};
 use crate::observe::stderr::Stderr;
-use crate::observe::tracing_setup::{self, Events};
+use crate::observe::tracing_setup;
 use crate::observe::voice::Voice;
 
 /// Arguments of `attache run`.
@@ -80,7 +80,7 @@ fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Res
     // Frees the tree of the text; the gateway has the only copy of the configuration.
     let (config, _, tree) = loaded.into_parts();
     drop(tree);
-    let mut events = tracing_setup::init(&config.logging, stderr).map_err(|error| {
+    let events = tracing_setup::init(&config.logging, stderr).map_err(|error| {
         Failure::new(
             format_args!("logging cannot be set up: {error}"),
             "correct `logging.level` or RUST_LOG, such as `info`",
@@ -92,6 +92,7 @@ fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Res
         let signals = Signals::listen()?;
         let mut gateway = Gateway::start(config).await.map_err(|error| cannot_start(&error))?;
         gateway.count_lost_lines(stderr);
+        events.show(gateway.live());
         let bound = Bound {
             listeners: gateway.addresses(),
             metrics: gateway.metrics_address(),
@@ -108,7 +109,7 @@ fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Res
         }
         gateway.follow(gateway::Source::Files { document: start.document.clone(), inputs }, stands_in);
         gateway.keep_good(kept).await;
-        Ok(Box::pin(serve(gateway, signals, &mut events, voice)).await)
+        Ok(Box::pin(serve(gateway, signals, voice)).await)
     });
     // A file system that does not answer must not keep a process that is done.
     runtime.shutdown_timeout(LAST_FILES);
@@ -210,7 +211,7 @@ impl Start<'_> {
     }
 }
 
-async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, voice: &Voice) -> Ending {
+async fn serve(mut gateway: Gateway, mut signals: Signals, voice: &Voice) -> Ending {
     let lost = gateway.lost();
     loop {
         let event = tokio::select! {
@@ -234,7 +235,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, events: &mut Events, 
             }
             Event::Stop => break,
         };
-        events.follow(&gateway.config().logging);
+        tracing_setup::follow(gateway.live(), &gateway.config().logging);
         show(&done, voice);
     }
     info!("stopping: no new connections, running work may finish; a second signal ends at once");

@@ -82,6 +82,17 @@ pub struct Held {
     pub maker: Option<Maker>,
 }
 
+/// A task as operators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskAge {
+    /// The endpoint that has it.
+    pub owner: EndpointId,
+    /// How far it is.
+    pub progress: Progress,
+    /// For how long it is known.
+    pub age: Duration,
+}
+
 /// What is known of one id.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -264,8 +275,36 @@ impl Affinity {
         active
     }
 
+    /// Tasks that go on, the oldest first, at most `most`; and how many more there are.
+    #[must_use]
+    pub fn oldest_tasks(&self, now: Instant, most: usize) -> (Vec<TaskAge>, usize) {
+        let now = self.millis(now);
+        let goes_on = |entry: &Entry| {
+            entry.held.kind == HeldKind::Task && entry.held.progress == Progress::Active && entry.expires > now
+        };
+        let mut found: Vec<Entry> = self.entries.iter().map(|(_, entry)| entry).filter(goes_on).collect();
+        found.sort_by_key(|entry| entry.begun);
+        let left_out = found.len().saturating_sub(most);
+        (found.iter().take(most).map(|entry| entry.aged(now)).collect(), left_out)
+    }
+
+    /// What is known of one id. To look does not keep it.
+    #[must_use]
+    pub fn look(&self, key: HeldKey, now: Instant) -> Option<TaskAge> {
+        let now = self.millis(now);
+        let entry = self.entries.peek(&key.0).filter(|entry| entry.expires > now)?;
+        Some(entry.aged(now))
+    }
+
     fn millis(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.epoch))
+    }
+}
+
+impl Entry {
+    fn aged(&self, now: u64) -> TaskAge {
+        let age = Duration::from_millis(now.saturating_sub(self.begun));
+        TaskAge { owner: self.held.owner, progress: self.held.progress, age }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::model::HalfOpen;
 use crate::outcome::{BreakerClass, Outcome};
 
 /// How a breaker stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// Everything is sent.

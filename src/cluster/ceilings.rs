@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::fill::CeilingStatus;
 use crate::bounded::{self, Count};
 use crate::config::model::{self, CircuitBreaker, EndpointCeilings, UpstreamProtocol};
 use crate::error::LimitHit;
@@ -193,6 +194,30 @@ impl Ceilings {
     #[must_use]
     pub fn becomes_stream(&self, held: &mut Allowed) -> bool {
         self.carried.take(Kind::Stream).map(|permit| *held = permit).is_some()
+    }
+
+    /// How full each is that is set.
+    #[must_use]
+    pub fn fill(&self) -> Vec<CeilingStatus> {
+        let ceiling = |what, ceiling: &Option<Ceiling>| {
+            let ceiling = ceiling.as_ref()?;
+            Some(CeilingStatus { what, taken: ceiling.count.taken(), limit: ceiling.limit })
+        };
+        let connections = self.connections.as_ref().map(|quota| {
+            let (taken, limit) = quota.fill();
+            CeilingStatus { what: "connections", taken, limit }
+        });
+        let (taken, limit) = self.queue.fill();
+        [
+            ceiling("requests", &self.carried.requests),
+            ceiling("streams", &self.carried.streams),
+            ceiling("retries", &self.retries),
+            connections,
+            Some(CeilingStatus { what: "pending", taken, limit }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The queue everybody waits in.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::atomic_instant::AtomicInstant;
 use super::latency::Latency;
-use super::outlier::EndpointRecord;
+use super::outlier::{Cause, EndpointRecord};
 
 use super::ceilings::{Allowed, Kind, Room};
 use super::endpoint_health::{Health, HealthStatus};
@@ -205,6 +205,16 @@ impl Endpoint {
     /// The end of its latest ejection, which may be over.
     pub(super) fn ejected_until(&self) -> Option<Instant> {
         self.live.record.ejected_until(self.live.born)
+    }
+
+    /// Why its traffic keeps it out, while it does.
+    pub(super) fn ejected_by(&self, now: Instant) -> Option<Cause> {
+        self.live.record.cause().filter(|_| self.is_ejected(now))
+    }
+
+    /// Times ejected, less one for each healthy interval.
+    pub(super) fn ejections(&self) -> u32 {
+        self.live.record.times()
     }
 
     /// Ends its ejection, if there is one, and forgets the failures behind it, because another source, such as a health

@@ -14,10 +14,12 @@ pub mod discovery;
 mod drain;
 mod endpoint;
 pub mod endpoint_health;
+mod fill;
 mod hash;
 pub mod health;
 mod latency;
 mod members;
+mod operate;
 mod outlier;
 mod outlier_detector;
 mod outlier_rates;
@@ -38,7 +40,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 pub use self::adaptive::{Adaptive, AnswerKind};
-pub use self::affinity::{Affinity, HeaderScope, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope};
+pub use self::affinity::{Affinity, HeaderScope, Held, HeldKey, HeldKind, Maker, Progress, Retention, Scope, TaskAge};
 pub use self::availability::{Availability, AvailabilitySettings};
 pub use self::balancer::{PickRequest, Preference, Strength};
 pub use self::breaker::{Breaker, BreakerState, Probe};
@@ -46,8 +48,10 @@ pub use self::ceilings::{Allowed, Ceilings, Kind, Permit};
 use self::discovery::dns::{Names, Resolutions};
 use self::discovery::{Discovered, Source, fixed};
 pub use self::endpoint::{Binding, Endpoint, EndpointId, InFlight};
+pub use self::fill::CeilingStatus;
 pub use self::hash::hash_key;
 pub use self::members::Members;
+pub use self::operate::{EndpointRefusal, EndpointVerb};
 pub use self::outlier::Cause;
 pub use self::outlier_detector::OutlierDetector;
 pub use self::retrying::{Retrying, RetryingGuard};
@@ -104,7 +108,8 @@ impl Cluster {
         // A verdict of another check says nothing.
         let verdicts_hold = previous.is_some_and(|previous| previous.settings.health_check == settings.health_check);
         let known = same_transport.map(|previous| previous.roster().known.clone());
-        let mut roster = Roster::new(known.unwrap_or_default(), verdicts_hold);
+        let drained = previous.map(|previous| previous.roster().drained.clone());
+        let mut roster = Roster::new(known.unwrap_or_default(), drained.unwrap_or_default(), verdicts_hold);
         let names = Names::build(&settings, previous.map(|previous| &previous.names), resolutions);
         for member in &settings.members {
             let found = match &member.address {
@@ -185,10 +190,22 @@ impl Cluster {
     #[must_use]
     pub fn status(&self) -> ClusterStatus {
         let now = Instant::now();
-        let endpoints = self.members().endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect();
+        let status = |endpoint: &Arc<Endpoint>| EndpointStatus {
+            drained: self.is_drained(endpoint),
+            ..EndpointStatus::of(endpoint, now)
+        };
+        let endpoints = self.members().endpoints.iter().map(status).collect();
+        let survey = self.survey(now);
+        let mut ceilings = self.ceilings.as_ref().map(|ceilings| ceilings.fill()).unwrap_or_default();
+        ceilings.extend(self.adaptive.as_ref().map(|adaptive| adaptive.fill()));
         ClusterStatus {
             name: self.settings.name.clone(),
+            usable: survey.usable,
+            panic: survey.panic,
+            in_flight: self.in_flight(),
+            retrying: self.retrying.requests(),
             breaker: self.detector.breaker().map(|breaker| breaker.state()),
+            ceilings,
             endpoints,
             names: self.names.status(),
         }

@@ -2,7 +2,7 @@
 //! which endpoint may be ejected.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +45,16 @@ impl Cause {
     }
 }
 
+/// All of them.
+const CAUSES: [Cause; 6] = [
+    Cause::Consecutive5xx,
+    Cause::ConsecutiveGateway,
+    Cause::MaxFails,
+    Cause::SuccessRate,
+    Cause::FailurePercentage,
+    Cause::RetryAfter,
+];
+
 /// One endpoint's record, shared by all workers. All relaxed: nothing else is ordered by it.
 #[derive(Debug, Default)]
 pub(super) struct EndpointRecord {
@@ -56,6 +66,8 @@ pub(super) struct EndpointRecord {
     requests: AtomicU32,
     failures: AtomicU32,
     times: AtomicU32,
+    /// Why it was ejected last: its place in [`CAUSES`], counted from one; zero for never.
+    cause: AtomicU8,
     /// Attempts in a row without an answer, whether the policy counts them or not.
     absences: AtomicU32,
     failing_until: AtomicInstant,
@@ -85,6 +97,18 @@ impl EndpointRecord {
     /// Times ejected, less one for each healthy interval.
     pub(super) fn times(&self) -> u32 {
         self.times.load(Relaxed)
+    }
+
+    /// Why it was ejected last.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        let place = self.cause.load(Relaxed).checked_sub(1)?;
+        CAUSES.get(usize::from(place)).copied()
+    }
+
+    /// Says why it is ejected.
+    pub(super) fn note_cause(&self, cause: Cause) {
+        let place = CAUSES.iter().position(|known| *known == cause).map_or(0, |place| place + 1);
+        self.cause.store(u8::try_from(place).unwrap_or(0), Relaxed);
     }
 
     /// Whether it was absent time and again, the last time not long ago.

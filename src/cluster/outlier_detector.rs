@@ -153,6 +153,7 @@ impl OutlierDetector {
         let number = record.times().saturating_add(1);
         let lasting = case.fixed.unwrap_or_else(|| ejection_time(policy, number));
         let until = now + lasting;
+        record.note_cause(case.cause);
         record.eject(endpoint.live.born, until, case.fixed.is_none());
         if self.slow_start {
             endpoint.warm_up(until);

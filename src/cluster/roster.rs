@@ -1,5 +1,6 @@
 //! From what the sources of a cluster found to its endpoints, keeping those that are there already.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -26,18 +27,32 @@ pub(super) struct Roster {
     pub(super) known: Known,
     /// Whether what checks said about the current endpoints still holds.
     pub(super) verdicts_hold: bool,
+    /// Whom an operator took out of service. Who is found no more is in service when it comes back: another may have
+    /// its address by then.
+    pub(super) drained: HashSet<Place>,
 }
 
 /// Address and configured name.
-type Place = (SocketAddr, Arc<str>);
+pub(super) type Place = (SocketAddr, Arc<str>);
 
 /// Identities and counters by place.
 type Known = HashMap<Place, (EndpointId, Weak<Live>)>;
 
 impl Roster {
-    /// One without sources that knows these endpoints from before.
-    pub(super) fn new(known: Known, verdicts_hold: bool) -> Self {
-        Self { known, verdicts_hold, ..Self::default() }
+    /// One without sources that knows these endpoints from before, and whom an operator took out of service.
+    pub(super) fn new(known: Known, drained: HashSet<Place>, verdicts_hold: bool) -> Self {
+        Self { known, drained, verdicts_hold, ..Self::default() }
+    }
+
+    /// Takes an endpoint out of service, or back; whether that changes anything.
+    pub(super) fn set_drained(&mut self, endpoint: &Endpoint, drained: bool) -> bool {
+        let place = (endpoint.address, Arc::clone(&endpoint.name));
+        if drained { self.drained.insert(place) } else { self.drained.remove(&place) }
+    }
+
+    /// Whether an operator took it out of service.
+    pub(super) fn is_drained(&self, endpoint: &Endpoint) -> bool {
+        !self.drained.is_empty() && self.drained.contains(&(endpoint.address, Arc::clone(&endpoint.name)))
     }
 
     /// Adds a source with what it has found so far. Where two entries are the same source, the first counts.
@@ -83,6 +98,8 @@ impl Roster {
             if !seen.insert(place.clone()) || seen.len() > MAX_ENDPOINTS {
                 continue;
             }
+            let is_drained = self.drained.contains(&place);
+            let found = &if is_drained { Cow::Owned(found.drained()) } else { Cow::Borrowed(found) };
             let known = self.known.get(&place).and_then(|(id, live)| Some((*id, live.upgrade()?)));
             let same = known.as_ref().and_then(|(id, _)| by_id.get(id).copied());
             let room_before = same.and_then(|same| same.room.as_ref());
@@ -114,6 +131,7 @@ impl Roster {
             endpoints.push(endpoint);
         }
         let left_out = seen.len() - endpoints.len();
+        self.drained.retain(|place| seen.contains(place));
         self.keep_busy(settings, current, &seen, &mut endpoints, now);
         Members { left_out, ..Members::new(endpoints) }
     }

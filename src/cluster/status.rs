@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
-
 use tokio::time::Instant;
 
 use super::availability::AvailabilitySettings;
@@ -14,16 +14,28 @@ use super::breaker::BreakerState;
 use super::calendar::rfc3339;
 use super::endpoint::{Endpoint, is_usable};
 use super::endpoint_health::HealthStatus;
+use super::fill::CeilingStatus;
 use super::members::Members;
+use super::outlier::Cause;
 
 /// A cluster at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// Its name in the file.
     pub name: String,
+    /// Endpoints that may get new requests and do not fail all of them.
+    pub usable: usize,
+    /// Whether so few are usable that all are used, or none.
+    pub panic: bool,
+    /// Requests and streams not yet finished.
+    pub in_flight: u32,
+    /// Requests that are being tried again.
+    pub retrying: u32,
     /// How its breaker stands, if it has one.
     pub breaker: Option<BreakerState>,
+    /// How full its ceilings are, where it has any.
+    pub ceilings: Vec<CeilingStatus>,
     /// Every endpoint.
     pub endpoints: Vec<EndpointStatus>,
     /// Every name that is resolved.
@@ -31,15 +43,17 @@ pub struct ClusterStatus {
 }
 
 /// An endpoint at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointStatus {
     /// Where it is.
+    #[schemars(with = "String")]
     pub address: SocketAddr,
     /// Host and port as configured.
     pub name: String,
     /// Where it takes gRPC calls, if not at its address.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub grpc: Option<SocketAddr>,
     /// Share of the load; 0 means draining.
     pub weight: u32,
@@ -55,9 +69,17 @@ pub struct EndpointStatus {
     pub priority: u32,
     /// How long its traffic keeps it out from now on.
     #[serde(serialize_with = "seconds")]
+    #[schemars(with = "Option<f64>")]
     pub ejected_for: Option<Duration>,
+    /// Why it is kept out, while it is.
+    pub ejected_by: Option<&'static str>,
+    /// How often it was ejected, less one for each healthy interval since.
+    pub ejections: u32,
+    /// Whether an operator took it out of service.
+    pub drained: bool,
     /// While it drains: how long it still gets calls about its tasks.
     #[serde(serialize_with = "seconds")]
+    #[schemars(with = "Option<f64>")]
     pub drains_for: Option<Duration>,
 }
 
@@ -77,6 +99,9 @@ impl EndpointStatus {
                 .ejected_until()
                 .and_then(|until| until.checked_duration_since(now))
                 .filter(|left| !left.is_zero()),
+            ejected_by: endpoint.ejected_by(now).map(Cause::word),
+            ejections: endpoint.ejections(),
+            drained: false,
             drains_for: endpoint.drains_until.map(|until| until.saturating_duration_since(now)),
         }
     }
@@ -142,18 +167,21 @@ impl Survey {
 }
 
 /// A DNS name at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NameStatus {
     /// The name.
     pub host: String,
     /// The addresses in use: of the last good answer.
+    #[schemars(with = "Vec<String>")]
     pub addresses: Vec<IpAddr>,
     /// When the last good answer came; `None` when there never was one.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<String>")]
     pub resolved_at: Option<SystemTime>,
     /// Set since the first of the failures that have lasted until now.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<String>")]
     pub stale_since: Option<SystemTime>,
     /// The latest failure, while stale.
     pub error: Option<String>,

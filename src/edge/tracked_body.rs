@@ -16,6 +16,7 @@ use super::stall_detector::StallDetector;
 use super::stream_care::StreamCare;
 use crate::body::{FaultBody, IdleTimer, Several, clean_trailers};
 use crate::error::Error;
+use crate::observe::live::OpenStream;
 use crate::pool;
 use crate::route::rollout::RolloutSample;
 
@@ -33,6 +34,8 @@ pub struct TrackedBody {
     care: Option<Box<StreamCare>>,
     /// Looks for a second message of gRPC until it has come.
     several: Option<Box<Several>>,
+    /// Shown to operators while it is a stream.
+    open: Option<Box<OpenStream>>,
     /// Whether the next move is the endpoint's.
     waits: bool,
 }
@@ -108,6 +111,7 @@ impl TrackedBody {
             (None, Some(fault)) => fault.disturb(inner),
             (None, None) => FaultBody::Untouched(inner),
         };
+        let open = exchange.show_stream().map(Box::new);
         Self {
             withdrawal: Withdrawal::of(&exchange).map(Box::new),
             care,
@@ -117,6 +121,7 @@ impl TrackedBody {
             end,
             stall_detector,
             several: limits.grpc.then(Box::default),
+            open,
             waits: true,
         }
     }
@@ -231,6 +236,11 @@ impl TrackedBody {
             if several.is_some_and(|several| several.has_begun(data)) {
                 exchange.outcome.single = false;
                 self.several = None;
+                self.open = exchange.show_stream().map(Box::new);
+            }
+            if let Some(open) = &self.open {
+                open.passes(data.len());
+                open.is_of_task(exchange.told_task());
             }
         }
         if let (Some(fields), Some(exchange)) = (frame.trailers_ref(), &mut self.exchange)

@@ -18,6 +18,7 @@ use super::stage::Switched;
 use super::tracked_body::WITHDRAWAL_LOOK;
 use crate::body::Body;
 use crate::error::Error;
+use crate::observe::live::OpenStream;
 use crate::route::rollout::RolloutSample;
 
 /// Answers 101 and passes bytes on in a task of its own, which the worker owns.
@@ -29,7 +30,8 @@ pub(super) fn start(mut exchange: Box<Exchange>, switched: Switched) -> Response
     let (client, idle, end) = (switched.client, switched.idle, switched.end);
     let sample = exchange.guards.sample.clone().filter(|sample| sample.may_be_cut());
     let task = tokio::task::spawn_local(async move {
-        let mut tunnel = Tunnel { exchange, traffic: Rc::default() };
+        let open = exchange.show_stream();
+        let mut tunnel = Tunnel { exchange, traffic: Rc::new(Traffic { open, ..Traffic::default() }) };
         let Some(mut upstream) = body.detach() else {
             return tunnel.exchange.failed(&Error::Internal);
         };
@@ -69,11 +71,13 @@ struct Traffic {
     last: Cell<Instant>,
     from_client: Cell<u64>,
     to_client: Cell<u64>,
+    /// Shown to operators.
+    open: Option<OpenStream>,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { last: Cell::new(Instant::now()), from_client: Cell::default(), to_client: Cell::default() }
+        Self { last: Cell::new(Instant::now()), from_client: Cell::default(), to_client: Cell::default(), open: None }
     }
 }
 
@@ -81,6 +85,9 @@ impl Traffic {
     fn note(&self, direction: &Cell<u64>, size: usize) {
         direction.set(direction.get() + size as u64);
         self.last.set(Instant::now());
+        if let Some(open) = &self.open {
+            open.passes(size);
+        }
     }
 }
 

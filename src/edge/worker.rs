@@ -19,6 +19,7 @@ use crate::context::Connection;
 use crate::head::Values;
 use crate::observe::audit::{AuditSink, Sinks};
 use crate::observe::handles::{BlockHandles, ClusterHandles, RouteHandles};
+use crate::observe::live::WorkerLive;
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::outbox::Tray;
@@ -40,6 +41,8 @@ pub struct Worker {
     pub(super) sink: Option<Sink>,
     pub(super) audit: Option<AuditSink>,
     pub(super) spans: Option<Tray<Span>>,
+    /// What operators look at.
+    pub(super) live: WorkerLive,
     rng: RefCell<fastrand::Rng>,
     values: RefCell<Values>,
     active: Cell<usize>,
@@ -90,6 +93,7 @@ impl Worker {
             sink: sinks.access,
             audit: sinks.audit,
             spans: sinks.spans,
+            live: sinks.live,
             rng: RefCell::new(rng),
             values: RefCell::default(),
             active: Cell::new(0),

@@ -11,6 +11,7 @@ use crate::admin::journal::Entry;
 use crate::config::Untouchable;
 use crate::config::model::{AuditKind, Config};
 use crate::observe::audit::{AuditDecision, AuditEvent, AuditSink, Auditor, Sinks};
+use crate::observe::live::Live;
 use crate::observe::log::Writer;
 use crate::observe::metrics::Metrics;
 
@@ -20,13 +21,18 @@ pub(super) struct Logs {
     access: Option<Writer>,
     audit: Option<Writer>,
     exports: Exports,
+    pub(super) live: Arc<Live>,
+    /// Whether there is anybody to show streams to.
+    has_admin: bool,
 }
 
 impl Logs {
     pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
         let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
-        Ok(Self { access, audit: audit.map_err(Error::AuditLog)?, exports: Exports::start(config, metrics)? })
+        let audit = audit.map_err(Error::AuditLog)?;
+        let exports = Exports::start(config, metrics)?;
+        Ok(Self { access, audit, exports, live: Arc::default(), has_admin: config.admin.is_some() })
     }
 
     /// A place for one worker to write to.
@@ -35,6 +41,7 @@ impl Logs {
             access: self.access.as_ref().map(Writer::sink),
             audit: self.audit.as_ref().map(AuditSink::of),
             spans: self.exports.tray(),
+            live: self.live.worker(self.has_admin),
         }
     }
 

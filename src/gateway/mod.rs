@@ -49,6 +49,7 @@ use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
+use crate::observe::live::Live;
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
 use crate::route::rollout::RolloutControl;
@@ -239,8 +240,13 @@ impl Gateway {
         let workers = Workers::start(count, &hub, &metrics, &logs).await.map_err(Error::Worker)?;
         let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let health = Arc::new(probes(&hub, workers.lost()));
-        let (control, inbox) =
-            control::AdminControl::new(Arc::clone(&hub), Arc::clone(&health), Arc::clone(&metrics), logs.auditor());
+        let (control, inbox) = control::AdminControl::new(
+            Arc::clone(&hub),
+            Arc::clone(&health),
+            Arc::clone(&metrics),
+            logs.auditor(),
+            Arc::clone(&logs.live),
+        );
         let mut gateway = Self {
             health,
             hub,
@@ -329,6 +335,12 @@ impl Gateway {
     #[must_use]
     pub fn admin_address(&self) -> Option<&AdminAddress> {
         self.admin_address.as_ref()
+    }
+
+    /// What operators look at while it happens.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.logs.live
     }
 
     /// The live side of a route's split.

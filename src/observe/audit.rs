@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::live::WorkerLive;
 use super::log::{Sink, Writer};
 use super::outbox::Tray;
 use super::record::{address, clean, masked_path, number, optional, string};
@@ -167,6 +168,8 @@ pub struct Sinks {
     pub audit: Option<AuditSink>,
     /// Of spans.
     pub spans: Option<Tray<Span>>,
+    /// Of what operators look at.
+    pub live: WorkerLive,
 }
 
 /// One thread's side of the audit log. Dropping it flushes.

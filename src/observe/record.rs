@@ -86,6 +86,14 @@ pub struct AccessRecord<'a> {
     pub upstream_error: Option<&'a str>,
 }
 
+impl AccessRecord<'_> {
+    /// Whether something went wrong: the gateway or an agent failed, or the request was refused or cut.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.reason.is_some() || self.status >= 500 || self.agent.is_some_and(|agent| agent.fault.is_some())
+    }
+}
+
 /// A call of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentFacts<'a> {
@@ -429,4 +437,4 @@ fn status_color(status: u16) -> &'static str {
 const USER_AGENT_BYTES: usize = 256;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

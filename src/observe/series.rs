@@ -103,6 +103,18 @@ impl Histogram {
         self.0.sum.fetch_add(nanos.saturating_add(500) / 1_000, Relaxed);
     }
 
+    /// How many took how long: one for each bound, and one for what is longer.
+    #[must_use]
+    pub fn counts(&self) -> Vec<u64> {
+        self.0.counts.iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    /// Upper bounds in seconds.
+    #[must_use]
+    pub fn bounds(&self) -> &[f64] {
+        &self.0.bounds.seconds
+    }
+
     /// Times noted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -240,6 +252,11 @@ impl<T: Series> SeriesOf<T> {
         }
         let begin = || T::begin(&self.inner.bounds);
         self.known_mut().entry(key).or_insert_with(begin).clone()
+    }
+
+    /// Shows each series with its label values.
+    pub(super) fn each(&self, mut see: impl FnMut(&[Box<str>], &T)) {
+        self.known().iter().for_each(|(values, series)| see(values, series));
     }
 
     /// Drops every series.

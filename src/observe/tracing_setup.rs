@@ -2,13 +2,15 @@
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
-use tracing_subscriber::reload;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, reload};
 
 use super::harmless::Harmless;
+use super::live::{EventBook, EventLayer, Live, SetLevel};
 use super::stderr::Stderr;
 use crate::config::model::{LogFormat, Logging};
 
@@ -33,35 +35,35 @@ pub enum Error {
 /// off.
 pub fn init(logging: &Logging, stderr: &Stderr) -> Result<Events, Error> {
     let terminal = io::stderr().is_terminal();
-    let events = fmt()
-        .with_env_filter(filter(level(logging))?)
+    let (filter, handle) = reload::Layer::new(filter(level(logging))?);
+    let lines = fmt::layer()
         // Otherwise the layer would report a failed write with a macro that panics.
         .log_internal_errors(false)
         .with_writer(Harmless(stderr.clone()))
         .with_ansi(color_wanted(terminal));
-    let (started, replace): (_, Box<Replace>) = if is_text(logging.format, terminal) {
-        let events = events.with_filter_reloading();
-        let handle = events.reload_handle();
-        let replace = move |filter| handle.reload(filter);
-        (events.finish().try_init(), Box::new(replace))
+    let lines = if is_text(logging.format, terminal) {
+        lines.with_filter(filter).boxed()
     } else {
-        let events =
-            events.json().flatten_event(true).with_current_span(false).with_span_list(false).with_filter_reloading();
-        let handle = events.reload_handle();
-        let replace = move |filter| handle.reload(filter);
-        (events.finish().try_init(), Box::new(replace))
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).with_filter(filter).boxed()
     };
-    started.map_err(Error::AlreadySet)?;
-    Ok(Events { replace, level: level(logging) })
+    let book = Arc::<EventBook>::default();
+    // What operators see of events does not depend on the level of the log.
+    let events = EventLayer(Arc::clone(&book)).with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines).with(events).try_init().map_err(Error::AlreadySet)?;
+    let set = move |level: &str| {
+        let filter = self::filter(level.to_owned()).map_err(|error| error.to_string())?;
+        // What is replaced lives as long as the process.
+        handle.reload(filter).map_err(|error| error.to_string())
+    };
+    Ok(Events { book, set: Box::new(set), level: level(logging) })
 }
 
-/// Events as they are set up, to change their level.
+/// Events as they are set up.
 pub struct Events {
-    replace: Box<Replace>,
+    book: Arc<EventBook>,
+    set: SetLevel,
     level: String,
 }
-
-type Replace = dyn Fn(EnvFilter) -> Result<(), reload::Error>;
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,19 +72,16 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Takes the level of a new configuration.
-    pub fn follow(&mut self, logging: &Logging) {
-        let level = level(logging);
-        if level == self.level {
-            return;
-        }
-        // The configuration holds nothing but levels that are understood, and what is replaced lives as long as the
-        // process.
-        if let Ok(filter) = filter(level.clone()) {
-            (self.replace)(filter).ok();
-        }
-        self.level = level;
+    /// Shows them to operators, who may change their level.
+    pub fn show(self, live: &Live) {
+        live.show_events(self.book);
+        live.log_level.install(&self.level, self.set);
     }
+}
+
+/// Takes the level of a new configuration.
+pub fn follow(live: &Live, logging: &Logging) {
+    live.log_level.configure(&level(logging));
 }
 
 fn level(logging: &Logging) -> String {

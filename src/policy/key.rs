@@ -110,9 +110,9 @@ impl Key {
     /// address of a network can use all of them.
     #[must_use]
     pub fn address(client: IpAddr, ipv6_prefix: u8) -> Self {
-        let bits = match client.to_canonical() {
+        let bits = match network(client, ipv6_prefix) {
             IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(address) => network(address, ipv6_prefix).to_bits(),
+            IpAddr::V6(address) => address.to_bits(),
         };
         let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)];
         // Both halves fit.
@@ -120,10 +120,12 @@ impl Key {
     }
 }
 
-fn network(address: Ipv6Addr, prefix: u8) -> Ipv6Addr {
-    let host_bits = 128 - u32::from(prefix.min(128));
+/// The address that stands for a client: its own in IPv4, the first one of its network in IPv6.
+pub(super) fn network(client: IpAddr, ipv6_prefix: u8) -> IpAddr {
+    let IpAddr::V6(address) = client.to_canonical() else { return client.to_canonical() };
+    let host_bits = 128 - u32::from(ipv6_prefix.min(128));
     let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-    Ipv6Addr::from_bits(address.to_bits() & mask)
+    Ipv6Addr::from_bits(address.to_bits() & mask).into()
 }
 
 /// What stands for one part of a key.

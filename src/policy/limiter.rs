@@ -1,6 +1,7 @@
 //! One rate limit with its buckets: the generic cell rate algorithm, a leaky bucket in one number per client. Shared by
 //! all workers; a known client costs a look into the table and one atomic.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use governor::nanos::Nanos;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use tokio::time::Instant;
 
-use super::key::{Caller, Key, Keyring};
+use super::key::{Caller, Key, Keyring, network};
+use super::most_limited::{LimitedClient, MostLimited};
 use super::table::Table;
 use crate::config::model::{Buckets, LimitScope};
 
@@ -22,6 +24,7 @@ pub struct Limiter {
     buckets: Buckets,
     ring: Keyring,
     table: Table,
+    most_limited: MostLimited,
     rate: RateLimiter<Key, Table, Ticks, StateInformationMiddleware>,
 }
 
@@ -51,7 +54,7 @@ impl Limiter {
             .unwrap_or(governor::Quota::per_second(NonZeroU32::MIN))
             .allow_burst(buckets.quota.capacity);
         let rate = RateLimiter::new(quota, table.clone(), clock);
-        Self { scope, buckets, ring: Keyring::default(), table, rate }
+        Self { scope, buckets, ring: Keyring::default(), table, most_limited: MostLimited::default(), rate }
     }
 
     /// Whether its counts mean the same under these settings.
@@ -88,6 +91,17 @@ impl Limiter {
             // The configuration has no cost above the capacity.
             Err(_too_large) => LimitDecision::Refused { wait: self.buckets.quota.per },
         }
+    }
+
+    /// A request of `client` was refused.
+    pub fn note_refused(&self, client: IpAddr) {
+        self.most_limited.note(network(client, self.buckets.ipv6_prefix), Instant::now());
+    }
+
+    /// The clients that were refused most, the most refused first.
+    #[must_use]
+    pub fn most_limited(&self) -> Vec<LimitedClient> {
+        self.most_limited.list()
     }
 
     /// Takes a request back that was counted and then not served.

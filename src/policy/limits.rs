@@ -80,6 +80,11 @@ impl Limits {
         }
     }
 
+    /// Each rate limit with what it counts.
+    pub fn each(&self) -> impl Iterator<Item = (&RateLimit, &Limiter)> {
+        self.limits.iter().map(|limit| (&limit.settings, &*limit.limiter))
+    }
+
     /// Whether there is anything to sweep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -343,6 +348,7 @@ impl Rate {
             }
             LimitDecision::Refused { wait } => {
                 self.handles.rate_limited.inc();
+                self.limiter().note_refused(caller.client);
                 let longer = |(longest, _)| wait > longest;
                 if self.limit.settings.mode == LimitMode::Enforce && tally.refused.is_none_or(longer) {
                     tally.refused = Some((wait, self));

@@ -17,6 +17,7 @@ mod key;
 mod limiter;
 mod limits;
 pub mod mirror;
+mod most_limited;
 pub mod ownership;
 pub mod screening;
 mod shared_answer;
@@ -31,6 +32,7 @@ pub use concurrency::{Concurrency, Open};
 pub use key::{Caller, Key, Makers};
 pub use limiter::{LimitDecision, Limiter};
 pub use limits::{Admitted, Counted, Limits, RateLimitHeaders, Refused, RouteLimits, WorkerLimits};
+pub use most_limited::LimitedClient;
 pub use shared_answer::SharedAnswer;
 pub use shared_calls::{Begun, Ended, RouteShares, Run, Share, ShareTerms, SharedCall, SharedCalls};
 

@@ -47,6 +47,12 @@ impl Queue {
         self.waiting.taken()
     }
 
+    /// How many wait, and how many may.
+    #[must_use]
+    pub fn fill(&self) -> (usize, usize) {
+        (self.waiting(), self.limit)
+    }
+
     /// Whether one more may wait.
     #[must_use]
     pub fn has_room(&self) -> bool {

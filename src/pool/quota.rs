@@ -46,6 +46,12 @@ impl Quota {
         self.is_full() && self.idle.taken() == 0
     }
 
+    /// How many connections there are, and how many there may be.
+    #[must_use]
+    pub fn fill(&self) -> (usize, usize) {
+        (self.open.taken(), self.limit)
+    }
+
     /// The queue for requests that find no permit.
     pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.queue

@@ -6,6 +6,7 @@ mod agents;
 mod auth;
 mod remembered_card;
 mod route_runtime;
+mod seen_card;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
@@ -34,6 +35,7 @@ pub use auth::{AuthServerError, AuthState};
 pub use remembered_card::{Asking, CardFault, KnownCard, RememberedCard};
 use route_runtime::Build;
 pub use route_runtime::RouteRuntime;
+pub use seen_card::{CardSight, SeenCard};
 
 /// A configuration in force.
 #[derive(Debug)]

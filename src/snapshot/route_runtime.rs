@@ -12,7 +12,7 @@ use crate::policy::authorization::{Authorization, Policies};
 use crate::policy::{CallLimits, Limits, RouteLimits, RouteShares};
 use crate::route::PathMappings;
 use crate::route::rollout::{Now, RolloutControl};
-use crate::snapshot::{AuthState, RememberedCard};
+use crate::snapshot::{AuthState, RememberedCard, SeenCard};
 
 /// A route in force. What is configured is in `settings`; all else is counted or worked out, and absent where nothing
 /// of it is configured.
@@ -48,6 +48,8 @@ pub struct RouteRuntime {
     pub is_agent: Arc<AtomicBool>,
     /// Agent cards that were warned of.
     pub cards_told: Told,
+    /// The card of its agents that a client got last.
+    pub seen_card: Arc<SeenCard>,
     /// The card of its agents, where a catalog lists them.
     pub remembered_card: Option<Arc<RememberedCard>>,
 }
@@ -90,6 +92,7 @@ impl RouteRuntime {
             screening: settings.screening.and_then(|id| build.config.screenings.get(id.0).cloned()),
             is_agent: previous.map(|before| Arc::clone(&before.is_agent)).unwrap_or_default(),
             cards_told: Told::default(),
+            seen_card: previous.map(|before| Arc::clone(&before.seen_card)).unwrap_or_default(),
             remembered_card: is_listed(settings, build.config)
                 .then(|| RememberedCard::adopt(previous.and_then(|before| before.remembered_card.as_deref()))),
             settings: Arc::clone(settings),

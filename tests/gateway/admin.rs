@@ -226,7 +226,7 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
         ("verb=abort", 200, "aborted by ann"),
         ("verb=resume", 409, "is over"),
         ("verb=release", 409, "no share was set"),
-        ("verb=jump", 400, "is not known"),
+        ("verb=jump", 400, "is one of"),
     ] {
         let path = format!("/rollouts?route=all&by=ann&{query}");
         let (answered, body) = gw.ask(Method::POST, &path).await;

@@ -23,6 +23,8 @@ mod acme;
 mod adaptive_concurrency;
 mod addresses;
 mod admin;
+mod admin_live;
+mod admin_views;
 mod agent_cards;
 mod agent_cards_grpc;
 mod agent_cards_signed;

@@ -98,10 +98,11 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
     let loaded = load(&setup.config, &Environment::process())
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
     // Whatever is left unsaid if this fails is said by the demo's own lines.
-    tracing_setup::init(&loaded.config.logging, stderr).ok();
+    let events = tracing_setup::init(&loaded.config.logging, stderr).ok();
     let gateway = Gateway::start(loaded.config).await.map_err(|error| run::cannot_start(&error))?;
     gateway.count_lost_lines(stderr);
-    terminal::mention(setup.welcome(gateway.metrics_address()));
+    events.into_iter().for_each(|events| events.show(gateway.live()));
+    terminal::mention(setup.welcome(gateway.metrics_address(), gateway.admin_address()));
 
     if arguments.quiet {
         stop.wait().await;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::cli::certificates::{Development, Files};
+use crate::config::model::AdminAddress;
 use crate::demo::{Agent, Personality};
 
 /// Ports of the demo's listeners.
@@ -84,11 +85,12 @@ impl Setup {
     }
 
     /// The text that the demo prints when it runs.
-    pub(super) fn welcome(&self, metrics: Option<SocketAddr>) -> String {
+    pub(super) fn welcome(&self, metrics: Option<SocketAddr>, admin: Option<&AdminAddress>) -> String {
         let (https, http) = (self.ports.https, self.ports.http);
         let ca = format!("--cacert {} ", self.authority.display());
         let base = format!("https://localhost:{https}");
         let directory = self.directory.display();
+        let admin = admin.map(|address| format!("\n# all of it, live, in a browser\n  {address}/dashboard"));
         let metrics = metrics.map(|address| format!("\n# what the gateway counts\n  curl http://{address}/metrics\n"));
         format!(
             "A gateway with seven A2A agents behind it. Paste any line into another terminal:\n
@@ -106,7 +108,7 @@ impl Setup {
 # an agent's card, with the gateway's URL in it
   curl {ca}{base}/fast/.well-known/agent-card.json
 # plain HTTP is redirected
-  curl -i http://localhost:{http}/fast/health{}
+  curl -i http://localhost:{http}/fast/health{}{}
 configuration {directory}/gateway.yaml
 access log    tail -f {directory}/access.log
 Ctrl-C ends it and removes {directory}\n",
@@ -114,6 +116,7 @@ Ctrl-C ends it and removes {directory}\n",
             call(&format!("-s {ca}"), &format!("{base}/team/message:send"), LONG_WORK),
             call(&format!("-N {ca}"), &format!("{base}/slow/message:stream"), MESSAGE),
             call(&ca, &format!("{base}/flaky/"), OLD_CALL),
+            admin.unwrap_or_default(),
             metrics.unwrap_or_default(),
         )
     }
@@ -152,6 +155,7 @@ listeners:
       certificates:
         - {{ certFile: gateway.crt, keyFile: gateway.key }}
 metrics: {{ address: \"127.0.0.1:0\" }}
+admin: {{ address: \"127.0.0.1:0\" }}
 accessLog: {{ output: \"{}/access.log\" }}
 logging: {{ level: warn }}
 shutdown: {{ drainTimeout: 1s, streamGrace: 1s }}

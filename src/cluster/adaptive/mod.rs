@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use self::gradient::{Gradient, KINDS, Rules, Window};
 use super::atomic_instant::AtomicInstant;
+use super::fill::CeilingStatus;
 use crate::bounded::{Count, Permit};
 use crate::config::model::AdaptiveConcurrency;
 
@@ -96,6 +97,12 @@ impl Adaptive {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
+    }
+
+    /// How full it is.
+    #[must_use]
+    pub fn fill(&self) -> CeilingStatus {
+        CeilingStatus { what: "adaptive", taken: self.under_way.taken(), limit: self.limit() }
     }
 
     /// A place for one request, to the end of its answer; `None` at the limit.

@@ -50,6 +50,11 @@ impl Discovered {
         }
     }
 
+    /// The same, with no new requests.
+    pub(super) fn drained(&self) -> Self {
+        Self { ready: false, ..self.clone() }
+    }
+
     /// The weight it has now.
     pub(super) fn weight_now(&self) -> u32 {
         if self.ready { self.weight } else { 0 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ struct Facts {
 }
 
 /// Health of an endpoint at one moment, as plain data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthStatus {
     /// The state that the checks led to.
@@ -43,6 +44,7 @@ pub struct HealthStatus {
     pub message: Option<String>,
     /// Since when the endpoint has been healthy or unhealthy.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<String>")]
     pub since: Option<SystemTime>,
 }
 

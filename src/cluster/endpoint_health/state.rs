@@ -1,11 +1,12 @@
 //! The health of an endpoint. Pure: a state and the outcome of one check give the next state.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::model::HealthCheck;
 
 /// What is known about an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
     /// Not checked yet. It gets requests: a DNS answer that holds only new addresses must not leave the cluster without

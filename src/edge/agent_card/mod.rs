@@ -7,7 +7,7 @@ mod mapping;
 mod message;
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -138,6 +138,10 @@ async fn take(
     if let Some(scan) = &mut exchange.scan {
         // Of what the agent says, not of what is made of it.
         scan.passes(&document);
+    }
+    if asked_by(exchange) == CardBy::Name {
+        let endpoint = exchange.attempts.last.as_ref().map_or("-", |endpoint| endpoint.label());
+        route.seen_card.note(&document, endpoint, SystemTime::now());
     }
     let place = if asked_by(exchange) == CardBy::JsonRpc { Place::Result } else { Place::Whole };
     let mapped = mapping::map(exchange, entry, route, cluster, (&document, place))?;

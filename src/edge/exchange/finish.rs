@@ -13,6 +13,7 @@ use crate::edge::told;
 use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{RouteHandles, grpc_word};
+use crate::observe::live::{OpenStream, StreamFacts};
 use crate::observe::record::{AccessRecord, AgentFacts};
 use crate::outcome::{AgentFault, Outcome, Transport};
 
@@ -111,10 +112,11 @@ impl Exchange {
         }
         self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
         let span_id = if self.attempts.trace.is_some() { self.trace(flags, reason, now) } else { None };
-        if self.route.logged
-            && let Some(sink) = &self.worker.sink
-        {
-            sink.record(&AccessRecord { span_id, ..self.record(flags, reason, duration) });
+        let sink = self.worker.sink.as_ref().filter(|_| self.route.logged);
+        if sink.is_some() || self.worker.live.is_watched() || self.is_error(reason) {
+            let record = AccessRecord { span_id, ..self.record(flags, reason, duration) };
+            sink.inspect(|sink| sink.record(&record));
+            self.worker.live.ended(&record);
         }
     }
 
@@ -152,6 +154,44 @@ impl Exchange {
             (None, End::Open | End::Complete) => CallEnd::Ok,
         };
         Some(FinishedCall { operation, binding: call.binding, generation: call.generation, end })
+    }
+
+    /// Whether the record is one of an error.
+    fn is_error(&self, reason: Option<&str>) -> bool {
+        reason.is_some() || self.outcome.status >= 500 || self.outcome.agent_fault.is_some()
+    }
+
+    /// What is shown of it while it is open.
+    pub(in crate::edge) fn stream_facts(&self) -> StreamFacts {
+        let (request, handles) = (&self.request, self.route.handles.as_ref());
+        let call = self.call.as_deref();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        StreamFacts {
+            request_id: request.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned(),
+            client: self.client.address,
+            principal: owned(self.client.identity.name()),
+            route: handles.map_or("-", RouteHandles::route).to_owned(),
+            cluster: handles.map_or("-", RouteHandles::cluster).to_owned(),
+            endpoint: self.attempts.last.as_ref().map_or("-", |endpoint| endpoint.label()).to_owned(),
+            operation: self.operation.map(Operation::name),
+            task: owned(call.and_then(|call| call.ids().task).or_else(|| self.told()?.task.as_deref())),
+            context: owned(call.and_then(|call| call.ids().context)),
+            time: request.time,
+        }
+        .bounded()
+    }
+
+    /// The stream that it is, shown to operators while what is returned lives.
+    pub(in crate::edge) fn show_stream(&self) -> Option<OpenStream> {
+        if !self.is_stream() {
+            return None;
+        }
+        self.worker.live.stream(|| self.stream_facts())
+    }
+
+    /// The task that the answer has told of.
+    pub(in crate::edge) fn told_task(&self) -> Option<&str> {
+        self.told()?.task.as_deref()
     }
 
     /// Flag and reason of the access record.

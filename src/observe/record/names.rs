@@ -7,6 +7,7 @@ use super::string;
 /// The route and cluster of a record; `-` where there is none.
 #[derive(Clone, Debug)]
 pub struct RecordNames {
+    route: Box<str>,
     cluster: Arc<str>,
     /// Both as members of an object in JSON, each with its comma before it.
     json: Box<[u8]>,
@@ -22,11 +23,18 @@ impl RecordNames {
                 string(&mut json, key, name.as_bytes());
             }
         }
-        Self { cluster, json: json.into() }
+        Self { route: route.into(), cluster, json: json.into() }
+    }
+
+    /// Name of the route.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route
     }
 
     /// Name of the cluster.
-    pub(super) fn cluster(&self) -> &str {
+    #[must_use]
+    pub fn cluster(&self) -> &str {
         &self.cluster
     }
 

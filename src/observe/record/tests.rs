@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::observe::trace::TraceContext;
 
-fn record() -> AccessRecord<'static> {
+/// A record of a request that went well.
+pub(in crate::observe) fn record() -> AccessRecord<'static> {
     AccessRecord {
         time: Duration::from_millis(1_795_199_401_123),
         request_id: b"id-1",

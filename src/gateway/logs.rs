@@ -20,7 +20,7 @@ use crate::observe::metrics::Metrics;
 pub(super) struct Logs {
     access: Option<Writer>,
     audit: Option<Writer>,
-    exports: Exports,
+    exports: Box<Exports>,
     pub(super) live: Arc<Live>,
     /// Whether there is anybody to show streams to.
     has_admin: bool,
@@ -31,7 +31,7 @@ impl Logs {
         let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
         let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
         let audit = audit.map_err(Error::AuditLog)?;
-        let exports = Exports::start(config, metrics)?;
+        let exports = Box::new(Exports::start(config, metrics)?);
         Ok(Self { access, audit, exports, live: Arc::default(), has_admin: config.admin.is_some() })
     }
 
@@ -59,7 +59,7 @@ impl Logs {
 
     /// Writes the rest. Sinks must have been flushed or dropped before.
     pub(super) async fn close(self) {
-        self.exports.close().await;
+        Box::pin(self.exports.close()).await;
         // The access log last: its thread may write both.
         for log in [self.audit, self.access].into_iter().flatten() {
             let name = log.name();

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import peers
+from ports import free_port
 from process import Process, eventually
 from tools import Certificate
 
@@ -126,12 +127,6 @@ class Load(Process):
     def require_no_errors(self, outcome: dict):
         if outcome["errors"]:
             raise RuntimeError(f"{outcome['errors']} calls failed{self.complaint()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port: int, path: str = "/") -> bool:

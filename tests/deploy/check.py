@@ -20,6 +20,7 @@ CHECKS = {
     "compose": lint.check_compose,
     "systemd": lint.check_unit,
     "debian package": lint.check_package,
+    "debian scripts": lint.check_scripts,
     "configurations": configurations.check_files,
     "chart": manifests.check_chart,
     "chart refuses": manifests.check_refusals,

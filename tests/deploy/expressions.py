@@ -8,7 +8,8 @@ from pathlib import Path
 
 import promql_parser
 
-from process import TooLate, eventually, fetch, free_port, running
+from ports import free_port
+from process import TooLate, eventually, fetch, running
 from tools import DEPLOY, ROOT, Wrong, ensure, load, run, shown, tool
 from traffic import gateway, traffic
 

@@ -136,3 +136,54 @@ def check_package():
     ensure(packed <= documented, f"docs/systemd.md does not list {sorted(packed - documented)}")
     ensure("usr/share/man/man1/attache.1.gz" in found, "the package has no manual page")
     return f"{len(found)} files"
+
+
+# Stands for every program that the scripts of the package call: says what it was asked, and fails where it is told to.
+RECORDER = """#!/bin/sh
+echo "${0##*/} $*" | sed "s|$DPKG_ROOT||g" >>"$SAID"
+case " $FAILING " in *" ${0##*/} "*) exit 1 ;; esac
+"""
+FOLDER = ["chown root:attache /etc/attache", "chmod 750 /etc/attache"]
+FILE = ["chown root:attache /etc/attache/gateway.yaml", "chmod 640 /etc/attache/gateway.yaml"]
+USER, RELOAD = "systemd-sysusers --root= attache.conf", "systemctl daemon-reload"
+RESTART = "deb-systemd-invoke try-restart attache.service"
+STOP, DISABLE = "deb-systemd-invoke stop attache.service", "systemctl --root= disable attache.service"
+# The script with its arguments, what lies in the system, what fails, and what is called then.
+SCRIPTS = [
+    ("postinst configure", ("/etc/attache/gateway.yaml",), "", [USER, *FOLDER, *FILE]),
+    ("postinst configure", ("/etc/attache/gateway.yaml", "/run/systemd/system/"), "", [USER, *FOLDER, *FILE, RELOAD]),
+    ("postinst configure 0.0.9", ("/etc/attache/gateway.yaml", "/run/systemd/system/"), "", [USER, RELOAD, RESTART]),
+    ("postinst configure 0.0.9", ("/run/systemd/system/",), "systemctl deb-systemd-invoke", [USER, RELOAD, RESTART]),
+    ("postinst configure", ("/etc/attache/",), "", [USER, *FOLDER]),
+    ("postinst abort-upgrade 0.0.9", ("/run/systemd/system/",), "", []),
+    ("prerm upgrade 0.2.0", ("/run/systemd/system/",), "", []),
+    ("prerm remove", ("/run/systemd/system/",), "systemctl deb-systemd-invoke", [STOP, DISABLE]),
+    ("prerm remove", (), "systemctl", [DISABLE]),
+    ("postrm remove", ("/run/systemd/system/", "/var/lib/attache/state.json"), "systemctl", [RELOAD]),
+    ("postrm purge", ("/var/lib/attache/state.json", "/var/log/attache/access.log"), "", []),
+]
+
+
+def check_scripts():
+    """The scripts of the package do the same when they run twice, overrule no administrator, and never stop half way."""
+    for words, paths, failing, expected in SCRIPTS:
+        with tempfile.TemporaryDirectory(prefix="attache-scripts-") as directory:
+            root, bin_, said = (Path(directory, name) for name in ("root", "bin", "said"))
+            for path in paths:
+                folder, _, file = path[1:].rpartition("/")
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                if file:
+                    (root / folder / file).touch()
+            bin_.mkdir()
+            for name in ("systemd-sysusers", "systemctl", "deb-systemd-invoke", "chown", "chmod"):
+                (bin_ / name).write_text(RECORDER)
+                (bin_ / name).chmod(0o755)
+            script, *arguments = words.split()
+            env = {"PATH": f"{bin_}:{os.environ['PATH']}", "DPKG_ROOT": str(root), "SAID": str(said), "FAILING": failing}
+            for _ in range(2):
+                said.write_text("")
+                run("sh", DEPLOY / "debian" / script, *arguments, env=env)
+                ensure(said.read_text().splitlines() == expected, f"{words}, with {paths}: {said.read_text()}")
+            written = [path for path in paths if path.startswith("/var/") and (root / path[1:]).exists()]
+            ensure(bool(written) == (words == "postrm remove"), f"{words}: took or left what the gateway wrote: {written}")
+    return f"{len(SCRIPTS)} cases"

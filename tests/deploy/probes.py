@@ -7,7 +7,8 @@ from pathlib import Path
 
 from configurations import placed
 from manifests import rendered
-from process import GUARD_SECONDS, ask, eventually, free_port, running
+from ports import free_port
+from process import GUARD_SECONDS, ask, eventually, running
 from tools import attache, ensure
 
 # Short, so that the check is: the rest is the chart's own.

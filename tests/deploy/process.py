@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,20 +14,6 @@ GUARD_SECONDS = 60.0  # a hang ends a check; nothing else depends on time
 
 class TooLate(Wrong):
     """What a check waited for did not happen."""
-
-
-GIVEN = set()  # the kernel may hand out a port twice while nobody listens on it
-
-
-def free_port():
-    """A port that nobody listens on, another one each time."""
-    while True:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        if port not in GIVEN:
-            GIVEN.add(port)
-            return port
 
 
 @contextlib.contextmanager

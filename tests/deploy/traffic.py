@@ -14,7 +14,8 @@ import ssl
 import threading
 import time
 
-from process import ask, eventually, free_port, running
+from ports import free_port
+from process import ask, eventually, running
 from tools import HERE, attache, run
 
 AGENTS = ("fast", "slow", "flaky", "second", "team-1", "team-2", "team-3")

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -19,6 +18,7 @@ import jwt
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from ports import free_port
 
 HERE = Path(__file__).parent
 GUARD_SECONDS = 10.0  # a hang ends a check; nothing else depends on time
@@ -69,20 +69,6 @@ class World:
     def direct(self) -> bool:
         """Whether clients talk to the agents without a gateway."""
         return self.tls is None
-
-
-GIVEN: set[int] = set()  # the kernel may hand out a port twice while nobody listens on it
-
-
-def free_port() -> int:
-    """A port that nobody listens on, another one each time."""
-    while True:
-        with socket.socket() as sock:
-            sock.bind(('127.0.0.1', 0))
-            port = sock.getsockname()[1]
-        if port not in GIVEN:
-            GIVEN.add(port)
-            return port
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from ports import free_port
 
 HERE = Path(__file__).parent
 GUARD_SECONDS = 1800.0  # a hang ends the suite; nothing else depends on time
@@ -75,17 +75,6 @@ def usage(is_authority: bool) -> x509.KeyUsage:
 def write(path: Path, content: bytes) -> None:
     """Writes a file."""
     path.write_bytes(content)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for sock in sockets:
-        sock.bind(('127.0.0.1', 0))
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 def configuration(directory: Path, listeners: dict[str, int], metrics: int) -> dict:
@@ -184,7 +173,7 @@ async def main() -> None:
     """Everything in order."""
     directory = Path(sys.argv[1])
     certificates(directory)
-    ecdsa, rsa_port, metrics = free_ports(3)
+    ecdsa, rsa_port, metrics = (free_port() for _ in range(3))
     listeners = {'ecdsa': ecdsa, 'rsa': rsa_port}
     config, log = directory / 'gateway.json', directory / 'gateway.log'
     config.write_text(json.dumps(configuration(directory, listeners, metrics)))

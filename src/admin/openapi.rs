@@ -126,7 +126,8 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     if operation.method == Verb::Post
         && let Some(fields) = described.as_object_mut()
     {
-        let body = json!({ "required": true, "content": { "application/json": { "schema": { "type": "object" } } } });
+        // Nothing is read from it: the parameters are in the query.
+        let body = json!({ "content": { "application/json": { "schema": {} } } });
         fields.insert("requestBody".to_owned(), body);
     }
     described
@@ -162,7 +163,7 @@ fn parameter(parameter: &Parameter) -> Value {
 fn good(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let (kind, schema) = match operation.answer {
         Answer::Json => ("application/json", answered(operation.ask, generator)),
-        Answer::Yaml => ("application/yaml", json!({ "type": "string" })),
+        Answer::Yaml => ("application/yaml", json!({ "type": "object" })),
         Answer::Html => ("text/html", json!({ "type": "string" })),
         Answer::Events => ("text/event-stream", json!({ "type": "string" })),
     };

@@ -116,6 +116,15 @@ impl Version {
 }
 
 impl<'a> Recognition<'a> {
+    /// The tenant that the path of a call names; `base` is where the agent begins.
+    #[must_use]
+    pub fn tenant(&self, base: &str) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Call(call) => call.tenant(base),
+            Self::Other | Self::Body(_) => None,
+        }
+    }
+
     /// Looks at a head. `is_agent`: the route is known to lead to A2A agents, so whatever may be a call is taken for
     /// one.
     #[must_use]

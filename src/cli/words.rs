@@ -1,12 +1,10 @@
-//! How lines about a configuration are written: sizes and times as the file has them, and lines that fit a terminal.
+//! How lines about a configuration are written: facts behind a label, in lines that fit a terminal.
 
-use std::time::Duration;
+use std::fmt::Display;
 
-pub(super) use crate::config::{bytes, time};
-
-/// A time, or that there is no limit.
-pub(super) fn time_or_none(limit: Option<Duration>) -> String {
-    limit.map_or_else(|| "none".to_owned(), time)
+/// Facts behind a label; those of a label that goes on stand below it.
+pub(super) fn labelled(label: &str, facts: impl Display) -> String {
+    format!("{label:<LABEL$}{facts}")
 }
 
 /// A line with a label in lines that a terminal shows whole, broken between two facts and indented like their values.

@@ -21,6 +21,11 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
+/// A time, or that there is no limit.
+pub(in crate::config) fn time_or_none(limit: Option<Duration>) -> String {
+    limit.map_or_else(|| "none".to_owned(), time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

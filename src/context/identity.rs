@@ -1,5 +1,6 @@
 //! Who a client is, as far as that is known, and on whose behalf it acts.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -55,6 +56,15 @@ impl Principal {
     #[must_use]
     pub fn tenant(&self, path: &str) -> Option<&str> {
         claim(&self.claims, path)?.as_str().filter(|tenant| !tenant.is_empty())
+    }
+}
+
+/// For operators: who it is, who says so, and its roles.
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roles = if self.roles.is_empty() { "none".to_owned() } else { self.roles.join(", ") };
+        write!(f, "{} of {}, roles {roles}", self.name, self.provider)?;
+        self.spiffe.iter().try_for_each(|id| write!(f, ", SPIFFE id {id}"))
     }
 }
 

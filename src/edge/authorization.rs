@@ -19,7 +19,7 @@ pub(super) fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<
     };
     // What the gateway answers by itself is no call.
     let may_be_call = route.settings().sees_calls() && !own_answer::is_own(exchange, route);
-    let call = if may_be_call { Call::NotYet } else { NO_CALL };
+    let call = if may_be_call { Call::NotYet } else { Call::NONE };
     let decided = decide(exchange, route, rules, call, Undecided { acting: true, counting: true });
     note(exchange, entry, decided)
 }
@@ -96,6 +96,3 @@ fn note(exchange: &mut Exchange, entry: &Entry, decided: Decided) -> Result<Pass
     }
     if decided.is_denied { Err(Error::Forbidden) } else { Ok(Passage::On) }
 }
-
-/// What is no call of an agent.
-pub(super) const NO_CALL: Call<'_> = Call::Known { operation: None, tenant: None };

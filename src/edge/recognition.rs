@@ -33,7 +33,7 @@ pub(super) async fn recognize(
         Recognition::Other => None,
         Recognition::Call(head) if !head.is_certain => None,
         Recognition::Call(head) => {
-            let call = Call::of_head(&head, base(own_answer::matched(exchange, route)));
+            let call = Call::of_head(&head, own_answer::matched(exchange, route).base());
             let (wanted, is_coded) = (of_call(&call), head.is_coded);
             exchange.operation = call.operation;
             exchange.call = Some(Box::new(call));
@@ -123,14 +123,6 @@ fn leads_elsewhere(exchange: &Exchange, route: &ServedRoute<'_>) -> bool {
     let is_rest = |path: &str| a2a::is_rest_path(method, a2a::respelled(path).as_deref().unwrap_or(path));
     let target = || prepare::target(exchange, route, path, None);
     !keeps_end && target().is_ok_and(|target| !is_rest(target.path()))
-}
-
-/// The path under which the agents of a route are reached, as far as the route says.
-fn base(matched: &PathMatch) -> &str {
-    match matched {
-        PathMatch::Prefix(prefix) => prefix,
-        PathMatch::Exact(_) | PathMatch::Regex(_) => "",
-    }
 }
 
 /// Looks at the body; `None` when it cannot be read, and then it passes unread.

@@ -12,7 +12,7 @@ use super::stage::{Entry, Passage, ServedRoute};
 use crate::body::{LookLimits, Looked};
 use crate::config::model::{PolicyMode, ScreenedPart, Screening, Search};
 use crate::error::{CallRefusal, Error};
-use crate::policy::screening::{Coding, MAX_BODY, PatternNumber, find};
+use crate::policy::screening::{Coding, MAX_BODY, PatternNumber, find, in_target};
 
 /// Refuses a request in which something is found, or notes it.
 pub(super) async fn check(exchange: &mut Exchange, entry: &Entry, route: &ServedRoute<'_>) -> Result<Passage, Error> {
@@ -55,8 +55,7 @@ enum Found {
 fn of_head(exchange: &Exchange, screening: &Screening) -> Result<Option<PatternNumber>, Error> {
     let (request, fields) = (&exchange.request, exchange.message()?.headers());
     let in_part = |search: &Search| match search.part {
-        ScreenedPart::Path => find(search, request.path().as_bytes(), &[Coding::Percent]),
-        ScreenedPart::Query => find(search, request.uri.query()?.as_bytes(), &[Coding::Form]),
+        ScreenedPart::Path | ScreenedPart::Query => in_target(search, request.path(), request.uri.query()),
         ScreenedPart::Headers => {
             let mut values = screening.headers.iter().flat_map(|name| fields.get_all(name));
             values.find_map(|value| find(search, value.as_bytes(), &[Coding::Percent]))

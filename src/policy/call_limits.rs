@@ -60,7 +60,7 @@ impl CallLimits {
 impl fmt::Display for CallLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = self.limits.as_ref().and_then(RouteLimits::concurrency);
-        let open = open.map(|limit| format!("at a time {} of one client address", limit.max));
+        let open = open.map(|limit| format!("at a time {limit}"));
         let all = self.all.as_ref().map(|(max, _)| format!("at a time {max} in all"));
         let rates = self.limits.iter().flat_map(|limits| limits.rates().map(ToString::to_string));
         let timeout = self.timeout.map(|limit| format!("{} in all", time(limit)));

@@ -142,11 +142,7 @@ impl Conditions {
 
 impl TenantCondition {
     fn new(wanted: &TenantMatch, path: &PathMatch) -> Self {
-        let base = match canonical_path(path) {
-            PathMatch::Prefix(prefix) => prefix.into(),
-            PathMatch::Exact(_) | PathMatch::Regex(_) => Box::default(),
-        };
-        Self { wanted: wanted.clone(), base }
+        Self { wanted: wanted.clone(), base: canonical_path(path).base().into() }
     }
 
     /// As it is for the call itself, the header counts before the path, and the path before the body.

@@ -5,6 +5,7 @@ mod ask;
 mod backoff;
 mod budget;
 mod hedge;
+mod in_words;
 mod mirror;
 mod policy;
 mod retry;

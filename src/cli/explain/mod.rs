@@ -1,28 +1,15 @@
 //! `attache explain`: which listener and route a request would take, why, what was considered before, and what would
 //! happen to it. Asks the same table the gateway asks, and builds the route as the gateway does; sends nothing.
 
-mod a2a;
-mod address;
-mod answer;
-mod auth;
 mod authorization;
-mod browser;
-mod circuit;
-mod cluster;
-mod ejection;
+mod client;
+mod content;
+mod credential;
 mod entry;
-mod fault;
-mod health;
-mod identity;
-mod limits;
+mod forward;
 mod policies;
-mod prepare;
-mod public;
 mod request;
-mod retries;
 mod route;
-mod screening;
-mod split;
 mod subject;
 
 use std::cell::Cell;
@@ -32,13 +19,13 @@ use clap::Args;
 
 use super::configuration::{Source, loaded};
 use super::summary::spoken;
-use super::words::wrapped;
+use super::words::{labelled, wrapped};
 use super::{Ending, Failure, terminal};
 use crate::config::model::{Config, Listener, ListenerId};
+use crate::policy::auth::{Credential, Sender};
 use crate::route::{BodyTenant, Considered, Facts, Miss, Table};
 use crate::snapshot::route_at_start;
 use entry::Entry;
-use identity::{Credential, Identity};
 use request::Request;
 use subject::Subject;
 
@@ -80,11 +67,11 @@ fn method(text: &str) -> Result<http::Method, String> {
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let request = Request::read(&arguments.method, &arguments.url, &arguments.headers)?;
-    let credential = arguments.credential.as_deref().map(Credential::read).transpose()?;
+    let credential = arguments.credential.as_deref().map(credential::read).transpose()?;
     let document = arguments.source.document()?;
     let config = loaded(&document, &document.environment().without_certificates())?.config;
     let entry = entry::entry(&config, &request, arguments.listener.as_deref())?;
-    let mut lines = vec![format!("request   {} {}", request.method, arguments.url)];
+    let mut lines = vec![labelled("request", format_args!("{} {}", request.method, arguments.url))];
     lines.push(through(entry.listener));
     let is_found = match entry.served {
         Some(id) => {
@@ -93,7 +80,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             explain_route(&config, id, &entry, &explained, &mut lines)?
         }
         None => {
-            lines.extend(public::redirected(&config, entry.listener, &request.method));
+            lines.extend(route::redirected(&config, entry.listener, &request.method));
             true
         }
     };
@@ -129,19 +116,19 @@ fn explain_route(
         headers: &request.headers,
         body_tenant: BodyTenant { named: None, is_missed: Some(&is_missed) },
     };
-    lines.push(format!("matched   host {host}, path {path}"));
-    if let Some(catalog) = config.listeners.get(id.0).and_then(|listener| answer::catalog(listener, request, &path)) {
+    lines.push(labelled("matched", format_args!("host {host}, path {path}")));
+    if let Some(catalog) = config.listeners.get(id.0).and_then(|listener| route::catalog(listener, request, &path)) {
         lines.push(catalog);
         return Ok(true);
     }
     let considered = Table::build(&config.routes).explain(id, &facts);
     if is_missed.get() {
-        lines.push("tenant    none is named here; a call that names one in its body may have another route".to_owned());
+        lines.push(labelled("tenant", "none is named here; a call that names one in its body may have another route"));
     }
     let winner = considered.iter().position(|candidate| candidate.miss.is_none());
     match winner.and_then(|at| considered.get(at)) {
         Some(found) => lines.extend(on_route(config, entry.listener, found, &facts, explained)),
-        None => lines.push("route     none matches: the answer is 404".to_owned()),
+        None => lines.push(labelled("route", "none matches: the answer is 404")),
     }
     lines.extend(others(&considered, winner));
     Ok(winner.is_some())
@@ -150,7 +137,7 @@ fn explain_route(
 /// The listener's line.
 fn through(listener: &Listener) -> String {
     let kind = if listener.tls.is_some() { "TLS" } else { "cleartext" };
-    format!("listener  {} on {}, {kind}, {}", listener.name, listener.address, spoken(listener))
+    labelled("listener", format_args!("{} on {}, {kind}, {}", listener.name, listener.address, spoken(listener)))
 }
 
 /// Everything that happens to a request on the route that was found.
@@ -166,8 +153,9 @@ fn on_route(
     };
     let route = &route_at_start(config, settings);
     let client = explained.client;
-    let identity = Identity::of(route.auth.as_deref(), facts, explained.credential, client);
-    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, identity })
+    let presented = credential::presented(facts, client);
+    let sender = route.auth.as_deref().map_or(Sender::Nobody, |auth| auth.sender(&presented, explained.credential));
+    policies::lines(&Subject { config, listener, route, matched: found.matched, facts, client, sender })
 }
 
 /// The other alternatives: first those that match too or nearly, in order of precedence, then those of other paths and
@@ -196,7 +184,7 @@ fn others(considered: &[Considered], winner: Option<usize>) -> Vec<String> {
     let more = lines.len().saturating_sub(MAX_OTHERS);
     lines.truncate(MAX_OTHERS);
     if more > 0 {
-        lines.push(format!("          and {more} more"));
+        lines.push(labelled("", format_args!("and {more} more")));
     }
     lines
 }

@@ -1,12 +1,8 @@
-//! Everything that `attache explain` says about a request on its route. Each policy explains itself: from the route as
-//! it runs, in lines of a label and facts, and in none where it does nothing.
+//! Everything that `attache explain` says about a request on its route. Each policy says by itself what it does, from
+//! the route as it runs; here are the labels of its lines and their order. A policy that does nothing has none.
 
 use super::subject::Subject;
-use super::{
-    a2a, address, answer, auth, authorization, browser, circuit, cluster, ejection, fault, health, limits, prepare,
-    public, retries, route, screening, split,
-};
-use crate::config::model::Cluster;
+use super::{authorization, client, content, forward, route};
 
 /// The lines of a policy about a request.
 type Explain = fn(&Subject<'_>) -> Vec<String>;
@@ -14,42 +10,34 @@ type Explain = fn(&Subject<'_>) -> Vec<String>;
 /// What happens to the request, by the stage of the pipeline in which it does, in the order of the pipeline. A policy
 /// that is new has a row here.
 const POLICIES: &[(&str, Explain)] = &[
-    ("block_list", address::blocked),
-    ("ip_access", address::lists),
-    ("routing", route::lines),
-    ("routing", public::lines),
-    ("preflight", browser::cors),
-    ("csrf", browser::csrf),
-    ("authentication", auth::lines),
-    ("authentication", address::failures),
-    ("authentication", auth::client),
+    ("block_list", client::blocked),
+    ("ip_access", client::addresses),
+    ("routing", route::matched),
+    ("routing", route::public),
+    ("preflight", client::cors),
+    ("csrf", client::csrf),
+    ("authentication", client::auth),
+    ("authentication", client::failures),
+    ("authentication", client::identity),
     ("authorization", authorization::lines),
-    ("limits", limits::lines),
-    ("own_answer", answer::lines),
-    ("screening", screening::lines),
-    ("fault", fault::lines),
-    ("recognition", a2a::recognition),
-    ("guards", a2a::guards),
-    ("sharing", a2a::sharing),
-    ("version", split::lines),
-    ("prepare", prepare::lines),
-    ("mirror", fault::mirror),
-    ("admission", clusters),
-    ("attempts", retries::lines),
-    ("depart", prepare::response),
+    ("limits", client::limits),
+    ("own_answer", route::answer),
+    ("screening", content::screened),
+    ("fault", content::faults),
+    ("recognition", content::recognition),
+    ("guards", content::guards),
+    ("sharing", content::sharing),
+    ("version", forward::split),
+    ("prepare", forward::request),
+    ("mirror", forward::mirror),
+    ("admission", forward::clusters),
+    ("attempts", forward::retries),
+    ("depart", forward::response),
 ];
-
-/// The same for each cluster that the request may go to.
-const OF_CLUSTERS: &[fn(&Cluster) -> Vec<String>] = &[cluster::lines, ejection::lines, circuit::lines, health::lines];
 
 /// All lines.
 pub(super) fn lines(subject: &Subject<'_>) -> Vec<String> {
     POLICIES.iter().flat_map(|(_stage, lines)| lines(subject)).collect()
-}
-
-fn clusters(subject: &Subject<'_>) -> Vec<String> {
-    let clusters = subject.clusters().into_iter();
-    clusters.flat_map(|cluster| OF_CLUSTERS.iter().flat_map(move |lines| lines(cluster))).collect()
 }
 
 #[cfg(test)]

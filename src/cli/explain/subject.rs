@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::identity::Identity;
-use crate::config::model::{A2a, Cluster, ClusterId, Config, Listener, PathMatch, Route};
+use crate::config::model::{A2a, Cluster, Config, Listener, PathMatch, Route};
+use crate::policy::auth::Sender;
 use crate::route::Facts;
 use crate::snapshot::RouteRuntime;
 
@@ -22,7 +22,7 @@ pub(super) struct Subject<'a> {
     /// Address of the client, where it is given.
     pub(super) client: Option<IpAddr>,
     /// Who it is from.
-    pub(super) identity: Identity,
+    pub(super) sender: Sender,
 }
 
 impl<'a> Subject<'a> {
@@ -37,10 +37,6 @@ impl<'a> Subject<'a> {
     /// The path that matched.
     pub(super) fn path(&self) -> Option<&'a PathMatch> {
         self.settings().matches.get(self.matched).map(|alternative| &alternative.path)
-    }
-
-    pub(super) fn cluster(&self, id: ClusterId) -> Option<&'a Cluster> {
-        self.config.clusters.get(id.0)
     }
 
     /// What is done for agents, where the route leads to some.

@@ -1,5 +1,6 @@
 //! `routes.X.a2a`: what the gateway does for agents that speak A2A.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::a2a::Generation;
 use crate::a2a::card::SignedCards;
 use crate::config::forms::words::Word;
 use crate::config::types::PublicUrl;
+use crate::config::units::{bytes, time};
 
 // Each route has this, so what few have is in a box.
 section! {
@@ -152,6 +154,25 @@ impl A2a {
         chosen || self.methods.as_ref().is_some_and(|methods| methods.is_guard()) || self.file_urls.is_some()
     }
 
+    /// How calls are recognised and followed, in words. `is_strict`: none passes unread.
+    #[must_use]
+    pub fn recognition(&self, is_strict: bool) -> String {
+        let most = bytes(u64::try_from(self.max_body_bytes).unwrap_or(u64::MAX));
+        let is_refused = is_strict || self.large_bodies == LargeBodies::Refuse;
+        let longer = if is_refused { "longer ones refused" } else { "longer ones pass unread" };
+        let tasks = self.affinity.as_ref().map_or_else(|| "tasks at any endpoint".to_owned(), ToString::to_string);
+        let alive = self.keep_alive.map(|silence| format!(", a comment after {} of a silent stream", time(silence)));
+        format!("calls recognised, in bodies up to {most}, {longer}, {tasks}{}", alive.unwrap_or_default())
+    }
+
+    /// Which calls share an answer with equal ones, in words.
+    pub fn sharing(&self) -> impl Iterator<Item = String> {
+        let sends =
+            self.single_flight.map(|keep| format!("a message sent again within {} gets its answer", time(keep)));
+        let polls = self.poll_damping.map(|keep| format!("GetTask within {} once for all", time(keep)));
+        sends.into_iter().chain(polls)
+    }
+
     /// Its guards in words.
     pub fn guards(&self) -> impl Iterator<Item = String> {
         let versions = self.versions.iter().map(|taken| {
@@ -169,6 +190,17 @@ impl A2a {
             Some(guard) => format!("{kind} URLs {guard}"),
         });
         versions.chain(methods).chain(owned).chain(urls)
+    }
+}
+
+/// How long tasks stay where they are, and what then.
+impl fmt::Display for Affinity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = match self.on_loss {
+            OnLoss::Rebalance => "then at another",
+            OnLoss::Fail => "then 503",
+        };
+        write!(f, "tasks stay with their endpoint for {}, {lost} when it is gone", time(self.ttl))
     }
 }
 

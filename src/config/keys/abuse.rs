@@ -1,6 +1,7 @@
 //! Who is not served because of where it comes from or what it did, and the log of such decisions: `blockList`,
 //! `authFailures`, `auditLog`, and `ipAccess` of listeners and routes.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use ipnet::IpNet;
 use super::limits::LimitMode;
 use super::operation::LogOutput;
 use super::{Count, Limit, Many, Network, OrOff, choice, section};
+use crate::config::units::time;
 
 section! {
     #[derive(PartialEq, Eq)]
@@ -68,6 +70,18 @@ section! {
         output: Option<LogOutput> as OrOff<LogOutput> = off; restart,
         /// Kinds of events that are left out.
         exclude: Vec<AuditKind> as Many<AuditKind> = [],
+    }
+}
+
+/// How long clients wait, and when they are blocked.
+impl fmt::Display for AuthFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (after, first, longest) = (self.slow_after, time(self.delay), time(self.max_delay));
+        write!(f, "after {after} wrong credentials a client waits {first} to {longest} (429)")?;
+        if let Some(after) = self.block_after {
+            write!(f, "; after {after} it is blocked for {}", time(self.block_for))?;
+        }
+        f.write_str(if self.mode == LimitMode::Shadow { " (only counted)" } else { "" })
     }
 }
 

@@ -1,8 +1,9 @@
 //! `routes.X.fault`: what a route does to requests on purpose.
 
+use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use ipnet::IpNet;
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer};
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::config::de::{invalid, with_hint};
 use crate::config::types::{HeaderMatch, ValueMatch};
+use crate::config::units::time;
 use crate::error::CallError;
 use crate::grpc_status::GrpcStatus;
 
@@ -99,6 +101,58 @@ pub enum AbortAnswer {
     Grpc(GrpcStatus),
     /// This error, and only to a call of an agent.
     Call(CallError),
+}
+
+impl Fault {
+    /// Each kind of fault in words, and whether a request with these fields meets its conditions.
+    pub fn kinds(&self, fields: &HeaderMap) -> impl Iterator<Item = String> {
+        let told = |what: &dyn fmt::Display, when: &[HeaderMatch]| format!("{what}{}", condition(when, fields));
+        let delay = self.delay.as_ref().map(|delay| told(delay, &delay.when_header));
+        let abort = self.abort.as_ref().map(|abort| told(abort, &abort.when_header));
+        let stream = self.stream.as_ref().map(|stream| told(stream, &stream.when_header));
+        let requested = self.by_header.as_ref().map(ToString::to_string);
+        [delay, abort, stream, requested].into_iter().flatten()
+    }
+}
+
+fn condition(when: &[HeaderMatch], fields: &HeaderMap) -> String {
+    match when.iter().find(|field| !field.holds(fields)) {
+        Some(missing) => format!(" (not this request: {} is missing or differs)", missing.name),
+        None if when.is_empty() => String::new(),
+        None => " (its header fields are there)".to_owned(),
+    }
+}
+
+impl fmt::Display for DelayFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} delayed by {}", self.percentage, time(self.fixed_delay.unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for AbortFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered ", self.percentage)?;
+        match self.answer() {
+            AbortAnswer::Http(status) => f.write_str(status.as_str()),
+            AbortAnswer::Grpc(code) => write!(f, "gRPC {}", code.name()),
+            AbortAnswer::Call(error) => write!(f, "A2A {}, where it is a call", error.name()),
+        }
+    }
+}
+
+impl fmt::Display for StreamFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = self.cut_after_events.map(|events| format!("cut after {events} events"));
+        let pause = self.delay_between_events.map(|pause| format!("{} between events", time(pause)));
+        let what: Vec<_> = cut.into_iter().chain(pause).collect();
+        write!(f, "{} of the streams {}", self.percentage, what.join(", "))
+    }
+}
+
+impl fmt::Display for FaultByHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "by header {} of those that may, at most {}", self.percentage, time(self.max_delay))
+    }
 }
 
 impl AbortFault {

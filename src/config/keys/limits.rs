@@ -46,6 +46,16 @@ choice! {
     }
 }
 
+impl LimitMode {
+    /// What becomes of others than those that are let in.
+    pub(in crate::config) fn of_others(self) -> &'static str {
+        match self {
+            Self::Enforce => "others get 403",
+            Self::Shadow => "others are only counted",
+        }
+    }
+}
+
 /// The name of a shared limit, or a limit of the route's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum RateLimitUse {

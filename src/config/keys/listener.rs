@@ -19,6 +19,7 @@ use super::{
     Bind, Bytes, Count, Limit, List, Network, OrOff, PathText, Size, Status, Written, choice, schema_of, section,
 };
 use crate::config::types::{HostPattern, PublicUrl};
+use crate::config::units::time;
 
 section! {
     #[derive(PartialEq)]
@@ -203,6 +204,13 @@ impl Catalog {
     #[must_use]
     pub fn is_asked_for(&self, method: &Method, path: &str) -> bool {
         matches!(*method, Method::GET | Method::HEAD) && path == self.path
+    }
+}
+
+/// How long cards count, and how long is waited for them.
+impl fmt::Display for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cards count for {}, each agent has {} for one", time(self.ttl), time(self.timeout))
     }
 }
 

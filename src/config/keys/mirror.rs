@@ -6,6 +6,7 @@ use http::Method;
 
 use super::{Bytes, Count, Many, Millis, Percentage, Verb, section};
 use crate::config::types::ClusterId;
+use crate::config::units::bytes;
 
 section! {
     #[derive()]
@@ -36,6 +37,17 @@ impl Mirror {
             Some(given) => given.contains(method),
             None => self.allow_unsafe || SAFE.contains(method),
         }
+    }
+
+    /// What becomes of requests with this method, in words.
+    #[must_use]
+    pub fn copy_of(&self, method: &Method) -> String {
+        let to = self.cluster.as_deref().unwrap_or("-");
+        if !self.copies(method) {
+            return format!("none to {to}: {method} is not copied");
+        }
+        let (share, size, most) = (self.percentage, bytes(self.max_body_bytes), self.max_active);
+        format!("{share} to {to}, bodies up to {size}, at most {most} at once")
     }
 }
 

@@ -1,5 +1,6 @@
 //! `clusters.X.outlierDetection` and `clusters.X.panic`.
 
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Count, Limit, MILLION, OUT_OF_RANGE, OrOff, Share, choice, section, written};
 use crate::config::de::invalid;
+use crate::config::units::time;
 
 section! {
     #[derive(PartialEq, Eq)]
@@ -147,6 +149,51 @@ impl OutlierDetection {
     #[must_use]
     pub fn compares_rates(&self) -> bool {
         self.success_rate.is_some() || self.failure_percentage.is_some()
+    }
+}
+
+impl OutlierDetection {
+    /// What is counted by requests or over an interval, in words.
+    fn causes(&self) -> impl Iterator<Item = String> {
+        let but = if self.count500 { "" } else { " but 500" };
+        let any = self.consecutive_5xx().map(|count| format!("{count} failures in a row (any 5xx{but})"));
+        let broken = self.consecutive_gateway().map(|count| format!("{count} failures in a row (down or broken)"));
+        let rate = self.success_rate.map(|_| "a success rate far below the others'".to_owned());
+        let share = self.failure_percentage.map(|rate| format!("{}% failures", rate.threshold));
+        [any, broken, rate, share].into_iter().flatten()
+    }
+}
+
+/// What ejects an endpoint, and for how long.
+impl fmt::Display for OutlierDetection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, longest) = (time(self.base_ejection_time), time(self.longest()));
+        let causes: Vec<_> = self.causes().collect();
+        let counted = (!causes.is_empty()).then(|| {
+            let causes = causes.join(" or ");
+            format!("after {causes}, for {first} times the number of ejections, at most {longest}")
+        });
+        let window = self.window().map(|MaxFails { fails, timeout }| {
+            let timeout = time(timeout);
+            format!("after {fails} failures in {timeout}, for {timeout}")
+        });
+        let rest = self.rest_on_retry_after.then(|| format!("after a Retry-After, for so long, at most {longest}"));
+        let told: Vec<_> = [counted, window, rest].into_iter().flatten().collect();
+        if told.is_empty() {
+            return f.write_str("every detector is off");
+        }
+        write!(f, "{}; {}% of the endpoints or one, never the last", told.join("; "), self.max_ejection_percent)
+    }
+}
+
+/// What happens when too few endpoints are usable.
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { threshold: 0, .. } => f.write_str("no panic"),
+            Self { threshold, action: PanicAction::Balance } => write!(f, "below {threshold}% usable all are used"),
+            Self { threshold, action: PanicAction::Fail } => write!(f, "below {threshold}% usable the answer is 503"),
+        }
     }
 }
 

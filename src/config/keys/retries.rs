@@ -54,6 +54,14 @@ section! {
     }
 }
 
+/// How many may retry at a time.
+impl fmt::Display for RetryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = f64::from(self.millionths) / 10_000.0;
+        write!(f, "budget {share}% of first tries, at least {}", self.min_concurrent)
+    }
+}
+
 /// Whether a route tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryPolicy {

@@ -1,5 +1,6 @@
 //! `routes.X`.
 
+use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::config::forms::names::OneHost;
 use crate::config::types::{
     HeaderMatch, HostPattern, Member, PathMatch, PublicUrl, Rewrite, Scheme, UpstreamHost, ValueMatch,
 };
+use crate::config::units::time_or_none;
 
 // There may be thousands, and they are moved about: what most do not have is in boxes.
 section! {
@@ -185,6 +187,13 @@ section! {
         set: Vec<(String, String)> as Named<String> = {},
         /// Fields added beside those there.
         add: Vec<(String, String)> as Named<String> = {},
+    }
+}
+
+impl fmt::Display for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (silence, life) = (time_or_none(self.idle_timeout), time_or_none(self.max_duration));
+        write!(f, "stream silence {silence}, stream life {life}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is not served because of where it comes from.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::{LimitMode, Networks};
@@ -26,6 +27,20 @@ impl IpAccess {
     }
 }
 
+/// Who is served, and what becomes of others.
+impl fmt::Display for IpAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.allow {
+            Some(allowed) => write!(f, "{allowed}")?,
+            None => f.write_str("all clients")?,
+        }
+        if !self.deny.is_empty() {
+            write!(f, " but {}", self.deny)?;
+        }
+        write!(f, ", {}", self.mode.of_others())
+    }
+}
+
 /// A list that keeps a client out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpRule {
@@ -33,6 +48,16 @@ pub enum IpRule {
     Allow,
     /// It is in the list of those that are not.
     Deny,
+}
+
+/// How it keeps a client out.
+impl fmt::Display for IpRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "not served, it is not in `allow`",
+            Self::Deny => "not served by `deny`",
+        })
+    }
 }
 
 /// Clients that no listener serves.

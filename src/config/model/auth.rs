@@ -37,6 +37,25 @@ pub enum AuthKind {
     External(Box<ExternalAuth>),
 }
 
+impl fmt::Display for AuthProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.kind)
+    }
+}
+
+/// What it knows clients by.
+impl fmt::Display for AuthKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(keys) => write!(f, "{} API keys, in {}", keys.keys.len(), keys.carrier),
+            Self::Basic(basic) => write!(f, "{} names with passwords (Basic)", basic.users.len()),
+            Self::ClientCertificate(_) => f.write_str("client certificates"),
+            Self::Jwt(jwt) => write!(f, "{jwt}"),
+            Self::External(external) => write!(f, "{external}"),
+        }
+    }
+}
+
 /// API keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeys {

@@ -1,11 +1,13 @@
 //! Upstream clusters: endpoints, balancing, the connections to them.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{
     AdaptiveConcurrency, CircuitBreaker, HealthCheck, Http2Keepalive, LoadBalancer, Member, OutlierDetection, Panic,
     TcpKeepalive, UpstreamProtocol, UpstreamTls,
 };
+use crate::config::units::time;
 
 /// One upstream cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,5 +60,26 @@ impl Cluster {
     #[must_use]
     pub fn has_grpc(&self) -> bool {
         self.members.iter().any(|member| member.grpc.is_some())
+    }
+
+    /// Which of its endpoints are preferred, and what happens when too few are usable, in words.
+    #[must_use]
+    pub fn preference(&self) -> String {
+        let zone = self.zone.as_ref().map(|zone| format!("zone {zone} first"));
+        let has_groups = self.members.iter().any(|member| member.priority > 0);
+        let groups = has_groups.then(|| "groups by priority".to_owned());
+        let start =
+            self.slow_start.map_or_else(|| "no slow start".to_owned(), |window| format!("slow start {}", time(window)));
+        let parts = zone.into_iter().chain(groups).chain([start, self.panic.to_string()]);
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How it is balanced and connected to.
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = if self.tls.is_some() { "TLS" } else { "cleartext" };
+        let connect = time(self.connect_timeout);
+        write!(f, "{}, {}, {}, {tls}, connect timeout {connect}", self.name, self.load_balancer, self.protocol)
     }
 }

@@ -1,5 +1,6 @@
 //! A server that decides who may come in.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,4 +34,20 @@ pub struct ExternalAuth {
     pub on_failure: OnAuthFailure,
     /// Questions that are open at a time.
     pub max_concurrent: usize,
+}
+
+/// Who is asked, how often, and what happens when it fails.
+impl fmt::Display for ExternalAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "asks {} within {:?}, ", self.url, self.timeout)?;
+        match self.cache {
+            None => f.write_str("each time")?,
+            Some((ttl, CacheScope::Request)) => write!(f, "once in {ttl:?} for equal requests")?,
+            Some((ttl, CacheScope::Credentials)) => write!(f, "once in {ttl:?} for the same credentials")?,
+        }
+        f.write_str(match self.on_failure {
+            OnAuthFailure::Refuse => "; 503 when it fails",
+            OnAuthFailure::Allow => "; everybody passes when it fails",
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! Signed tokens, as a provider takes them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,4 +49,25 @@ pub struct RemoteJwks {
     pub refresh: Duration,
     /// How long keys count beyond that.
     pub stale_for: Duration,
+}
+
+/// Whose tokens are taken, for whom, where they are and what they are signed with.
+impl fmt::Display for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuer = self.rules.issuer.as_deref().unwrap_or("anybody");
+        let audiences = self.rules.audiences.join(" or ");
+        let audiences = if audiences.is_empty() { "anybody" } else { &audiences };
+        let place = self.header.as_ref().map_or("Authorization: Bearer", |name| name.as_str());
+        let algorithms: Vec<_> = self.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        write!(f, "tokens of {issuer} for {audiences} in {place}, {}; {}", algorithms.join(" or "), self.keys)
+    }
+}
+
+impl fmt::Display for JwtKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(keys) => write!(f, "{} keys from a file", keys.len()),
+            Self::Remote(source) => write!(f, "keys of {}, asked every {:?}", source.url, source.refresh),
+        }
+    }
 }

@@ -120,6 +120,12 @@ pub struct ConcurrencyLimit {
     pub ipv6_prefix: u8,
 }
 
+impl fmt::Display for ConcurrencyLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of one client address", self.max)
+    }
+}
+
 /// Index into the rate limits of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RateLimitId(pub usize);

@@ -63,4 +63,14 @@ impl HttpsRedirect {
         let is_safe = matches!(*method, Method::GET | Method::HEAD);
         self.status.unwrap_or(if is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT })
     }
+
+    /// The answer to a request with this method, in words; `public_url` is that of the listener.
+    #[must_use]
+    pub fn answer(&self, method: &Method, public_url: Option<&PublicUrl>) -> String {
+        let status = self.status_for(method).as_u16();
+        match public_url {
+            Some(url) => format!("{status}, the same path at {url}, under the same host where a route names it"),
+            None => format!("{status}, the same URL with https and port {}", self.port),
+        }
+    }
 }

@@ -2,12 +2,14 @@
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod abuse;
+mod action;
 mod auth;
 mod authorization;
 mod basic;
 mod browser;
 mod cluster;
 mod external;
+mod header_changes;
 mod jwt;
 mod limits;
 mod listener;
@@ -63,6 +65,7 @@ pub use super::types::{
     TenantMatch, TextPattern, UpstreamHost, ValueMatch, WebUrl, after_prefix, is_among, serialised, trust_domain,
 };
 pub use abuse::{BlockList, IpAccess, IpRule};
+pub use action::{Action, Respond};
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
 };
@@ -71,10 +74,11 @@ pub use basic::{Argon2Variant, BasicUsers, KnownUser, PasswordHash};
 pub use browser::{Cors, Csrf};
 pub use cluster::Cluster;
 pub use external::ExternalAuth;
+pub use header_changes::HeaderChanges;
 pub use jwt::{Jwt, JwtKeys, RemoteJwks};
 pub use limits::{Buckets, ConcurrencyLimit, LimitScope, Quota, RateLimit, RateLimitId};
 pub use listener::{HttpsRedirect, Listener};
-pub use route::{Action, CallPolicy, HeadLimit, HeaderChanges, Match, Respond, Route};
+pub use route::{CallPolicy, HeadLimit, Match, Route};
 pub use screening::{Screening, ScreeningId, Search, UNREAD};
 pub use split::{CookieKey, Part, Rollout, Split, Step};
 pub use tracing::{Otlp, RouteTracing, Tracing};

@@ -1,19 +1,18 @@
 //! Routes: what they match and what they do.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::Method;
 
 use super::{
-    A2a, AgentCard, AuthorizationPolicyId, ClusterId, ConcurrencyLimit, Cors, Csrf, Fault, HeaderMatch, HostPattern,
-    IpAccess, Limits, ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, Redirect, RequestFact,
-    RetryPolicy, Rewrite, RouteAuth, RouteTracing, ScreeningId, Split, Streaming, TenantMatch, UpstreamHost,
+    A2a, Action, AgentCard, AuthorizationPolicyId, ConcurrencyLimit, Cors, Csrf, Fault, HeaderChanges, HeaderMatch,
+    HostPattern, IpAccess, Limits, ListenerId, MirrorTo, PathMatch, PublicUrl, QueryMatch, RateLimitId, RetryPolicy,
+    Rewrite, RouteAuth, RouteTracing, ScreeningId, Streaming, TenantMatch, UpstreamHost,
 };
 use crate::a2a::Operation;
+use crate::config::units::{bytes, time, time_or_none};
 use crate::jose::Key;
 
 /// One route.
@@ -140,6 +139,34 @@ impl Route {
         }
     }
 
+    /// Sizes of a request here, in words, where the listener has these limits.
+    #[must_use]
+    pub fn sizes(&self, listener: &Limits) -> String {
+        let body = self.body_limit(listener).map_or_else(|| "unlimited".to_owned(), bytes);
+        let head = bytes(u64::try_from(listener.max_header_bytes).unwrap_or(u64::MAX));
+        let target = bytes(u64::try_from(listener.max_target_bytes).unwrap_or(u64::MAX));
+        let websocket = if self.websocket { "allowed" } else { "refused" };
+        let fields = listener.max_headers;
+        format!("body {body}, head {head} in {fields} fields, target {target}, websocket {websocket}")
+    }
+
+    /// How long a request with this method and its answer may take, in words.
+    #[must_use]
+    pub fn times(&self, method: &Method) -> String {
+        let head = time_or_none(self.head_limit(matches!(*method, Method::GET | Method::HEAD), false));
+        let of_all = |limit| format!("{} (of a stream only its head)", time(limit));
+        let whole = self.timeout.map_or_else(|| "none".to_owned(), of_all);
+        format!("response head {head}, whole {whole}, {}", self.streaming)
+    }
+
+    /// Why a request with this host and method is its own, in words; `matched` is the alternative that holds.
+    #[must_use]
+    pub fn reasons(&self, host: &str, method: &Method, matched: usize) -> String {
+        let host = if self.hosts.is_empty() { "any host".to_owned() } else { format!("host {host}") };
+        let parts = self.matches.get(matched).into_iter().flat_map(|alternative| alternative.parts(method));
+        std::iter::once(host).chain(parts).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether what is behind it are agents, as far as the file says.
     #[must_use]
     pub fn leads_to_agents(&self) -> bool {
@@ -184,86 +211,12 @@ pub struct Match {
     pub tenant: Option<Box<TenantMatch>>,
 }
 
-/// What a route does.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Forward to a cluster.
-    Forward(ClusterId),
-    /// Forward to one of several clusters.
-    Split(Box<Split>),
-    /// Answer with a redirect.
-    Redirect(Redirect),
-    /// Answer at once.
-    Respond(Respond),
-}
-
-impl Action {
-    /// Whether requests go on to a cluster.
-    #[must_use]
-    pub fn forwards(&self) -> bool {
-        match self {
-            Self::Forward(_) | Self::Split(_) => true,
-            Self::Redirect(_) | Self::Respond(_) => false,
-        }
+impl Match {
+    /// What it asks for, in words, of a request with this method.
+    fn parts(&self, method: &Method) -> impl Iterator<Item = String> {
+        let method = (!self.methods.is_empty()).then(|| format!("method {method}"));
+        let headers = self.headers.iter().map(|header| format!("header {}", header.name));
+        let query = self.query.iter().map(|query| format!("query {}", query.name));
+        std::iter::once(self.path.to_string()).chain(method).chain(headers).chain(query)
     }
-
-    /// The clusters it forwards to.
-    #[must_use]
-    pub fn clusters(&self) -> Vec<ClusterId> {
-        match self {
-            Self::Forward(id) => vec![*id],
-            Self::Split(split) => split.parts.iter().map(|part| part.cluster).collect(),
-            Self::Redirect(_) | Self::Respond(_) => Vec::new(),
-        }
-    }
-}
-
-impl Redirect {
-    /// The status for a request with this method.
-    #[must_use]
-    pub fn status_for(&self, method: &Method) -> StatusCode {
-        let is_safe = matches!(*method, Method::GET | Method::HEAD);
-        self.status.unwrap_or(if is_safe { StatusCode::FOUND } else { StatusCode::TEMPORARY_REDIRECT })
-    }
-}
-
-/// What is changed in the location.
-impl fmt::Display for Redirect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            self.scheme.map(|part| format!("scheme {part}")),
-            self.host.as_ref().map(|part| format!("host {part}")),
-            self.port.map(|part| format!("port {part}")),
-            self.path.as_ref().map(|part| format!("path {part}")),
-            self.prefix.as_ref().map(|part| format!("prefix {part}")),
-        ];
-        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-    }
-}
-
-/// A direct answer.
-#[derive(Clone, Debug)]
-pub struct Respond {
-    /// Status.
-    pub status: StatusCode,
-    /// Body.
-    pub body: Bytes,
-    /// Content type. Default `text/plain; charset=utf-8`, or `application/json` when the body is a JSON object or list.
-    pub content_type: HeaderValue,
-}
-
-/// Header changes, applied in the order remove, set, tell, add.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderChanges {
-    /// Fields taken out.
-    pub remove: Vec<HeaderName>,
-    /// Fields replaced.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Fields that tell what is known of the request. Where nothing is known they are taken out, so that nobody else
-    /// can say it.
-    pub tell: Vec<(HeaderName, RequestFact)>,
-    /// Fields added beside those there.
-    pub add: Vec<(HeaderName, HeaderValue)>,
-    /// `strict-transport-security`, where clients use HTTPS.
-    pub hsts: Option<HeaderValue>,
 }

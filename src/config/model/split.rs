@@ -25,6 +25,27 @@ pub struct Split {
     pub rollout: Option<Rollout>,
 }
 
+impl Split {
+    /// Its rollout in words, where it has one.
+    #[must_use]
+    pub fn steps(&self) -> Option<String> {
+        let rollout = self.rollout.as_ref()?;
+        let canary = self.parts.get(rollout.canary).map_or("-", |part| &part.name);
+        let steps: Vec<_> = rollout.steps.iter().map(Step::to_string).collect();
+        Some(format!("to {canary}: {}", steps.join(", ")))
+    }
+}
+
+/// How traffic is divided.
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<_> = self.parts.iter().map(|part| format!("{} {}", part.name, part.weight)).collect();
+        write!(f, "by weight: {}", parts.join(", "))?;
+        self.sticky.iter().try_for_each(|sticky| write!(f, "; sticky by {sticky}"))?;
+        self.chosen_by.iter().try_for_each(|chosen_by| write!(f, "; {chosen_by} may name one"))
+    }
+}
+
 /// A key that cookies are made with, so that nobody who has one can compute another.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CookieKey([u8; 32]);

@@ -26,6 +26,15 @@ impl PathMatch {
             Self::Regex(regex) => regex.is_match(path),
         }
     }
+
+    /// The path under which the agents of a route are reached, as far as this says.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        match self {
+            Self::Prefix(prefix) => prefix,
+            Self::Exact(_) | Self::Regex(_) => "",
+        }
+    }
 }
 
 /// What follows `prefix` in `path` when it ends at a segment's end: nothing, or a slash and more.
@@ -133,4 +142,16 @@ pub enum UpstreamHost {
     Endpoint,
     /// This one.
     Fixed(HeaderValue),
+}
+
+impl UpstreamHost {
+    /// What is sent, in words, where the client asked for the host `asked`.
+    #[must_use]
+    pub fn sent(&self, asked: &str) -> String {
+        match self {
+            Self::Preserve => format!("{asked} (the client's)"),
+            Self::Endpoint => "the endpoint's name and port".to_owned(),
+            Self::Fixed(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        }
+    }
 }

@@ -54,6 +54,17 @@ impl FromIterator<IpNet> for Networks {
     }
 }
 
+/// How many were given.
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.given {
+            0 => f.write_str("nobody"),
+            1 => f.write_str("1 network"),
+            many => write!(f, "{many} networks"),
+        }
+    }
+}
+
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} networks", self.given)

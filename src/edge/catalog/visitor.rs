@@ -12,7 +12,7 @@ use crate::context::Principal;
 use crate::edge::exchange::Exchange;
 use crate::edge::stage::Entry;
 use crate::edge::worker_route::WorkerRoute;
-use crate::edge::{auth_failures, authentication, authorization, tenant};
+use crate::edge::{auth_failures, authentication, tenant};
 use crate::error::Error;
 use crate::policy::auth::{Decision, Presented, Progress, Refusal, RouteAuth, Step};
 use crate::policy::authorization as rules;
@@ -65,7 +65,7 @@ impl<'e> Visitor<'e> {
             method: &Method::GET,
             path: rules::RulePath::new(path),
             tenant,
-            call: if route.settings().sees_calls() { card } else { authorization::NO_CALL },
+            call: if route.settings().sees_calls() { card } else { rules::Call::NONE },
         };
         !policies.has(PolicyMode::Enforce)
             || !matches!(policies.decide(PolicyMode::Enforce, &asked), rules::Decision::Denied(_))

@@ -26,6 +26,7 @@ mod jwt;
 mod presented;
 mod route_auth;
 mod seen;
+mod trial;
 
 use std::fmt;
 use std::future::Future;
@@ -48,6 +49,7 @@ pub use external::{Ask, Asking};
 pub use jwt::RemoteKeys;
 pub use presented::Presented;
 pub use route_auth::{Decision, Progress, RouteAuth, Step};
+pub use trial::{Credential, Sender};
 
 /// What knows clients.
 #[derive(Debug)]

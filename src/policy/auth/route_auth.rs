@@ -254,6 +254,21 @@ impl RouteAuth {
     }
 }
 
+/// Who must know a client, what becomes of others, and whether agents see the credentials.
+impl fmt::Display for RouteAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.providers.iter().map(|provider| provider.name()).collect();
+        let which = match (names.len(), self.all) {
+            (1, _) => "",
+            (_, false) => "one of ",
+            (_, true) => "all of ",
+        };
+        let others = if self.optional { "without credentials as nobody" } else { "others get 401" };
+        let agents = if self.strips { "agents do not see" } else { "agents see" };
+        write!(f, "{which}{}, {others}; {agents} the credentials", names.join(", "))
+    }
+}
+
 impl Progress {
     /// That nobody can say weighs more than that it is wrong: it may be right.
     fn refuse(&mut self, refusal: Refusal) {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::path::{Canonical, PathTest, RulePath};
-use crate::a2a::Operation;
+use crate::a2a::{Operation, Recognition};
 use crate::config::model::{
     AUTHENTICATED, AuthorizationRule, EVERYBODY, PrincipalPattern, RuleAction, SPIFFE, TextPattern,
 };
@@ -56,6 +56,23 @@ pub enum Call<'a> {
         /// The tenant that the call names.
         tenant: Option<&'a str>,
     },
+}
+
+impl<'a> Call<'a> {
+    /// None at all.
+    pub const NONE: Self = Self::Known { operation: None, tenant: None };
+
+    /// What the head of a request to an agent says of it, and the tenant that its path names. With a body it may be a
+    /// call that the head does not show, or name another tenant.
+    #[must_use]
+    pub fn of_head(method: &Method, recognised: &Recognition<'_>, tenant: Option<&'a str>) -> Self {
+        let has_no_body = matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+        match recognised {
+            Recognition::Other if has_no_body => Self::NONE,
+            Recognition::Call(call) if has_no_body => Self::Known { operation: call.operation, tenant },
+            Recognition::Other | Recognition::Call(_) | Recognition::Body(_) => Self::NotYet,
+        }
+    }
 }
 
 /// The claim that was looked up last. Rules mostly ask about the same one, and each look-up goes down the whole token.

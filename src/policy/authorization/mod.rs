@@ -3,9 +3,9 @@
 //! never taken for what would let a request pass.
 
 mod condition;
+mod in_words;
 mod path;
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::config::model::{
@@ -14,6 +14,7 @@ use crate::config::model::{
 
 pub use condition::{Asked, Call, Who};
 use condition::{Condition, LastClaim};
+pub use in_words::Explained;
 pub use path::{Canonical, RulePath};
 
 /// Every policy of a configuration, ready to be asked, by [`AuthorizationPolicyId`].
@@ -54,21 +55,6 @@ pub enum Decision {
     Denied(Option<RuleNumber>),
     /// That follows from what is not known yet.
     Open,
-}
-
-/// What one rule comes to.
-#[derive(Debug)]
-pub struct Explained<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it does.
-    pub action: RuleAction,
-    /// Whether its policy acts.
-    pub mode: PolicyMode,
-    /// Whether it holds; `None` where that is not known.
-    pub holds: Option<bool>,
-    /// The condition that keeps it from holding, or that is not known.
-    pub because: Option<String>,
 }
 
 impl Policies {
@@ -164,20 +150,6 @@ impl Authorization {
         self.policies.iter().flat_map(|policy| &policy.rules).map(|rule| &*rule.name)
     }
 
-    /// What each rule comes to.
-    #[must_use]
-    pub fn explain(&self, asked: &Asked<'_>) -> Vec<Explained<'_>> {
-        let last = LastClaim::default();
-        let all = self.policies.iter().flat_map(|policy| policy.rules.iter().map(|rule| (policy.mode, rule)));
-        let explained = all.map(|(mode, rule)| {
-            let holds = rule.holds(asked, &last);
-            let mut conditions = rule.conditions.iter();
-            let because = conditions.find(|condition| condition.holds(asked, &last) == holds && holds != Some(true));
-            Explained { name: &rule.name, action: rule.action, mode, holds, because: because.map(ToString::to_string) }
-        });
-        explained.collect()
-    }
-
     /// The rules of the policies of this mode, with their numbers.
     fn rules(&self, mode: PolicyMode) -> impl Iterator<Item = (RuleNumber, &Rule)> {
         let mut first = 0;
@@ -188,21 +160,6 @@ impl Authorization {
         });
         let acting = numbered.filter(move |(_, policy)| policy.mode == mode);
         acting.flat_map(|(start, policy)| policy.rules.iter().enumerate().map(move |(at, rule)| (start + at, rule)))
-    }
-}
-
-/// How many rules of which kind.
-impl fmt::Display for Authorization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |mode, action| self.rules(mode).filter(|(_, rule)| rule.action == action).count();
-        let (allow, deny) =
-            (count(PolicyMode::Enforce, RuleAction::Allow), count(PolicyMode::Enforce, RuleAction::Deny));
-        write!(f, "{allow} allow, {deny} deny")?;
-        f.write_str(if allow > 0 { ", what no rule allows gets 403" } else { "" })?;
-        if self.has(PolicyMode::Shadow) {
-            write!(f, ", {} only counted", self.rules(PolicyMode::Shadow).count())?;
-        }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ mod plain;
 
 use std::borrow::Cow;
 
-use crate::config::model::{Screening, Search};
+use crate::config::model::{ScreenedPart, Screening, Search};
 
 /// A pattern by its place among [`Screening::names`].
 pub type PatternNumber = usize;
@@ -30,6 +30,26 @@ pub fn find(search: &Search, text: &[u8], codings: &[Coding]) -> Option<PatternN
         Cow::Owned(decoded) => first(&decoded),
     };
     first(text).or_else(|| codings.iter().find_map(decoded))
+}
+
+/// The first of the patterns for a path or a query that is found there.
+#[must_use]
+pub fn in_target(search: &Search, path: &str, query: Option<&str>) -> Option<PatternNumber> {
+    match search.part {
+        ScreenedPart::Path => find(search, path.as_bytes(), &[Coding::Percent]),
+        ScreenedPart::Query => find(search, query?.as_bytes(), &[Coding::Form]),
+        ScreenedPart::Headers | ScreenedPart::Body => None,
+    }
+}
+
+/// What path and query of a request have, in words.
+#[must_use]
+pub fn in_words(screening: &Screening, path: &str, query: Option<&str>) -> String {
+    let found = screening.searches.iter().find_map(|search| Some((in_target(search, path, query)?, search.part)));
+    match found {
+        Some((number, part)) => format!("its {} has {}", part.word(), name(screening, number)),
+        None => "nothing in path and query".to_owned(),
+    }
 }
 
 /// The name of a pattern.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::model::ScreenedPart;
 use crate::config::{self, Environment};
 
 fn screening(settings: &str) -> Arc<Screening> {

@@ -2,23 +2,26 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::super::Credential;
 use super::super::presented::tests::{fields, presented};
 use super::*;
 use crate::config::model::{ApiKeys, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey};
 
-/// Three providers, each with the key of its own name: `one` and `two` look at `x-key`, `token` at bearer tokens.
+/// Three providers: `one` and `two` look at `x-key`, `token` at bearer tokens.
 fn providers() -> Vec<Arc<Provider>> {
     let header = || KeyCarrier::Header(HeaderName::from_static("x-key"));
-    let provider = |(name, carrier): (&str, KeyCarrier)| {
-        let key = KnownKey {
-            name: format!("of {name}").into(),
-            digest: digest(&SHA256, name.as_bytes()).as_ref().try_into().unwrap(),
-            roles: [name.into(), "all".into()].into(),
-        };
-        let kind = AuthKind::ApiKey(ApiKeys { carrier, keys: vec![key] });
-        Arc::new(Provider::adopt(&AuthProvider { name: name.into(), kind }, None))
-    };
     [("one", header()), ("two", header()), ("token", KeyCarrier::Bearer)].map(provider).into()
+}
+
+/// A provider with the key of its own name.
+fn provider((name, carrier): (&str, KeyCarrier)) -> Arc<Provider> {
+    let key = KnownKey {
+        name: format!("of {name}").into(),
+        digest: digest(&SHA256, name.as_bytes()).as_ref().try_into().unwrap(),
+        roles: [name.into(), "all".into()].into(),
+    };
+    let kind = AuthKind::ApiKey(ApiKeys { carrier, keys: vec![key] });
+    Arc::new(Provider::adopt(&AuthProvider { name: name.into(), kind }, None))
 }
 
 fn settings(needed: Needed, optional: bool) -> model::RouteAuth {
@@ -75,6 +78,26 @@ fn the_first_whose_credentials_are_there_decides() {
         assert_eq!(decided(&any(false), sent), expected, "{sent:?}");
         let optional = if expected == "Missing" { "Anonymous" } else { expected };
         assert_eq!(decided(&any(true), sent), optional, "{sent:?}, optional");
+    }
+}
+
+#[test]
+fn a_credential_is_tried_where_providers_look_for_it() {
+    let headers = HeaderMap::new();
+    let request = presented(&headers, Some("x=1"));
+    let (key, token) = (|text: &str| Credential::Key(text.to_owned()), Credential::Token("token".to_owned()));
+    let in_query = [provider(("asked", KeyCarrier::Query("key".to_owned())))];
+    let in_query = RouteAuth::new(&settings(Needed::Any(vec![AuthProviderId(0)]), false), &in_query, PathMatch::clone);
+    for (auth, credential, expected) in [
+        (&any(false), Some(&key("two")), Some("of two of two, roles two, all")),
+        (&any(false), Some(&key("wrong")), Some("not let in: one says invalid")),
+        (&any(false), Some(&key("no\nfield")), Some("not let in: no provider looks for what it presents, 401")),
+        (&any(false), Some(&token), Some("of token of token, roles token, all")),
+        (&any(false), None, None),
+        (&in_query, Some(&key("asked")), Some("of asked of asked, roles asked, all")),
+        (&in_query, Some(&token), Some("not let in: no provider looks for what it presents, 401")),
+    ] {
+        assert_eq!(auth.sender(&request, credential).words().as_deref(), expected, "{credential:?}");
     }
 }
 

@@ -27,6 +27,7 @@ use crate::listener::frames::{Frames, Traffic};
 use crate::listener::is_valid_host;
 use crate::listener::proxy_protocol;
 use crate::listener::scan::{Next, Phase, ScanLimits, Scanner};
+use crate::migrate;
 use crate::observe::trace::TraceContext;
 use crate::pem;
 use crate::pool::scan::HeadScan;
@@ -51,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grpc_health", grpc_health),
     ("host", host),
     ("key_sets", key_sets),
+    ("migrate", migrate),
     ("path", path),
     ("pem", pem),
     ("proxy_protocol", proxy_protocol),
@@ -438,6 +440,20 @@ pub fn key_sets(bytes: &[u8]) {
         token.is_ok_and(|token| keys.verify(&token) == Err(TokenFault::UnknownKey)),
         "what is published is no secret"
     );
+}
+
+/// The configuration of another program, its kind by the first byte: what comes of it is taken by our own reader, and
+/// holds every note.
+pub fn migrate(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(rest) else { return };
+    let kinds = migrate::Kind::ALL;
+    let Some(kind) = kinds.get(usize::from(*first) % kinds.len()) else { return };
+    let Ok(migrated) = migrate::migrate(*kind, text, "x") else { return };
+    let environment = Environment::empty(SystemTime::UNIX_EPOCH).without_certificates();
+    let loaded = config::parse(&migrated.yaml, "attache.yaml", &environment);
+    assert!(loaded.is_ok(), "{}", loaded.err().map(|report| report.human(false)).unwrap_or_default());
+    assert!(migrated.yaml.lines().count() >= migrated.notes.len(), "a note is a line at least");
 }
 
 /// How large the pieces are in which the bytes come.

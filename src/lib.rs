@@ -76,6 +76,8 @@ pub mod gateway;
 
 pub mod admin;
 
+pub mod migrate;
+
 pub mod cli;
 
 pub mod demo;

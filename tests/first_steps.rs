@@ -228,3 +228,42 @@ fn a_verb_for_a_running_gateway_finds_the_file_here() {
     assert!(code == 0 && out.contains("is in force"), "{out}{error}");
     assert_eq!(gateway.signal("TERM"), 0);
 }
+
+// ------------------------------------------------------------------------------------------------ migrate
+
+const NGINX: &str = "server {\n listen 8080;\n location / { proxy_pass http://127.0.0.1:9; frob on; }\n}\n";
+
+#[test]
+fn a_file_of_another_proxy_becomes_one_of_ours_with_notes() {
+    let directory = TempDir::new().unwrap();
+    let theirs = written(&directory, "n.conf", NGINX);
+    let ours = path(&directory, "attache.yaml");
+    let (code, out, error) = run(&["migrate", "nginx", &theirs, "--out", &ours]);
+    assert_eq!((code, out.as_str()), (0, ""), "{error}");
+    assert!(
+        error.contains("n.conf:3: dropped: frob on: ") && error.contains("1 unsafe, 0 changed, 1 dropped"),
+        "{error}"
+    );
+    let text = fs::read_to_string(&ours).unwrap();
+    assert!(text.contains("n.conf:3: dropped: frob on"), "notes stand in the file: {text}");
+    assert_eq!(run(&["validate", &ours]).0, 0);
+    assert_eq!(run(&["migrate", "nginx", &theirs, "--out", &ours]).0, 1, "a file that is there stays");
+    assert_eq!(run(&["migrate", "nginx", &theirs, "--out", &ours, "--force"]).0, 0);
+    assert_eq!(run(&["migrate", "apache", &theirs]).0, 2);
+}
+
+#[test]
+fn what_is_to_be_migrated_may_come_from_standard_input_and_be_broken() {
+    let (code, out, error) = fed(attache(&["migrate", "nginx", "-"]), NGINX);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("address: \"0.0.0.0:8080\"") && error.contains("<standard input>:3: "), "{out}{error}");
+    for (kind, text, place) in [
+        ("nginx", "server {\n listen 80\n}\n", "<standard input>:2:2"),
+        ("istio", "kind: a\nkind: b\n", "<standard input>:2:1"),
+        ("caddy", "a.com {\n", "<standard input>:1:1"),
+    ] {
+        let (code, out, error) = fed(attache(&["migrate", kind, "-"]), text);
+        assert_eq!((code, out.as_str()), (1, ""), "{error}");
+        assert!(error.contains(place) && error.contains('^'), "{error}");
+    }
+}

@@ -69,6 +69,11 @@ pub(super) fn document(path: &Path) -> Result<Document, Failure> {
     if path != Path::new(STANDARD_INPUT) {
         return Ok(Document::at(path));
     }
+    Ok(Document::text(INPUT_NAME, standard_input()?))
+}
+
+/// Standard input to its end.
+pub(super) fn standard_input() -> Result<String, Failure> {
     let mut input = std::io::stdin().lock();
     if input.is_terminal() {
         terminal::note("reading the configuration from the terminal; Ctrl-D ends it");
@@ -77,7 +82,7 @@ pub(super) fn document(path: &Path) -> Result<Document, Failure> {
     // A byte more than a configuration may have, which its reader refuses.
     let most = u64::try_from(MAX_FILE).unwrap_or(u64::MAX).saturating_add(1);
     match input.by_ref().take(most).read_to_string(&mut text) {
-        Ok(_) => Ok(Document::text("<standard input>", text)),
+        Ok(_) => Ok(text),
         Err(error) => Err(Failure::new(
             format_args!("standard input cannot be read: {error}"),
             "give it a configuration of at most 4 MiB, in UTF-8",
@@ -185,7 +190,9 @@ pub(super) fn unusable(path: &Path) -> Failure {
 }
 
 /// What stands for standard input.
-const STANDARD_INPUT: &str = "-";
+pub(super) const STANDARD_INPUT: &str = "-";
+/// What messages call it.
+pub(super) const INPUT_NAME: &str = "<standard input>";
 /// The file that is looked for in the working directory.
 pub(super) const FILE_HERE: &str = "attache.yaml";
 const SYSTEM_DIRECTORY: &str = "/etc/attache";

@@ -15,6 +15,7 @@ mod healthcheck;
 mod init;
 mod live;
 mod man;
+mod migrate;
 mod operator;
 mod proxy;
 mod reload;
@@ -61,6 +62,8 @@ enum Verb {
     Proxy(proxy::Arguments),
     /// Write a first configuration, with comments.
     Init(init::Arguments),
+    /// Turn a configuration of another proxy into one of attache, with notes.
+    Migrate(migrate::Arguments),
     /// See a gateway work: certificates, agents and traffic included.
     Demo(demo::Arguments),
     /// Have a running gateway read its configuration again, and say what that changed.
@@ -145,6 +148,7 @@ impl Verb {
             Self::Run(arguments) => run::perform(&arguments),
             Self::Proxy(arguments) => proxy::perform(&arguments),
             Self::Init(arguments) => init::perform(&arguments),
+            Self::Migrate(arguments) => migrate::perform(&arguments),
             Self::Demo(arguments) => demo::perform(&arguments),
             Self::Reload(arguments) => reload::perform(&arguments),
             Self::Status(arguments) => live::status::perform(&arguments),

@@ -11,6 +11,7 @@ mod effective;
 mod environment;
 mod files;
 mod fill;
+pub mod foreign;
 mod forms;
 mod hosts;
 mod inputs;

@@ -128,7 +128,8 @@ impl Report {
             }
         }
         let read = |(file, unknown): (usize, HashSet<_>)| {
-            self.sources.get(file).map(|source| (file, Lines::of(&source.text, &unknown)))
+            let source = self.sources.get(file)?;
+            Some((file, if source.is_foreign { Lines::Foreign } else { Lines::of(&source.text, &unknown) }))
         };
         unknown.into_iter().filter_map(read).collect()
     }

@@ -19,12 +19,18 @@ struct Stretch {
     to: usize,
 }
 
-/// What may be shown of a file. `None` inside when it is no YAML: then only what stands before the first colon of a
-/// line is shown.
-pub(in crate::config) struct Lines(Option<Places>);
+/// What may be shown of a file.
+pub(in crate::config) enum Lines {
+    /// A configuration.
+    Known(Places),
+    /// No YAML: only what stands before the first colon of a line is shown.
+    Broken,
+    /// A text of another program: all but what looks like a secret.
+    Foreign,
+}
 
 #[derive(Default)]
-struct Places {
+pub(in crate::config) struct Places {
     keys: Vec<Stretch>,
     shown: Vec<Stretch>,
     hidden: Vec<Stretch>,
@@ -40,19 +46,21 @@ const FREE: [&str; 5] = ["set", "add", "headers", "labels", "cost"];
 impl Lines {
     /// Reads a file's text again. `unknown` are the places of keys that are reported as unknown.
     pub(in crate::config) fn of(text: &str, unknown: &HashSet<(usize, usize)>) -> Self {
-        let Some(mut root) = yaml::parse(text, 0, &mut Report::default()) else { return Self(None) };
+        let Some(mut root) = yaml::parse(text, 0, &mut Report::default()) else { return Self::Broken };
         conceal(&mut root, &mut [], text.contains('&'));
         let mut places = Places::default();
         places.walk(&root, &Above { key: "", is_known: true, level: 0 }, unknown);
         places.finish();
-        Self(Some(places))
+        Self::Known(places)
     }
 
     /// A line as it may be shown, for what is said about `own`.
     pub(in crate::config) fn shown(&self, line: &str, number: usize, own: Span) -> String {
-        match &self.0 {
-            Some(places) => places.mask(line, number, own),
-            None => mask_values(line),
+        match self {
+            Self::Known(places) => places.mask(line, number, own),
+            Self::Broken => mask_values(line),
+            Self::Foreign if looks_secret(line) => mask_values(line),
+            Self::Foreign => mask_parts(line).into_owned(),
         }
     }
 }

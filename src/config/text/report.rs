@@ -41,6 +41,8 @@ pub struct Diagnostic {
 pub(in crate::config) struct Source {
     pub(in crate::config) path: PathBuf,
     pub(in crate::config) text: Arc<str>,
+    /// Whether it is a text of another program.
+    pub(in crate::config) is_foreign: bool,
 }
 
 /// All problems of one configuration. Nothing in it holds a secret.

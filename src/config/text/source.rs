@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let index = self.report.sources.len();
-        self.report.sources.push(Source { path: path.to_owned(), text: text.into() });
+        self.report.sources.push(Source { path: path.to_owned(), text: text.into(), is_foreign: false });
         if text.len() > MAX_FILE {
             let message = format!("`{}` is larger than 4096 KiB", path.display());
             return self.unread(Diagnostic::error("too-large", message));

@@ -16,19 +16,36 @@ pub(in crate::config) const MAX_NODES: usize = 1_000_000;
 
 /// Parses one file. `None` when the text has no usable tree; then the report says why.
 pub(in crate::config) fn parse(text: &str, file: usize, report: &mut Report) -> Option<Node> {
+    read(text, file, false, report).pop()
+}
+
+/// Parses a file of any number of documents. Empty when the report says why.
+pub(in crate::config) fn parse_all(text: &str, file: usize, report: &mut Report) -> Vec<Node> {
+    read(text, file, true, report)
+}
+
+fn read(text: &str, file: usize, is_several: bool, report: &mut Report) -> Vec<Node> {
     if let Some(span) = first_illegal(text, file) {
         report
             .add(Diagnostic::error("yaml", "the file holds a control character").at(span).hint("is this a text file?"));
-        return None;
+        return Vec::new();
     }
-    let mut builder =
-        Builder { file, report, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
+    let mut builder = Builder {
+        file,
+        is_several,
+        report,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        roots: Vec::new(),
+        documents: 0,
+    };
     let mut parser = Parser::new_from_str(text);
     match builder.run(&mut parser) {
-        Ok(()) => builder.root,
+        Ok(()) => builder.roots,
         Err(diagnostic) => {
             report.add(*diagnostic);
-            None
+            Vec::new()
         }
     }
 }
@@ -37,11 +54,12 @@ type Stop = Result<(), Box<Diagnostic>>;
 
 struct Builder<'a> {
     file: usize,
+    is_several: bool,
     report: &'a mut Report,
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
-    root: Option<Node>,
+    roots: Vec<Node>,
     documents: usize,
 }
 
@@ -142,7 +160,7 @@ impl Builder<'_> {
 
     fn document(&mut self, span: Span) -> Stop {
         self.documents += 1;
-        if self.documents < 2 {
+        if self.is_several || self.documents < 2 {
             return Ok(());
         }
         let diagnostic = Diagnostic::error("yaml", "a file holds one document").at(span);
@@ -230,7 +248,7 @@ impl Builder<'_> {
             self.anchors.insert(anchor, node.clone());
         }
         match self.stack.last_mut().map(|open| &mut open.kind) {
-            None => self.root = Some(node),
+            None => self.roots.push(node),
             Some(Kind::List(items)) => items.push(node),
             Some(Kind::Map { entries, seen, key, merges }) => match key.take() {
                 None => *key = Some(key_of(node, entries, seen, self.report)),

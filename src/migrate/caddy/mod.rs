@@ -1,0 +1,87 @@
+//! Caddy: a Caddyfile with sites, handlers and `reverse_proxy`.
+
+mod fields;
+mod matcher;
+mod proxy;
+mod site;
+mod syntax;
+mod unit;
+mod unknown;
+
+use std::collections::HashMap;
+
+use super::directive::{Block, Directive, Wrong};
+use super::model::{Draft, Origin, TooLarge, Value};
+use super::note::Note;
+use super::words;
+use matcher::Matchers;
+pub(super) use unknown::why_not;
+
+pub(super) fn read(text: &str) -> Result<Vec<Directive>, Wrong> {
+    syntax::read(text)
+}
+
+/// What is known of the whole file.
+struct World<'a, 'd> {
+    draft: &'d mut Draft,
+    /// Blocks that `import` puts in.
+    snippets: HashMap<&'a str, &'a Directive>,
+    /// The address to write to, for certificates.
+    email: Option<String>,
+    /// Places of listeners in the draft, by port.
+    listeners: HashMap<u16, usize>,
+    clusters: HashMap<String, String>,
+}
+
+/// What all routes of a site share.
+struct Site<'a> {
+    hosts: Vec<String>,
+    listeners: Vec<String>,
+    matchers: Matchers<'a>,
+    origin: Origin,
+}
+
+pub(super) fn translate(directives: &[Directive], draft: &mut Draft) -> Result<(), TooLarge> {
+    let mut snippets = HashMap::new();
+    for snippet in directives.iter().filter(|one| one.name.starts_with('(')) {
+        snippets.insert(snippet.name.trim_matches(['(', ')']), snippet.mark());
+    }
+    let mut world = World { draft, snippets, email: None, listeners: HashMap::new(), clusters: HashMap::new() };
+    for one in directives {
+        match &one.block {
+            Some(block) if one.name.is_empty() => options(one.mark(), &Block::new(block), &mut world),
+            Some(_) if !one.name.starts_with('(') => site::translate(one.mark(), &mut world)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Global options.
+fn options(directive: &Directive, block: &Block<'_>, world: &mut World<'_, '_>) {
+    world.email = block.last("email").map(|email| email.argument(0).to_owned());
+    for (name, key) in [("grace_period", "drainTimeout"), ("shutdown_delay", "drainDelay")] {
+        if let Some(found) = block.last(name)
+            && let Some(time) = words::time(found.argument(0), 1_000)
+        {
+            world.draft.settings.put(&["shutdown", key], Value::plain(time), &found.origin());
+        }
+    }
+    for servers in block.named("servers") {
+        let inner = Block::new(servers.mark().children());
+        if let Some(trusted) = inner.last("trusted_proxies") {
+            for network in trusted.arguments.iter().skip(1) {
+                let network = if network == "private_ranges" { PRIVATE.to_vec() } else { vec![network.as_str()] };
+                for one in network {
+                    world.draft.settings.push(&["clientIp", "trustedProxies"], Value::text(one), &trusted.origin());
+                }
+            }
+        }
+    }
+    if block.last("debug").is_some() {
+        let text = "debug: `logging.level: debug` for a while";
+        world.draft.note(Note::changed(directive.place.line, text));
+    }
+}
+
+const PRIVATE: [&str; 6] = ["192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.0/8", "fd00::/8", "::1"];

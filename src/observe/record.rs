@@ -339,7 +339,7 @@ pub fn masked_query(query: &str) -> String {
     masked(&format!("?{query}")).split_off(1)
 }
 
-/// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by [`escape`].
+/// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by `escape`.
 #[must_use]
 pub fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)

@@ -470,6 +470,38 @@ routes:
 }
 
 #[test]
+fn explain_says_that_a_server_would_have_to_decide() {
+    let directory = TempDir::new().unwrap();
+    let text = "
+listeners: { http: { address: '127.0.0.1:8080' } }
+authProviders: { gate: { external: { url: 'http://127.0.0.1:1/' } } }
+routes: { all: { endpoints: ['127.0.0.1:1'], auth: gate, maxBodyBytes: off } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    let token = format!("token:{}", written(&directory, "token", "abc"));
+    let (code, out, error) = run(&["explain", "GET", "http://a.test:8080/", "--as", &token, "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    for part in ["client    one of gate has to find out", "limits    body unlimited,"] {
+        assert!(out.contains(part), "`{part}` is missing in\n{out}");
+    }
+}
+
+#[test]
+fn the_fields_for_a_collector_lie_beside_the_configuration() {
+    let directory = TempDir::new().unwrap();
+    written(&directory, "otlp.fields", "authorization: Bearer hidden\n");
+    let text = "
+listeners: { http: { address: '127.0.0.1:8080' } }
+routes: { all: { respond: { status: 204 } } }
+tracing: { otlp: { endpoint: 'http://127.0.0.1:4317', headersFile: otlp.fields } }
+";
+    let file = written(&directory, "gateway.yaml", text);
+    let (code, out, error) = run(&["config", "show", "-c", &file]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains(path(&directory, "otlp.fields").as_str()) && !out.contains("hidden"), "{out}");
+}
+
+#[test]
 fn explain_says_what_a_client_may_and_by_which_rule() {
     let (directory, file) = rules();
     let from = |kind: &str, name: &str| format!("{kind}:{}", path(&directory, name));

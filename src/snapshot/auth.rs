@@ -1,5 +1,6 @@
 //! What knows clients, for all routes of one configuration.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::config::model::{Config, ExternalAuth, Route};
@@ -58,6 +59,14 @@ impl AuthState {
             let lost = |source| AuthServerError { provider: provider.name().to_owned(), source };
             provider.ask_with(asking).map_err(lost)
         })
+    }
+
+    /// Makes every question to a server one that is never sent. A route that is only looked at then shows that the
+    /// server would be asked.
+    pub(super) fn ask_nobody(&self) {
+        for provider in &self.providers {
+            let Ok(()) = provider.ask_with(|_| Ok::<_, Infallible>(Ask::new(|_| Box::pin(async { None }))));
+        }
     }
 
     /// Keys that have to be fetched, with the name of their provider.

@@ -190,6 +190,7 @@ pub fn route_at_start(config: &Config, route: &Arc<Route>) -> RouteRuntime {
     let limits = Limits::build(config, None);
     let cookie_key = config.cookie_key.clone().unwrap_or_else(made_here);
     let (auth, authorization) = (AuthState::adopt(config, None), Policies::build(config, canonical_path));
+    auth.ask_nobody();
     let build = Build {
         config,
         limits: &limits,

@@ -119,7 +119,7 @@ impl Route {
     /// Bytes of a request's body, where the listener has these limits; none is no limit.
     #[must_use]
     pub fn body_limit(&self, listener: &Limits) -> Option<u64> {
-        self.max_body_bytes.or(listener.max_body_bytes)
+        self.max_body_bytes.or(listener.max_body_bytes).filter(|limit| *limit != u64::MAX)
     }
 
     /// How long an endpoint may take to its response head, per try. `is_read`: the request changes nothing. `has_time`:

@@ -16,9 +16,9 @@ pub(in crate::config) const SECTIONS: [&str; 6] =
     ["listeners", "routes", "clusters", "rateLimits", "authProviders", "authorizationPolicies"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
-const CARRYING_NONE: [&str; 9] = [
+const CARRYING_NONE: [&str; 10] = [
     "byHeader", "retriableHeaders", "headerTimeout", "maxHeaders", "maxHeaderBytes", "header", "allowHeaders",
-    "exposeHeaders", "cookiesNeedOrigin",
+    "exposeHeaders", "cookiesNeedOrigin", "headersFile",
 ];
 
 /// Keys of the language about authentication that sound like secrets, and say where one is and how it is dealt with.

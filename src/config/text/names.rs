@@ -42,9 +42,9 @@ const HEADERS: [&str; 45] = [
 const FAMILIES: [&str; 4] = ["accept", "access-control-", "content-", "x-forwarded-"];
 
 /// Keys whose value is a path, relative to the file it is written in.
-pub(super) const FILE_KEYS: [&str; 12] = [
+pub(super) const FILE_KEYS: [&str; 13] = [
     "certFile", "keyFile", "caFile", "crlFile", "tokenFile", "lastGoodFile", "keysFile", "usersFile", "secretFile",
-    "networksFile", "allowFile", "denyFile",
+    "networksFile", "allowFile", "denyFile", "headersFile",
 ];
 
 /// Whether the value `text` of `key`, which stands in the mapping `parent`, is a path.
@@ -136,6 +136,17 @@ mod tests {
             "authProviders", "x-author", "x-key-id", "bypass", "maxConcurrentPerClient",
         ] {
             assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_names_a_file_is_a_path() {
+        let reference = include_str!("../../../docs/configuration.md").lines();
+        let keys = reference.filter(|row| row.contains("| file |")).filter_map(|row| row.split('`').nth(1));
+        let keys: Vec<_> = keys.collect();
+        assert!(keys.len() > 12, "{keys:?}");
+        for key in keys {
+            assert!(FILE_KEYS.contains(&key), "{key} is not taken relative to the file it stands in");
         }
     }
 

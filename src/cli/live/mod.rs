@@ -10,11 +10,11 @@ pub(super) mod tasks;
 pub(super) mod top;
 
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::asked::{Needs, ask};
-use super::operator::Operator;
+use super::asked::{Needs, ask, refused};
+use super::operator::{Operator, unreachable};
 use super::{Ending, Failure, runtime, terminal};
 
 /// What all of them take.
@@ -34,6 +34,27 @@ impl Look {
         let answer = runtime()?.block_on(ask(&client, Method::GET, path, &name, Needs::Reading))?;
         terminal::print(if self.json { answer.to_string() } else { describe(&answer) })?;
         Ok(Ending::Done)
+    }
+}
+
+/// Shows the name and the data of each event of an answer that goes on to `see`, until that has enough: `Ok(false)`.
+fn follow(
+    operator: &Operator,
+    path: &str,
+    mut see: impl FnMut(&str, &str) -> Result<bool, Failure>,
+) -> Result<Ending, Failure> {
+    let (client, name) = operator.find()?;
+    let mut wants_more = Ok(true);
+    let followed = client.follow(path, |event, data| {
+        wants_more = see(event, data);
+        matches!(wants_more, Ok(true))
+    });
+    let (status, rest) = runtime()?.block_on(followed).map_err(|error| unreachable(&error, &name))?;
+    match wants_more {
+        Err(failure) => Err(failure),
+        Ok(_) if status != StatusCode::OK => Err(refused(status, &rest, &name, Needs::Reading)),
+        Ok(false) => Ok(Ending::Done),
+        Ok(true) => Err(Failure::new(format_args!("{name}: the gateway ended it"), "it stops, or restarts; try again")),
     }
 }
 

@@ -4,11 +4,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::figures::time;
-use super::text;
-use crate::admin::client::Client;
-use crate::cli::asked::{Needs, refused, with_query};
-use crate::cli::operator::{Operator, unreachable};
-use crate::cli::{Ending, Failure, runtime, terminal};
+use super::{follow, text};
+use crate::cli::asked::with_query;
+use crate::cli::operator::Operator;
+use crate::cli::{Ending, Failure, terminal};
 use crate::visible::visible;
 
 /// Arguments of `attache tail`.
@@ -55,7 +54,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     tenant: Option<String>,
     /// End after so many.
-    #[arg(short = 'n', long, value_name = "COUNT")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Print whole access records, one JSON object in a line.
     #[arg(long)]
@@ -66,37 +65,18 @@ pub(in crate::cli) struct Arguments {
 
 /// Performs the verb.
 pub(in crate::cli) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let (client, name) = arguments.operator.find()?;
-    runtime()?.block_on(follow(arguments, &client, &name))
-}
-
-async fn follow(arguments: &Arguments, client: &Client, name: &str) -> Result<Ending, Failure> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
-    let mut failure = None;
-    let ended = client
-        .follow(&arguments.path_to_follow(), |event, data| {
-            let printed = match event {
-                "missed" => {
-                    terminal::note(format_args!("some are left out, this reads too slowly: {data}"));
-                    Ok(())
-                }
-                "request" => {
-                    left -= 1;
-                    arguments.print(data)
-                }
-                _ => Ok(()),
-            };
-            failure = printed.err();
-            failure.is_none() && left > 0
-        })
-        .await;
-    let (status, rest) = ended.map_err(|error| unreachable(&error, name))?;
-    match failure {
-        Some(failure) => Err(failure),
-        None if status != http::StatusCode::OK => Err(refused(status, &rest, name, Needs::Reading)),
-        None if left == 0 => Ok(Ending::Done),
-        None => Err(Failure::new(format_args!("{name}: the gateway ended it"), "it stops, or restarts; try again")),
-    }
+    follow(&arguments.operator, &arguments.path_to_follow(), |event, data| {
+        match event {
+            "missed" => terminal::note(format_args!("some are left out, this reads too slowly: {data}")),
+            "request" => {
+                left -= 1;
+                arguments.print(data)?;
+            }
+            _ => {}
+        }
+        Ok(left > 0)
+    })
 }
 
 impl Arguments {

@@ -6,12 +6,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::figures::{count, percent, rate, time};
-use super::{list, status, text};
-use crate::admin::client::Client;
-use crate::cli::asked::{Needs, refused};
-use crate::cli::operator::{Operator, unreachable};
+use super::{follow, list, status, text};
+use crate::cli::operator::Operator;
 use crate::cli::table::Table;
-use crate::cli::{Ending, Failure, runtime, terminal};
+use crate::cli::{Ending, Failure, terminal};
 
 /// Arguments of `attache top`.
 #[derive(Debug, Args)]
@@ -29,31 +27,15 @@ pub(in crate::cli) struct Arguments {
 
 /// Performs the verb.
 pub(in crate::cli) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
-    let (client, name) = arguments.operator.find()?;
-    runtime()?.block_on(follow(arguments, &client, &name))
-}
-
-async fn follow(arguments: &Arguments, client: &Client, name: &str) -> Result<Ending, Failure> {
     let is_terminal = std::io::stdout().is_terminal();
     let once = arguments.once || !is_terminal && !arguments.json;
-    let (mut failure, mut shown) = (None, false);
-    let ended = client
-        .follow("/live", |event, data| {
-            if event != "state" {
-                return true;
-            }
-            shown = true;
-            failure = draw(arguments, data, is_terminal && !once).err();
-            failure.is_none() && !once
-        })
-        .await;
-    let (status, rest) = ended.map_err(|error| unreachable(&error, name))?;
-    match failure {
-        Some(failure) => Err(failure),
-        None if status != http::StatusCode::OK => Err(refused(status, &rest, name, Needs::Reading)),
-        None if once && shown => Ok(Ending::Done),
-        None => Err(Failure::new(format_args!("{name}: the gateway ended it"), "it stops, or restarts; try again")),
-    }
+    follow(&arguments.operator, "/live", |event, data| {
+        if event != "state" {
+            return Ok(true);
+        }
+        draw(arguments, data, is_terminal && !once)?;
+        Ok(!once)
+    })
 }
 
 fn draw(arguments: &Arguments, data: &str, in_place: bool) -> Result<(), Failure> {

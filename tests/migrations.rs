@@ -7,6 +7,10 @@
     reason = "a test that cannot go on says why and stops"
 )]
 
+mod command;
+#[path = "migrate/protection.rs"]
+mod protection;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -5,6 +5,7 @@
 mod argo;
 mod caddy;
 mod case;
+mod client_auth;
 mod directive;
 mod envoy;
 mod haproxy;
@@ -144,6 +145,7 @@ fn complete(draft: &mut Draft, kind: Kind) {
         let text = "the file names no address to listen on: the listener `http` is a guess";
         draft.note(Note::changed(0, text));
     }
+    draft.listeners.iter_mut().for_each(client_auth::keep_tls);
     redirect_to_tls(draft);
     if draft.routes.is_empty() {
         draft.note(Note::dropped(0, format!("nothing of {} was found that requests could go to", kind.shown())));

@@ -281,12 +281,18 @@ impl Draft {
     /// # Errors
     /// When there would be too much.
     pub(super) fn add(&mut self, kind: Kind, part: Part) -> Result<(), TooLarge> {
-        self.size += 1 + part.settings.size() + part.notes.len();
-        if self.size > MAX_SETTINGS {
-            return Err(TooLarge);
-        }
+        self.count(1 + part.settings.size() + part.notes.len())?;
         self.parts(kind).push(part);
         Ok(())
+    }
+
+    /// Counts settings that are put into a part which is there already.
+    ///
+    /// # Errors
+    /// When there would be too much.
+    pub(super) fn count(&mut self, more: usize) -> Result<(), TooLarge> {
+        self.size += more;
+        if self.size > MAX_SETTINGS { Err(TooLarge) } else { Ok(()) }
     }
 
     pub(super) fn parts(&mut self, kind: Kind) -> &mut Vec<Part> {

@@ -84,6 +84,11 @@ pub(super) fn literal(text: &str) -> String {
 
 /// A pattern that is looked for anywhere, as one that matches the whole text.
 pub(super) fn whole_pattern(pattern: &str, ignores_case: bool) -> String {
+    let flag = if ignores_case { "(?i)" } else { "" };
+    if pattern.contains('|') {
+        // A `^` or `$` may belong to one alternative alone, and none may get loose from what stands around it.
+        return format!("{flag}.*(?:{pattern}).*");
+    }
     let (start, rest) = match pattern.strip_prefix('^') {
         Some(rest) => ("", rest),
         None => (".*", pattern),
@@ -94,9 +99,6 @@ pub(super) fn whole_pattern(pattern: &str, ignores_case: bool) -> String {
         Some(inner) if !is_escaped => (inner, ""),
         _ => (rest, ".*"),
     };
-    // An alternative must not get loose from what stands around it.
-    let rest = if rest.contains('|') { format!("(?:{rest})") } else { rest.to_owned() };
-    let flag = if ignores_case { "(?i)" } else { "" };
     format!("{flag}{start}{rest}{end}")
 }
 
@@ -175,12 +177,21 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_values() {
-        for (pattern, expected) in
-            [("^/a$", "/a"), ("^/a", "/a.*"), (r"\.json$", r".*\.json"), ("a|b", ".*(?:a|b).*"), (r"^/a\$", r"/a\$.*")]
-        {
+        for (pattern, expected) in [
+            ("^/a$", "/a"),
+            ("^/a", "/a.*"),
+            (r"\.json$", r".*\.json"),
+            ("a|b", ".*(?:a|b).*"),
+            (r"^/a\$", r"/a\$.*"),
+            ("^/a|b$", ".*(?:^/a|b$).*"),
+        ] {
             assert_eq!(whole_pattern(pattern, false), expected, "{pattern}");
         }
         assert_eq!(whole_pattern("^/a$", true), "(?i)/a");
+        let whole = regex::Regex::new(&format!("^(?:{})$", whole_pattern("^/a|b$", false))).unwrap();
+        for (text, expected) in [("/a", true), ("/ax", true), ("/x/b", true), ("/x/a", false), ("/b/x", false)] {
+            assert_eq!(whole.is_match(text), expected, "{text}");
+        }
     }
 
     #[test]

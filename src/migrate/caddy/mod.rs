@@ -10,6 +10,7 @@ mod unknown;
 
 use std::collections::HashMap;
 
+use super::client_auth::Demands;
 use super::directive::{Block, Directive, Wrong};
 use super::model::{Draft, Origin, TooLarge, Value};
 use super::note::Note;
@@ -30,6 +31,8 @@ struct World<'a, 'd> {
     email: Option<String>,
     /// Places of listeners in the draft, by port.
     listeners: HashMap<u16, usize>,
+    /// What the sites of each listener ask of their clients, by the listener's place.
+    demands: HashMap<usize, Demands>,
     clusters: HashMap<String, String>,
 }
 
@@ -46,12 +49,24 @@ pub(super) fn translate(directives: &[Directive], draft: &mut Draft) -> Result<(
     for snippet in directives.iter().filter(|one| one.name.starts_with('(')) {
         snippets.insert(snippet.name.trim_matches(['(', ')']), snippet.mark());
     }
-    let mut world = World { draft, snippets, email: None, listeners: HashMap::new(), clusters: HashMap::new() };
+    let mut world = World {
+        draft,
+        snippets,
+        email: None,
+        listeners: HashMap::new(),
+        demands: HashMap::new(),
+        clusters: HashMap::new(),
+    };
     for one in directives {
         match &one.block {
             Some(block) if one.name.is_empty() => options(one.mark(), &Block::new(block), &mut world),
             Some(_) if !one.name.starts_with('(') => site::translate(one.mark(), &mut world)?,
             _ => {}
+        }
+    }
+    for (at, demands) in &world.demands {
+        if let Some(part) = world.draft.listeners.get_mut(*at) {
+            demands.put(part);
         }
     }
     Ok(())

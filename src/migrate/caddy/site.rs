@@ -2,6 +2,7 @@
 
 use super::unit::{Unit, translate as unit};
 use super::{Site, World};
+use crate::migrate::client_auth::Demand;
 use crate::migrate::directive::{Block, Directive};
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
@@ -120,7 +121,8 @@ fn certificates(
     world: &mut World<'_, '_>,
 ) {
     let email = world.email.clone();
-    let Some(part) = world.listeners.get(&port).and_then(|at| world.draft.listeners.get_mut(*at)) else { return };
+    let Some(at) = world.listeners.get(&port).copied() else { return };
+    let Some(part) = world.draft.listeners.get_mut(at) else { return };
     let line = tls.map_or(directive.place.line, |tls| tls.place.line);
     match tls.map(|tls| tls.arguments.as_slice()) {
         Some([certificate, key]) => {
@@ -152,9 +154,8 @@ fn certificates(
             part.put(&["tls", "acme", "storage"], Value::text("/var/lib/attache/acme"), &origin);
         }
     }
-    if let Some(auth) = tls.and_then(|tls| Block::new(tls.children()).last("client_auth")) {
-        client_auth(auth, part);
-    }
+    let auth = tls.and_then(|tls| Block::new(tls.children()).last("client_auth"));
+    world.demands.entry(at).or_default().add(auth.map(client_auth), &directive.origin());
 }
 
 /// Files to be put there.
@@ -166,16 +167,14 @@ fn files(part: &mut Part) {
     }
 }
 
-fn client_auth(auth: &Directive, part: &mut Part) {
+fn client_auth(auth: &Directive) -> Demand {
     let block = Block::new(auth.children());
-    let mode = match block.last("mode").map(|mode| mode.argument(0)) {
-        Some("request" | "verify_if_given") => "optional",
-        _ => "require",
-    };
-    part.put(&["tls", "clientAuth", "mode"], Value::plain(mode), &auth.origin());
+    let mode = block.last("mode").map(|mode| mode.argument(0));
+    let mut demand = Demand::new(!matches!(mode, Some("request" | "verify_if_given")), auth.origin());
     let file = block.last("trusted_ca_cert_file").or_else(|| block.last("trust_pool"));
     let name = file.and_then(|file| file.arguments.last()).map_or("certs/clients-ca.crt", String::as_str);
-    part.put(&["tls", "clientAuth", "caFile"], Value::text(name), &auth.origin());
+    demand.file("caFile", name, auth.origin());
+    demand
 }
 
 /// A route for each handler, and for each directive that answers.

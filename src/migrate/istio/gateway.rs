@@ -2,6 +2,7 @@
 
 use super::{World, name_of};
 use crate::config::foreign::Foreign;
+use crate::migrate::client_auth::Demand;
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
 use crate::migrate::tree;
@@ -50,7 +51,9 @@ pub(super) fn translate(document: &Foreign, world: &mut World<'_, '_>) -> Result
         let Some(part) = world.draft.listeners.get_mut(at) else { continue };
         world.gateways.entry(gateway.clone()).or_default().push(part.name.clone());
         if is_tls {
-            certificates(server, mode, part);
+            let demand = certificates(server, mode, part);
+            let server = Origin::new(server.line, format!("Gateway {gateway}, servers[]"));
+            world.demands.entry(part.name.clone()).or_default().add(demand, &server);
         }
         if let Some(redirect) = server.at(&["tls", "httpsRedirect"]).filter(|redirect| redirect.text() == Some("true"))
         {
@@ -60,7 +63,8 @@ pub(super) fn translate(document: &Foreign, world: &mut World<'_, '_>) -> Result
     Ok(())
 }
 
-fn certificates(server: &Foreign, mode: Option<&str>, part: &mut Part) {
+/// Puts certificates into a listener. What the server asks of its clients.
+fn certificates(server: &Foreign, mode: Option<&str>, part: &mut Part) -> Option<Demand> {
     let credential = server.at(&["tls", "credentialName"]);
     let file = |key: &str, secret: &str| match (server.text_at(&["tls", key]), credential.and_then(Foreign::text)) {
         (Some(file), _) => file.to_owned(),
@@ -76,14 +80,14 @@ fn certificates(server: &Foreign, mode: Option<&str>, part: &mut Part) {
         let text = format!("{}: mount the Secret as the directory that `certificates` names", origin.text);
         part.notes.push(Note::changed(line, text));
     }
-    if matches!(mode, Some("MUTUAL" | "OPTIONAL_MUTUAL")) {
-        let mode = if mode == Some("MUTUAL") { "require" } else { "optional" };
-        part.put(&["tls", "clientAuth", "mode"], Value::plain(mode), &Origin::new(server.line, "tls.mode"));
-        let authority = Value::text(file("caCertificates", "ca.crt"));
-        part.put(&["tls", "clientAuth", "caFile"], authority, &origin);
-    }
+    let demand = mode.filter(|mode| matches!(*mode, "MUTUAL" | "OPTIONAL_MUTUAL")).map(|mode| {
+        let mut demand = Demand::new(mode == "MUTUAL", Origin::new(server.line, format!("tls.mode: {mode}")));
+        demand.file("caFile", &file("caCertificates", "ca.crt"), origin.clone());
+        demand
+    });
     if let Some(version) = server.at(&["tls", "minProtocolVersion"]) {
         let least = if version.text() == Some("TLSV1_3") { "1.3" } else { "1.2" };
         part.put(&["tls", "minVersion"], Value::text(least), &tree::origin(version, "minProtocolVersion"));
     }
+    demand
 }

@@ -7,6 +7,7 @@ mod rule;
 
 use std::collections::HashMap;
 
+use super::client_auth::Demands;
 use super::model::{Draft, Kind, Origin, Part, TooLarge, Value};
 use super::note::Note;
 use super::tree;
@@ -17,6 +18,8 @@ struct World<'a, 'd> {
     draft: &'d mut Draft,
     /// Listeners of each Gateway.
     gateways: HashMap<String, Vec<String>>,
+    /// What the servers of each listener ask of their clients.
+    demands: HashMap<String, Demands>,
     /// DestinationRules by the host they are for.
     rules: HashMap<String, &'a Foreign>,
     /// Clusters by host, subset and port.
@@ -42,6 +45,7 @@ pub(super) fn translate(documents: &[Foreign], draft: &mut Draft) -> Result<(), 
     let mut world = World {
         draft,
         gateways: HashMap::new(),
+        demands: HashMap::new(),
         rules,
         clusters: HashMap::new(),
         policies: policy::Policies::default(),
@@ -62,6 +66,11 @@ pub(super) fn translate(documents: &[Foreign], draft: &mut Draft) -> Result<(), 
     }
     for one in of_kind("Gateway") {
         gateway::translate(one, &mut world)?;
+    }
+    for part in &mut world.draft.listeners {
+        if let Some(demands) = world.demands.get(&part.name) {
+            demands.put(part);
+        }
     }
     for one in of_kind("VirtualService") {
         route::translate(one, &mut world)?;

@@ -15,11 +15,11 @@ pub(super) fn request(levels: &Levels<'_, '_>, authority: &str, part: &mut Part)
     }
     for field in fields {
         let name = field.argument(0).to_ascii_lowercase();
-        one(&name, field.argument(1), field, part);
+        one(&name, field.argument(1), authority, field, part);
     }
 }
 
-fn one(name: &str, value: &str, field: &Directive, part: &mut Part) {
+fn one(name: &str, value: &str, authority: &str, field: &Directive, part: &mut Part) {
     let line = field.place.line;
     match (name, value) {
         ("host", "$http_host") => part.put(&["upstreamHost"], Value::plain("preserve"), &field.origin()),
@@ -28,7 +28,7 @@ fn one(name: &str, value: &str, field: &Directive, part: &mut Part) {
             part.notes
                 .push(Note::changed(line, "proxy_set_header Host $host: a port in the client's Host stays in it here"));
         }
-        ("host", "$proxy_host") => {}
+        ("host", "$proxy_host") => part.put(&["upstreamHost"], Value::text(authority), &field.origin()),
         ("host", value) if !value.contains('$') => {
             part.put(&["upstreamHost"], Value::text(value), &field.origin());
         }

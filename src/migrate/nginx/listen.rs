@@ -1,8 +1,9 @@
 //! `listen` with its certificates and time limits: listeners.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Levels;
+use crate::migrate::client_auth::{Demand, Demands};
 use crate::migrate::directive::Directive;
 use crate::migrate::model::{Draft, Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
@@ -18,19 +19,30 @@ pub(super) struct Listeners {
 struct Listener {
     part: Part,
     is_tls: bool,
+    /// Certificates and keys that are there already.
+    certificates: HashSet<(String, String)>,
+    /// What its servers ask of their clients.
+    demands: Demands,
 }
 
 /// One address a server listens on.
 #[derive(Clone)]
 pub(super) struct Entrance {
     index: usize,
+    /// What servers of the same address have in common.
+    pub(super) key: String,
     pub(super) name: String,
     pub(super) is_tls: bool,
 }
 
 impl Listeners {
     /// The listeners of a server, which are made where no other server had them.
-    pub(super) fn of_server(&mut self, levels: &Levels<'_, '_>, draft: &mut Draft) -> Vec<Entrance> {
+    pub(super) fn of_server(
+        &mut self,
+        server: &Directive,
+        levels: &Levels<'_, '_>,
+        draft: &mut Draft,
+    ) -> Vec<Entrance> {
         let mut found: Vec<Entrance> = Vec::new();
         let listens = levels.block.named("listen");
         for listen in listens {
@@ -44,19 +56,13 @@ impl Listeners {
             found.push(self.at("0.0.0.0:80", false, &origin, draft));
         }
         for entrance in &found {
-            self.settings(entrance, levels, draft);
+            self.settings(entrance, server, levels, draft);
         }
         found
     }
 
     fn listen(&mut self, listen: &Directive, levels: &Levels<'_, '_>, draft: &mut Draft) -> Option<Entrance> {
-        let address = listen.argument(0);
-        let address = if address.starts_with('[') || address.contains(':') || address.parse::<u16>().is_ok() {
-            address.to_owned()
-        } else {
-            format!("{address}:80")
-        };
-        let Some(address) = words::bind(&address) else {
+        let Some(address) = address(listen) else {
             let text = format!("{}: listeners have an IP address and a port", listen.shown());
             draft.note(Note::dropped(listen.place.line, text));
             return None;
@@ -80,10 +86,8 @@ impl Listeners {
 
     fn at(&mut self, address: &str, is_tls: bool, origin: &Origin, draft: &mut Draft) -> Entrance {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
-        // `[::]` takes IPv4 as well, so both are one listener.
-        let is_any = matches!(host, "0.0.0.0" | "[::]");
-        let key = if is_any { format!("*:{port}") } else { address.to_owned() };
-        let index = *self.by_address.entry(key).or_insert_with(|| {
+        let key = key(address);
+        let index = *self.by_address.entry(key.clone()).or_insert_with(|| {
             let wanted = match (is_tls, port) {
                 (true, "443") => "https".to_owned(),
                 (false, "80") => "http".to_owned(),
@@ -92,10 +96,10 @@ impl Listeners {
             };
             let mut part = Part::new(draft.name(Kind::Listener, &wanted), Origin::default());
             part.put(&["address"], Value::text(address), origin);
-            self.all.push(Listener { part, is_tls });
+            self.all.push(Listener { part, is_tls, certificates: HashSet::new(), demands: Demands::default() });
             self.all.len() - 1
         });
-        let mut entrance = Entrance { index, name: String::new(), is_tls };
+        let mut entrance = Entrance { index, key, name: String::new(), is_tls };
         if let Some(listener) = self.all.get_mut(index) {
             listener.is_tls |= is_tls;
             entrance.name.clone_from(&listener.part.name);
@@ -108,7 +112,7 @@ impl Listeners {
     }
 
     /// What a server says of its connections, which are the listener's here.
-    fn settings(&mut self, entrance: &Entrance, levels: &Levels<'_, '_>, draft: &mut Draft) {
+    fn settings(&mut self, entrance: &Entrance, server: &Directive, levels: &Levels<'_, '_>, draft: &mut Draft) {
         let Some(listener) = self.all.get_mut(entrance.index) else { return };
         for (name, key) in [
             ("client_header_timeout", "headerTimeout"),
@@ -132,7 +136,7 @@ impl Listeners {
             listener.limit("maxHeaderBytes", &format!("{total}{unit}"), buffers);
         }
         if listener.is_tls && entrance.is_tls {
-            listener.tls(levels);
+            listener.tls(server, levels);
         }
         if let Some(http2) = levels.last("http2").filter(|http2| http2.argument(0) == "on") {
             listener.speaks_h2(&http2.origin());
@@ -149,17 +153,16 @@ impl Listeners {
     }
 
     /// Redirects all that comes in without TLS.
-    pub(super) fn redirect(&mut self, entrances: &[Entrance], status: &str, origin: &Origin) {
-        for entrance in entrances.iter().filter(|entrance| !entrance.is_tls) {
-            if let Some(listener) = self.all.get_mut(entrance.index) {
-                let value = Value::Map(Section::of("status", Value::plain(status)));
-                listener.part.put(&["httpsRedirect"], value, origin);
-            }
+    pub(super) fn redirect(&mut self, entrance: &Entrance, status: &str, origin: &Origin) {
+        if let Some(listener) = self.all.get_mut(entrance.index) {
+            let value = Value::Map(Section::of("status", Value::plain(status)));
+            listener.part.put(&["httpsRedirect"], value, origin);
         }
     }
 
     pub(super) fn finish(self, draft: &mut Draft) -> Result<(), TooLarge> {
         for mut listener in self.all {
+            listener.demands.put(&mut listener.part);
             if listener.is_tls && !listener.part.has(&["tls", "certificates"]) {
                 let text = "ssl without a certificate that is known here: add `tls.certificates`";
                 listener.part.notes.push(Note::danger(listener.part.origin.line, text));
@@ -195,24 +198,20 @@ impl Listener {
         self.part.put(&["proxyProtocol", "trusted"], Value::texts(trusted), &listen.origin());
     }
 
-    fn tls(&mut self, levels: &Levels<'_, '_>) {
+    fn tls(&mut self, server: &Directive, levels: &Levels<'_, '_>) {
         let keys = levels.all("ssl_certificate_key");
         for (certificate, key) in levels.all("ssl_certificate").iter().zip(keys) {
             let pair = Section::of("certFile", Value::text(certificate.argument(0)))
                 .with("keyFile", Value::text(key.argument(0)));
-            let pair = Value::Map(pair);
-            let is_there = match self.part.settings.get(&["tls", "certificates"]) {
-                Some(Value::List(items)) => items.iter().any(|item| item.value == pair),
-                _ => false,
-            };
-            if !is_there {
-                self.part.settings.push(&["tls", "certificates"], pair, &certificate.origin());
+            if self.certificates.insert((certificate.argument(0).to_owned(), key.argument(0).to_owned())) {
+                self.part.settings.push(&["tls", "certificates"], Value::Map(pair), &certificate.origin());
             }
         }
         if let Some(protocols) = levels.last("ssl_protocols") {
             self.min_version(protocols);
         }
-        self.client_auth(levels);
+        let demand = self.client_auth(levels);
+        self.demands.add(demand, &server.origin());
     }
 
     fn min_version(&mut self, protocols: &Directive) {
@@ -227,24 +226,36 @@ impl Listener {
         self.part.settings.put_new(&["tls", "minVersion"], version, &protocols.origin());
     }
 
-    fn client_auth(&mut self, levels: &Levels<'_, '_>) {
-        let Some(verify) = levels.last("ssl_verify_client").filter(|verify| verify.argument(0) != "off") else {
-            return;
-        };
-        let mode = match verify.argument(0) {
-            "optional" => "optional",
-            "on" => "require",
-            _ => {
-                let text = format!("{}: certificates of unknown authorities are refused here", verify.shown());
-                self.part.notes.push(Note::changed(verify.place.line, text));
-                "optional"
-            }
-        };
-        self.part.put(&["tls", "clientAuth", "mode"], Value::plain(mode), &verify.origin());
+    /// What a server asks of its clients.
+    fn client_auth(&mut self, levels: &Levels<'_, '_>) -> Option<Demand> {
+        let verify = levels.last("ssl_verify_client").filter(|verify| verify.argument(0) != "off")?;
+        if !matches!(verify.argument(0), "optional" | "on") {
+            let text = format!("{}: certificates of unknown authorities are refused here", verify.shown());
+            self.part.notes.push(Note::changed(verify.place.line, text));
+        }
+        let mut demand = Demand::new(verify.argument(0) == "on", verify.origin());
         for (name, key) in [("ssl_client_certificate", "caFile"), ("ssl_crl", "crlFile")] {
             if let Some(file) = levels.last(name) {
-                self.part.put(&["tls", "clientAuth", key], Value::text(file.argument(0)), &file.origin());
+                demand.file(key, file.argument(0), file.origin());
             }
         }
+        Some(demand)
+    }
+}
+
+/// The address of a `listen`; `None` for what is no address and port.
+pub(super) fn address(listen: &Directive) -> Option<String> {
+    let address = listen.argument(0);
+    if address.starts_with('[') || address.contains(':') || address.parse::<u16>().is_ok() {
+        return words::bind(address);
+    }
+    words::bind(&format!("{address}:80"))
+}
+
+/// What the listeners of an address have in common: `[::]` takes IPv4 as well, so both are one.
+pub(super) fn key(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some(("0.0.0.0" | "[::]", port)) => format!("*:{port}"),
+        _ => address.to_owned(),
     }
 }

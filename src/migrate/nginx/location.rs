@@ -3,21 +3,24 @@
 use super::site::{Match, Server};
 use super::{Levels, World, access, headers, limits, proxy, redirect};
 use crate::migrate::directive::{Block, Directive};
-use crate::migrate::model::{Item, Kind, Part, Section, TooLarge, Value};
+use crate::migrate::model::{Item, Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
 use crate::migrate::words;
 
+/// `within` is the prefix of the location around it, if that has one.
 pub(super) fn translate(
     location: &Directive,
     outer: &Levels<'_, '_>,
     server: &Server,
+    within: &str,
     world: &mut World<'_>,
 ) -> Result<(), TooLarge> {
     let block = Block::new(location.children());
     let levels = Levels { block: &block, outer: Some(outer) };
     let matched = matched(location);
+    let inside = if let Match::Prefix(path) = matched { path } else { within };
     for nested in block.named("location") {
-        translate(nested.mark(), &levels, server, world)?;
+        translate(nested.mark(), &levels, server, inside, world)?;
     }
     if matched == Match::Named {
         location.mark_all();
@@ -29,7 +32,9 @@ pub(super) fn translate(
     let name = world.draft.name(Kind::Route, path);
     let mut part = Part::new(name, location.origin());
     server.serve(&mut part);
-    match_on(matched, location, server, &mut part);
+    if match_on(matched, location, server, within, &mut part) {
+        world.loose.push((world.draft.routes.len(), part.notes.len() - 1));
+    }
     methods(&block, &mut part);
     if let Some(internal) = block.last("internal") {
         block.all.iter().for_each(Directive::mark_all);
@@ -40,9 +45,6 @@ pub(super) fn translate(
     } else if let Some(directive) = block.last("return") {
         redirect::translate(directive, &mut part);
     } else if !proxy::translate(&levels, matched, server, &mut part, world)? {
-        if !block.named("location").is_empty() {
-            return Ok(());
-        }
         part.notes.push(Note::dropped(location.place.line, format!("{}: {}", location.origin().text, FILES)));
         let answer = Section::of("status", Value::plain(404)).with("body", Value::text("not migrated"));
         part.put(&["respond"], Value::Map(answer), &location.origin());
@@ -55,12 +57,13 @@ pub(super) fn translate(
 
 const FILES: &str = "nginx serves files here, or another kind of upstream; attache serves none. The answer is 404";
 
-fn matched(location: &Directive) -> Match<'_> {
+/// How a location is matched. Its sign may stand before the path without a space.
+pub(super) fn matched(location: &Directive) -> Match<'_> {
     let (sign, path) = match location.arguments.as_slice() {
         [sign, path, ..] => (sign.as_str(), path.as_str()),
         [both] => {
-            let at = both.find(|c| !matches!(c, '=' | '^' | '~' | '*')).unwrap_or(both.len());
-            both.split_at_checked(at).unwrap_or(("", both))
+            let sign = SIGNS.into_iter().find(|sign| both.starts_with(sign)).unwrap_or("");
+            (sign, both.strip_prefix(sign).unwrap_or(both))
         }
         [] => ("", "/"),
     };
@@ -73,15 +76,42 @@ fn matched(location: &Directive) -> Match<'_> {
     }
 }
 
-fn match_on(matched: Match<'_>, location: &Directive, server: &Server, part: &mut Part) {
-    let line = location.place.line;
-    let (kind, value) = match matched {
-        Match::Exact(path) => ("exact", path.to_owned()),
-        Match::Prefix("/") if server.has_patterns => ("regex", "/.*".to_owned()),
-        Match::Prefix("/") | Match::Named => return,
+/// What stands before a path; longer ones first.
+const SIGNS: [&str; 4] = ["=", "^~", "~*", "~"];
+
+/// Has a route ask for every path, after all patterns of its server.
+pub(super) fn everything(server: &Server, origin: &Origin, part: &mut Part) {
+    if server.has_patterns {
+        ask("regex", EVERYTHING.to_owned(), origin, part);
+    }
+}
+
+/// No pattern is shorter, and the longest pattern wins.
+const EVERYTHING: &str = ".*";
+
+fn ask(kind: &str, path: String, origin: &Origin, part: &mut Part) {
+    let path = Value::Map(Section::of(kind, Value::text(path)));
+    let item = Item { value: Value::Map(Section::of("path", path)), origin: origin.clone() };
+    part.put(&["match"], Value::List(vec![item]), &Origin::default());
+}
+
+/// Returns whether the last note says that the route takes less than the location.
+fn match_on(matched: Match<'_>, location: &Directive, server: &Server, within: &str, part: &mut Part) -> bool {
+    let (line, origin) = (location.place.line, location.origin());
+    match matched {
+        Match::Named => false,
+        Match::Prefix("/") => {
+            everything(server, &origin, part);
+            false
+        }
+        Match::Exact(path) => {
+            ask("exact", path.to_owned(), &origin, part);
+            false
+        }
         Match::Prefix(path) => {
             part.notes.push(Note::changed(line, prefix_note(path)));
-            ("prefix", path.to_owned())
+            ask("prefix", path.to_owned(), &origin, part);
+            !path.ends_with('/')
         }
         Match::Pattern { pattern, ignores_case } => {
             let text = format!(
@@ -90,12 +120,23 @@ fn match_on(matched: Match<'_>, location: &Directive, server: &Server, part: &mu
                 location.origin().text
             );
             part.notes.push(Note::changed(line, text));
-            ("regex", words::whole_pattern(pattern, ignores_case))
+            ask("regex", whole(pattern, ignores_case, within), &origin, part);
+            true
         }
+    }
+}
+
+/// A pattern that stands in a location with a prefix holds below it alone.
+fn whole(pattern: &str, ignores_case: bool, within: &str) -> String {
+    let within = within.trim_end_matches('/');
+    let whole = if within.is_empty() || pattern.contains('^') {
+        words::whole_pattern(pattern, ignores_case)
+    } else {
+        let flag = if ignores_case { "(?i)" } else { "" };
+        format!("{flag}{}(?:{})", words::literal(within), words::whole_pattern(pattern, false))
     };
-    let path = Value::Map(Section::of(kind, Value::text(value)));
-    let item = Item { value: Value::Map(Section::of("path", path)), origin: location.origin() };
-    part.put(&["match"], Value::List(vec![item]), &crate::migrate::model::Origin::default());
+    // A longer pattern wins over the one for everything.
+    if whole.len() > EVERYTHING.len() { whole } else { format!("(?:{whole})") }
 }
 
 /// `limit_except`, which refuses other methods.

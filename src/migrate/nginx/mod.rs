@@ -1,6 +1,7 @@
 //! nginx: `http`, `server`, `location` and `upstream`, whole or in parts.
 
 mod access;
+mod addresses;
 mod headers;
 mod limits;
 mod listen;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use super::directive::{Block, Directive, Wrong};
 use super::model::{Draft, TooLarge};
 use super::note::Note;
+use addresses::Addresses;
 use limits::Zones;
 use listen::Listeners;
 pub(super) use unknown::why_not;
@@ -33,6 +35,9 @@ struct World<'a> {
     upstreams: Upstreams,
     listeners: Listeners,
     zones: Zones<'a>,
+    addresses: Addresses,
+    /// Routes of a server that take less than their locations did: the place of each, and of the note that says so.
+    loose: Vec<(usize, usize)>,
 }
 
 /// The blocks around a directive, from the innermost outwards.
@@ -75,7 +80,10 @@ pub(super) fn translate(directives: &[Directive], draft: &mut Draft) -> Result<(
     }
     let upstreams = Upstreams::new(&blocks, draft)?;
     let zones = Zones { by_name: zones, made: HashMap::new() };
-    let mut world = World { draft, upstreams, listeners: Listeners::default(), zones };
+    let all = blocks.iter().flat_map(|block| block.named("server")).copied();
+    let all: Vec<&Directive> = all.filter(|server| server.block.is_some()).collect();
+    let addresses = Addresses::of(&all);
+    let mut world = World { draft, upstreams, listeners: Listeners::default(), zones, addresses, loose: Vec::new() };
     let top_level = Levels { block: &top, outer: None };
     for http in &https {
         let level = Levels { block: http, outer: Some(&top_level) };

@@ -1,6 +1,6 @@
-//! `return`: redirects and direct answers.
+//! `return`: redirects and direct answers, also those that `if ($scheme ..)` holds.
 
-use crate::migrate::directive::Directive;
+use crate::migrate::directive::{Block, Directive};
 use crate::migrate::model::{Origin, Part, Section, Value};
 use crate::migrate::note::Note;
 use crate::migrate::words;
@@ -66,6 +66,23 @@ fn redirect(code: &str, target: &str, origin: &Origin, part: &mut Part) {
         part.notes.push(Note::changed(origin.line, format!("{}: the query of the request is kept here", origin.text)));
     }
     part.put(&["redirect"], Value::Map(redirect.with("status", Value::plain(code))), origin);
+}
+
+/// `if ($scheme != https) { return 301 .. }`, which many servers have, with what it returns.
+pub(super) fn scheme_condition<'a>(block: &Block<'a>) -> Option<(&'a Directive, &'a Directive)> {
+    block.named("if").iter().find_map(|condition| {
+        let text: String = condition.arguments.concat();
+        let is_plain = matches!(text.as_str(), "($scheme=http)" | "($scheme!=https)" | "($https=)" | "($https!=on)");
+        let [target] = condition.children() else { return None };
+        let is_target = target.name == "return" && target.arguments.iter().any(|one| one.starts_with("https://"));
+        (is_plain && is_target).then_some((*condition, target))
+    })
+}
+
+/// Whether a redirect only changes to HTTPS: the host, the path and the query stay.
+pub(super) fn keeps_all(directive: &Directive) -> bool {
+    let url = directive.arguments.last().and_then(|url| url.strip_prefix("https://"));
+    url.is_some_and(|url| HOSTS.iter().any(|host| url.strip_prefix(host).is_some_and(|uri| URIS.contains(&uri))))
 }
 
 /// The host of the request.

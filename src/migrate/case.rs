@@ -34,12 +34,48 @@ impl Case {
 
     /// Whether it asks for nothing at all of the request itself.
     pub(super) fn is_everything(&self) -> bool {
-        self.hosts.is_empty() && self.is_every_path() && self.methods.is_empty() && self.fields().next().is_none()
+        self.hosts.is_empty() && self.is_every_path() && self.methods.is_empty() && !self.asks_for_fields()
     }
 
     /// Whether any path will do.
     pub(super) fn is_every_path(&self) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|path| *path == ("prefix", "/".to_owned()))
+    }
+
+    /// Both at once. Of two lists of one kind, of which both would have to hold, the first stays, and `unknown` says
+    /// that there was another.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        join(&mut self.hosts, other.hosts, "hosts", &mut self.unknown);
+        join(&mut self.paths, other.paths, "paths", &mut self.unknown);
+        join(&mut self.methods, other.methods, "methods", &mut self.unknown);
+        for (name, kind, text) in other.headers {
+            self.header(name, kind, text);
+        }
+        for (name, kind, text) in other.query {
+            self.parameter(name, kind, text);
+        }
+        one_of(&mut self.tls, other.tls, "tls", &mut self.unknown);
+        one_of(&mut self.clients, other.clients, "clients", &mut self.unknown);
+        one_of(&mut self.rate, other.rate, "rates", &mut self.unknown);
+        one_of(&mut self.connections, other.connections, "connections", &mut self.unknown);
+        self.unknown.extend(other.unknown);
+        self.unknown.truncate(MAX_FIELDS);
+        self
+    }
+
+    /// Asks for a header field too. A route asks for each once.
+    pub(super) fn header(&mut self, name: String, kind: &'static str, text: String) {
+        add_field(&mut self.headers, (name, kind, text), &mut self.unknown);
+    }
+
+    /// Asks for a parameter of the query too. A route asks for each once.
+    pub(super) fn parameter(&mut self, name: String, kind: &'static str, text: String) {
+        add_field(&mut self.query, (name, kind, text), &mut self.unknown);
+    }
+
+    /// Whether it asks for header fields or the query.
+    pub(super) fn asks_for_fields(&self) -> bool {
+        self.fields().next().is_some()
     }
 
     fn fields(&self) -> impl Iterator<Item = &(String, &'static str, String)> {
@@ -77,6 +113,38 @@ impl Case {
     }
 }
 
+/// Header fields, or parameters, of one case; with more nothing can ask for it.
+const MAX_FIELDS: usize = 64;
+
+/// Takes the other list where one is empty.
+fn join<T: PartialEq>(one: &mut Vec<T>, other: Vec<T>, what: &str, unknown: &mut Vec<String>) {
+    if one.is_empty() {
+        *one = other;
+    } else if !other.is_empty() && *one != other {
+        unknown.push(format!("two lists of {what} at once"));
+    }
+}
+
+fn one_of<T: PartialEq>(one: &mut Option<T>, other: Option<T>, what: &str, unknown: &mut Vec<String>) {
+    match (&one, &other) {
+        (Some(this), Some(that)) if this != that => unknown.push(format!("two conditions on {what} at once")),
+        (Some(_), _) => {}
+        (None, _) => *one = other,
+    }
+}
+
+fn add_field(
+    fields: &mut Vec<(String, &'static str, String)>,
+    field: (String, &'static str, String),
+    unknown: &mut Vec<String>,
+) {
+    match fields.iter().find(|(name, ..)| *name == field.0) {
+        Some(there) if *there == field => {}
+        None if fields.len() < MAX_FIELDS => fields.push(field),
+        Some(_) | None => unknown.push(format!("two conditions on {}", field.0)),
+    }
+}
+
 /// What earlier routes of a list take, where the first that fits wins.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -86,7 +154,7 @@ pub(super) struct Taken {
 
 impl Taken {
     pub(super) fn add(&mut self, case: &Case) {
-        let is_plain = case.methods.is_empty() && case.fields().next().is_none() && case.is_of_requests();
+        let is_plain = case.methods.is_empty() && !case.asks_for_fields() && case.is_of_requests();
         if !is_plain {
             return;
         }
@@ -153,6 +221,32 @@ pub(super) fn ask(cases: &[Case], origin: &Origin, part: &mut Part) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_lists_of_one_kind_are_not_one_that_is_wider() {
+        let paths = |path: &str| Case { paths: vec![("prefix", path.to_owned())], ..Case::default() };
+        let methods = |method: &str| Case { methods: vec![method.to_owned()], ..Case::default() };
+        let clients = |network: &str| Case { clients: Some((true, vec![network.to_owned()])), ..Case::default() };
+        let field = |value: &str| {
+            let mut case = Case::default();
+            case.header("x".to_owned(), "exact", value.to_owned());
+            case
+        };
+        for (one, other) in [
+            (paths("/a"), paths("/b")),
+            (methods("GET"), methods("POST")),
+            (clients("10.0.0.0/8"), clients("11.0.0.0/8")),
+            (field("a"), field("b")),
+            (Case { rate: Some(1), ..Case::default() }, Case { rate: Some(2), ..Case::default() }),
+        ] {
+            let (same, both) = (one.clone().and(one.clone()), one.clone().and(other.clone()));
+            assert_eq!(same, one, "a condition that is written twice is one");
+            assert!(!both.unknown.is_empty(), "{one:?} and {other:?} became {both:?}");
+            assert_eq!(Case { unknown: Vec::new(), ..both }, one);
+        }
+        let both = paths("/a").and(methods("GET")).and(field("a"));
+        assert!(both.unknown.is_empty() && both.paths.len() + both.methods.len() + both.headers.len() == 3, "{both:?}");
+    }
 
     #[test]
     fn what_earlier_routes_take_is_known() {

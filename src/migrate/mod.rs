@@ -14,6 +14,7 @@ mod model;
 mod nginx;
 mod note;
 mod print;
+mod refusal;
 mod settle;
 mod traefik;
 mod tree;

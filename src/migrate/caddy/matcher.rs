@@ -46,6 +46,9 @@ fn named(matcher: &Directive) -> Case {
             case.unknown.push(one.name.clone());
         }
     }
+    if ["path", "path_regexp"].iter().all(|kind| matcher.children().iter().any(|one| one.name == *kind)) {
+        case.unknown.push("path and path_regexp at once".to_owned());
+    }
     case
 }
 
@@ -55,7 +58,7 @@ fn ask(kind: &str, values: &[String], case: &mut Case) {
         "path" => case.paths.extend(values.iter().map(|value| path(value))),
         "host" => case.hosts.extend(values.iter().cloned()),
         "method" => case.methods.extend(values.iter().cloned()),
-        "path_regexp" => {
+        "path_regexp" if case.paths.is_empty() => {
             let pattern = values.last().map_or("", String::as_str);
             case.paths.push(("regex", words::whole_pattern(pattern, false)));
         }
@@ -63,7 +66,7 @@ fn ask(kind: &str, values: &[String], case: &mut Case) {
             Some((name, _)) if name.starts_with('!') => case.unknown.push(kind.to_owned()),
             Some((name, value)) => {
                 let (kind, text) = wildcard(&value);
-                case.headers.push((name.to_ascii_lowercase(), kind, text));
+                case.header(name.to_ascii_lowercase(), kind, text);
             }
             None => case.unknown.push(kind.to_owned()),
         },
@@ -72,13 +75,13 @@ fn ask(kind: &str, values: &[String], case: &mut Case) {
                 match value.split_once('=') {
                     Some((name, value)) => {
                         let (kind, text) = wildcard(value);
-                        case.query.push((name.to_owned(), kind, text));
+                        case.parameter(name.to_owned(), kind, text);
                     }
                     None => case.unknown.push(kind.to_owned()),
                 }
             }
         }
-        "remote_ip" | "client_ip" => {
+        "remote_ip" | "client_ip" if case.clients.is_none() => {
             let networks = values.iter().filter(|value| *value != "forwarded");
             case.clients = Some((true, networks.cloned().collect()));
         }

@@ -2,6 +2,7 @@
 
 mod fields;
 mod matcher;
+mod precedence;
 mod proxy;
 mod site;
 mod syntax;
@@ -100,3 +101,72 @@ fn options(directive: &Directive, block: &Block<'_>, world: &mut World<'_, '_>) 
 }
 
 const PRIVATE: [&str; 6] = ["192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.0/8", "fd00::/8", "::1"];
+
+#[cfg(test)]
+mod tests {
+    use crate::migrate::{Kind, NoteKind, migrate};
+
+    /// Which routes have the rule, and the lines of dangers.
+    fn guarded(site: &str) -> (Vec<String>, Vec<usize>, String) {
+        let found = migrate(Kind::Caddy, &format!("http://a.com:8080 {{\n{site}\n}}\n"), "f").unwrap();
+        let (mut name, mut guarded) = (String::new(), Vec::new());
+        let routes = found.yaml.lines().skip_while(|line| *line != "routes:").take_while(|line| *line != "clusters:");
+        for line in routes {
+            if line.starts_with("  ") && !line.starts_with("   ") && !line.contains("  #") {
+                name = line.trim().split(':').next().unwrap().to_owned();
+            } else if line.trim() == "action: deny" {
+                guarded.push(name.clone());
+            }
+        }
+        let dangers = found.notes.iter().filter(|note| note.kind == NoteKind::Unsafe).map(|note| note.line).collect();
+        (guarded, dangers, found.yaml)
+    }
+
+    #[test]
+    fn what_caddy_refuses_first_a_more_specific_route_refuses_too() {
+        for (site, expected, why) in [
+            (
+                "reverse_proxy /admin/api/* 10.0.0.1:80\nrespond /admin/* 403",
+                &["admin-api"][..],
+                "respond comes before",
+            ),
+            ("abort /x*\nreverse_proxy 10.0.0.1:80", &["a-com"], "a path that ends anywhere"),
+            ("error /x/* 404\nreverse_proxy /x/y 10.0.0.1:80", &["x-y"], "an error"),
+            ("respond /admin/* 200\nreverse_proxy /admin/api/* 10.0.0.1:80", &[], "it refuses nobody"),
+            (
+                "handle /admin/api/* {\nreverse_proxy 10.0.0.1:80\n}\nrespond /admin/* 403",
+                &[],
+                "handle comes before respond",
+            ),
+            (
+                "handle /a/* {\nrespond 403\n}\nhandle /a/b/* {\nreverse_proxy 10.0.0.1:80\n}",
+                &[],
+                "the longer path comes first",
+            ),
+            ("handle /a/* {\nrespond 403\n}\nreverse_proxy /a/b/* 10.0.0.1:80", &["a-b"], "a handler that refuses"),
+            ("reverse_proxy 10.0.0.1:80\nrespond /admin/* 403", &[], "the refusal is more specific"),
+        ] {
+            let (guarded, dangers, yaml) = guarded(site);
+            assert_eq!(guarded, expected, "{why}: {site}: {yaml}");
+            assert_eq!(dangers, [0; 0], "{why}: {site}");
+        }
+        let (_, dangers, yaml) = guarded("@bad header X-Bad 1\nrespond @bad 403\nreverse_proxy /api/* 10.0.0.1:80");
+        assert_eq!(dangers, [4], "{yaml}");
+    }
+
+    #[test]
+    fn matchers_that_all_must_hold_are_not_one_of_which_any_may() {
+        for matcher in [
+            "path /api/*\npath_regexp json$",
+            "path_regexp json$\npath /api/*",
+            "path_regexp a\npath_regexp b",
+            "header X a\nheader X b",
+            "query a=1\nquery a=2",
+            "remote_ip 10.0.0.0/8\nclient_ip 10.1.0.0/16",
+        ] {
+            let (_, dangers, yaml) = guarded(&format!("@m {{\n{matcher}\n}}\nreverse_proxy @m 10.0.0.1:80"));
+            assert_eq!(dangers, [6], "{matcher}: {yaml}");
+            assert!(!yaml.contains("cluster: "), "{matcher}: {yaml}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Sites: listeners, hosts, and a route for each handler.
 
+use super::precedence::Precedence;
 use super::unit::{Unit, translate as unit};
 use super::{Site, World};
 use crate::migrate::client_auth::Demand;
@@ -179,13 +180,13 @@ fn client_auth(auth: &Directive) -> Demand {
 
 /// A route for each handler, and for each directive that answers.
 fn handlers(children: &[&Directive], site: &Site<'_>, world: &mut World<'_, '_>) -> Result<(), TooLarge> {
-    const ANSWERS: [&str; 8] =
-        ["reverse_proxy", "respond", "redir", "abort", "error", "file_server", "php_fastcgi", "root"];
     let shared: Vec<&Directive> = children
         .iter()
         .filter(|one| !ANSWERS.contains(&one.name.as_str()) && !BLOCKS.contains(&one.name.as_str()))
         .copied()
         .collect();
+    let (precedence, notes) = Precedence::new(children, site);
+    world.draft.notes.extend(notes);
     let mut has_all = false;
     for one in children {
         let is_block = BLOCKS.contains(&one.name.as_str()) && one.block.is_some();
@@ -194,7 +195,7 @@ fn handlers(children: &[&Directive], site: &Site<'_>, world: &mut World<'_, '_>)
         }
         let own: Vec<&Directive> = if is_block { one.children().iter().collect() } else { vec![*one] };
         let made = Unit { handler: one.mark(), is_block, own, shared: &shared };
-        has_all |= unit(&made, site, world)?;
+        has_all |= unit(&made, site, &precedence, world)?;
     }
     if !has_all
         && !children.iter().any(|one| ANSWERS.contains(&one.name.as_str()) || BLOCKS.contains(&one.name.as_str()))
@@ -205,5 +206,8 @@ fn handlers(children: &[&Directive], site: &Site<'_>, world: &mut World<'_, '_>)
     Ok(())
 }
 
+/// Directives that answer.
+const ANSWERS: [&str; 8] =
+    ["reverse_proxy", "respond", "redir", "abort", "error", "file_server", "php_fastcgi", "root"];
 /// Directives that hold others.
 const BLOCKS: [&str; 4] = ["handle", "handle_path", "route", "handle_errors"];

@@ -2,12 +2,13 @@
 
 use super::fields::{field, put};
 use super::matcher::split;
+use super::precedence::Precedence;
 use super::{Site, World, proxy};
 use crate::migrate::case;
 use crate::migrate::directive::{Block, Directive};
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
-use crate::migrate::words;
+use crate::migrate::{refusal, words};
 
 /// A handler with what stands in it and what the site says for all.
 pub(super) struct Unit<'a, 'b> {
@@ -18,7 +19,12 @@ pub(super) struct Unit<'a, 'b> {
 }
 
 /// Returns whether every request of the site comes here.
-pub(super) fn translate(unit: &Unit<'_, '_>, site: &Site<'_>, world: &mut World<'_, '_>) -> Result<bool, TooLarge> {
+pub(super) fn translate(
+    unit: &Unit<'_, '_>,
+    site: &Site<'_>,
+    precedence: &Precedence,
+    world: &mut World<'_, '_>,
+) -> Result<bool, TooLarge> {
     let handler = unit.handler;
     if handler.name == "handle_errors" {
         handler.mark_all();
@@ -37,6 +43,10 @@ pub(super) fn translate(unit: &Unit<'_, '_>, site: &Site<'_>, world: &mut World<
     if case.hosts.is_empty() {
         case.hosts.clone_from(&site.hosts);
     }
+    let is_refusal = precedence.is_refusal(handler);
+    if is_refusal {
+        case = refusal::whole(case);
+    }
     let wanted = case.paths.first().map_or("", |(_, path)| path).to_owned();
     let wanted = if wanted.len() > 1 { wanted } else { site.hosts.first().cloned().unwrap_or_default() };
     let mut part = Part::new(world.draft.name(Kind::Route, &wanted), handler.origin());
@@ -49,7 +59,10 @@ pub(super) fn translate(unit: &Unit<'_, '_>, site: &Site<'_>, world: &mut World<
             "remote_ip: other clients are refused here, no other handler gets them",
         ));
     }
-    if let Some(path) = case.loose_prefix().filter(|_| handler.argument(0).contains('*')) {
+    if !is_refusal {
+        precedence.guard(handler, &case, &mut part);
+    }
+    if let Some(path) = case.loose_prefix().filter(|_| handler.argument(0).contains('*') && !is_refusal) {
         let text = format!("{path}*: a prefix ends where a segment ends here; Caddy takes {path}x too");
         part.notes.push(Note::changed(handler.place.line, text));
     }

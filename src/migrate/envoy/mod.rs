@@ -83,3 +83,114 @@ const WHY: &[(&str, &str)] = &[
     ("common_lb_config", "`panic` of the cluster says what happens when too few endpoints are well"),
     ("rds scoped_routes", "there is no xDS here; a changed file is loaded by itself"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::migrate::{Kind, Migrated, NoteKind, migrate};
+
+    fn migrated(routes: &str) -> Migrated {
+        let text = format!(
+            "static_resources:
+  listeners:
+    - name: in
+      address: {{ socket_address: {{ address: 0.0.0.0, port_value: 80 }} }}
+      filter_chains:
+        - filters:
+            - name: hcm
+              typed_config:
+                \"@type\": x.HttpConnectionManager
+                use_remote_address: true
+                route_config:
+                  virtual_hosts:
+                    - name: all
+                      domains: [\"*\"]
+                      routes:
+{routes}
+  clusters:
+    - name: one
+      load_assignment: {{ endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 10.0.0.1, port_value: 80 }} }} }} }}] }}] }}
+"
+        );
+        migrate(Kind::Envoy, &text, "f").unwrap()
+    }
+
+    fn dangers(migrated: &Migrated) -> Vec<usize> {
+        let notes = migrated.notes.iter().filter(|note| note.kind == NoteKind::Unsafe);
+        notes.map(|note| note.line).collect()
+    }
+
+    #[test]
+    fn a_refusal_holds_for_a_later_route_that_is_more_specific() {
+        let found = migrated(
+            "                        - { match: { safe_regex: { regex: \"/api/admin.*\" } }, direct_response: { status: 403 } }
+                        - { match: { prefix: /api/ }, route: { cluster: one } }
+                        - { match: { prefix: /web/ }, route: { cluster: one } }",
+        );
+        let api = found.yaml.split("\n  api:").nth(1).unwrap().split("\n  web:").next().unwrap();
+        assert!(api.contains("action: deny") && api.contains("- regex: \"/api/admin.*\""), "{}", found.yaml);
+        assert_eq!(found.yaml.matches("action: deny").count(), 1, "{}", found.yaml);
+        assert_eq!(dangers(&found), [0; 0]);
+    }
+
+    #[test]
+    fn a_refusal_by_a_prefix_takes_all_that_begins_with_it() {
+        let found = migrated(
+            "                        - { match: { prefix: /admin }, direct_response: { status: 404 } }
+                        - { match: { prefix: / }, route: { cluster: one } }",
+        );
+        assert_eq!(found.yaml.matches("regex: \"/admin.*\"").count(), 2, "the route and the rule: {}", found.yaml);
+        assert!(!found.notes.iter().any(|note| note.text.contains("/adminx")), "{:#?}", found.notes);
+    }
+
+    #[test]
+    fn a_refusal_by_a_field_before_a_route_that_is_more_specific_is_a_danger() {
+        let found = migrated(
+            "                        - { match: { prefix: /, headers: [{ name: x-bad, string_match: { exact: a } }] }, direct_response: { status: 403 } }
+                        - { match: { prefix: /api/ }, route: { cluster: one } }",
+        );
+        assert_eq!(dangers(&found), [17], "{:#?}", found.notes);
+    }
+
+    #[test]
+    fn a_field_is_there_only_where_nothing_else_is_asked_of_it() {
+        for (condition, expected) in [
+            ("{ name: x }", Some("present: true")),
+            ("{ name: x, present_match: true }", Some("present: true")),
+            ("{ name: x, present_match: false }", None),
+            ("{ name: x, suffix_match: a }", None),
+            ("{ name: x, contains_match: a }", None),
+            ("{ name: x, range_match: { start: 1, end: 2 } }", None),
+            ("{ name: x, invert_match: true, exact_match: a }", None),
+            ("{ name: x, invert_match: false, exact_match: a }", Some("exact: \"a\"")),
+            ("{ name: x, treat_missing_header_as_empty: true, exact_match: a }", None),
+            ("{ name: x, string_match: { exact: a } }", Some("exact: \"a\"")),
+            ("{ name: x, string_match: { exact: a, ignore_case: true } }", Some("regex: \"(?i)a\"")),
+            ("{ name: x, string_match: { ignore_case: true, prefix: a.b } }", Some("regex: \"(?i)a\\\\.b.*\"")),
+            ("{ name: x, string_match: { custom: {} } }", None),
+            ("{ name: x, exact_match: a }, { name: x, exact_match: b }", None),
+        ] {
+            for key in ["headers", "query_parameters"] {
+                let found = migrated(&format!(
+                    "                        - {{ match: {{ prefix: /a, {key}: [{condition}] }}, route: {{ cluster: one }} }}"
+                ));
+                match expected {
+                    Some(expected) => assert!(found.yaml.contains(expected), "{key}: {condition}: {}", found.yaml),
+                    None => {
+                        assert!(!found.yaml.contains("cluster: one"), "{key}: {condition}: {}", found.yaml);
+                        assert_eq!(dangers(&found), [16], "{key}: {condition}: {:#?}", found.notes);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_narrows_a_match_is_not_passed_over() {
+        let found = migrated("                        - { match: { prefix: /a, grpc: {} }, route: { cluster: one } }");
+        assert!(found.yaml.contains("prefix: \"application/grpc\""), "{}", found.yaml);
+        let found = migrated(
+            "                        - { match: { prefix: /a, case_sensitive: false }, direct_response: { status: 403 } }",
+        );
+        assert_eq!(dangers(&found), [16], "{:#?}", found.notes);
+    }
+}

@@ -5,6 +5,7 @@ use crate::config::foreign::Foreign;
 use crate::migrate::case::{self, Case, Taken};
 use crate::migrate::model::{Item, Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
+use crate::migrate::refusal::{self, Refusals};
 use crate::migrate::{tree, words};
 
 /// The routes of a virtual host; `at` is the place of its listener.
@@ -27,10 +28,10 @@ pub(super) fn host(host: &Foreign, shared: &Part, at: usize, world: &mut World<'
         host.all_seen();
         return Ok(());
     }
-    let mut before = Taken::default();
+    let (mut before, mut refusals) = (Taken::default(), Refusals::default());
     for route in host.items_at(&["routes"]) {
         let mut part = Part::new(String::new(), Origin::new(route.line, format!("virtual host {called}, routes[]")));
-        let Some(mut case) = route.get("match").map(|found| matched(found, &mut part)) else { continue };
+        let Some(mut case) = route.get("match").map(matched) else { continue };
         case.hosts.clone_from(&hosts);
         let wanted = case.paths.first().map_or(called.as_str(), |(_, path)| path).to_owned();
         let wanted = if wanted.len() < 2 { called.clone() } else { wanted };
@@ -48,6 +49,14 @@ pub(super) fn host(host: &Foreign, shared: &Part, at: usize, world: &mut World<'
         }
         part.settings.entries.extend(shared.settings.entries.iter().cloned());
         part.notes.extend(shared.notes.iter().cloned());
+        if refuses(route) {
+            case = refusal::whole(case);
+            let origin = Origin::new(route.line, format!("line {}: direct_response", route.line));
+            world.draft.notes.extend(refusals.add(&case, &origin));
+        } else {
+            loose(&case, route.line, &mut part);
+            refusals.guard(std::slice::from_ref(&case), &mut part, |_| true);
+        }
         case::ask(std::slice::from_ref(&case), &part.origin.clone(), &mut part);
         before.add(&case);
         action(route, host, &mut part, world);
@@ -60,28 +69,32 @@ pub(super) fn host(host: &Foreign, shared: &Part, at: usize, world: &mut World<'
     Ok(())
 }
 
-fn matched(value: &Foreign, part: &mut Part) -> Case {
+/// Whether a route answers that somebody may not.
+fn refuses(route: &Foreign) -> bool {
+    let status = route.get("direct_response").and_then(|answer| answer.text_at(&["status"]));
+    status.is_some_and(|status| status.starts_with(['4', '5']))
+}
+
+fn loose(case: &Case, line: usize, part: &mut Part) {
+    if let Some(path) = case.loose_prefix() {
+        let text = format!("match.prefix: {path}: a prefix ends where a segment ends here; Envoy takes {path}x too");
+        part.notes.push(Note::changed(line, text));
+    }
+}
+
+fn matched(value: &Foreign) -> Case {
     let mut case = Case::default();
-    for (key, line, found) in value.entries() {
+    for (key, _, found) in value.entries() {
         let text = value.text_at(&[key]).unwrap_or_default().to_owned();
         match key.as_str() {
-            "prefix" => {
-                if text.len() > 1 && !text.ends_with('/') {
-                    let note = format!(
-                        "match.prefix: {text}: a prefix ends where a segment ends here; Envoy takes {text}x too"
-                    );
-                    part.notes.push(Note::changed(*line, note));
-                }
-                case.paths.push(("prefix", text));
-            }
-            "path_separated_prefix" => case.paths.push(("prefix", text)),
+            "prefix" => case.paths.push(("prefix", if text.is_empty() { "/".to_owned() } else { text })),
+            "path_separated_prefix" => case.paths.push(("prefix", format!("{}/", text.trim_end_matches('/')))),
             "path" => case.paths.push(("exact", text)),
             "safe_regex" => case.paths.push(("regex", found.text_at(&["regex"]).unwrap_or_default().to_owned())),
             "headers" => found.items().iter().for_each(|one| header(one, &mut case)),
             "query_parameters" => found.items().iter().for_each(|one| query(one, &mut case)),
-            "grpc" | "case_sensitive" => {
-                part.notes.push(Note::changed(*line, format!("match.{key}: it makes no difference here")));
-            }
+            "grpc" => case.header("content-type".to_owned(), "prefix", "application/grpc".to_owned()),
+            "case_sensitive" if text == "true" => {}
             _ => case.unknown.push(key.clone()),
         }
         found.all_seen();
@@ -91,37 +104,56 @@ fn matched(value: &Foreign, part: &mut Part) -> Case {
 
 fn header(one: &Foreign, case: &mut Case) {
     let name = one.text_at(&["name"]).unwrap_or_default().to_ascii_lowercase();
-    let found = string_match(one.get("string_match")).or_else(|| {
-        let exact = one.text_at(&["exact_match"]).map(|text| ("exact", text.to_owned()));
-        exact.or_else(|| one.text_at(&["prefix_match"]).map(|text| ("prefix", text.to_owned())))
-    });
-    if one.text_at(&["invert_match"]) == Some("true") || one.get("range_match").is_some() {
-        case.unknown.push("headers".to_owned());
-        return;
-    }
-    let (kind, text) = found.unwrap_or_else(|| ("present", "true".to_owned()));
-    match (name.as_str(), kind) {
-        (":method", "exact") => case.methods.push(text),
+    match (name.as_str(), condition(one)) {
+        (_, None) => case.unknown.push(format!("headers: {name}")),
+        (":method", Some(("exact", text))) if case.methods.is_empty() => case.methods.push(text),
         (":authority", _) => case.unknown.push("headers: :authority".to_owned()),
         _ if name.starts_with(':') => case.unknown.push(name),
-        _ => case.headers.push((name, kind, text)),
+        (_, Some((kind, text))) => case.header(name, kind, text),
     }
 }
 
 fn query(one: &Foreign, case: &mut Case) {
     let name = one.text_at(&["name"]).unwrap_or_default().to_owned();
-    let (kind, text) = string_match(one.get("string_match")).unwrap_or_else(|| ("present", "true".to_owned()));
-    case.query.push((name, kind, text));
+    match condition(one) {
+        Some((kind, text)) => case.parameter(name, kind, text),
+        None => case.unknown.push(format!("query_parameters: {name}")),
+    }
 }
 
-fn string_match(value: Option<&Foreign>) -> Option<(&'static str, String)> {
-    let value = value?;
-    let exact = value.text_at(&["exact"]).map(|text| ("exact", text.to_owned()));
-    let prefix = || value.text_at(&["prefix"]).map(|text| ("prefix", text.to_owned()));
-    let regex = || value.text_at(&["safe_regex", "regex"]).map(|text| ("regex", text.to_owned()));
-    let contains = || value.text_at(&["contains"]).map(|text| ("regex", format!(".*{}.*", words::literal(text))));
-    let suffix = || value.text_at(&["suffix"]).map(|text| ("regex", format!(".*{}", words::literal(text))));
-    exact.or_else(prefix).or_else(regex).or_else(contains).or_else(suffix)
+/// Kind and text of what a field must be. Where nothing but a name is given, it must be there.
+fn condition(one: &Foreign) -> Option<(&'static str, String)> {
+    let mut found = Some(("present", "true".to_owned()));
+    for (key, _, value) in one.entries() {
+        let text = value.text().unwrap_or_default();
+        match key.as_str() {
+            "name" => {}
+            "present_match" if text == "true" => {}
+            "invert_match" | "treat_missing_header_as_empty" if text == "false" => {}
+            "string_match" => found = string_match(value),
+            "exact_match" => found = Some(("exact", text.to_owned())),
+            "prefix_match" => found = Some(("prefix", text.to_owned())),
+            _ => return None,
+        }
+    }
+    found
+}
+
+fn string_match(value: &Foreign) -> Option<(&'static str, String)> {
+    let flag = if value.text_at(&["ignore_case"]) == Some("true") { "(?i)" } else { "" };
+    let (key, _, one) = value.entries().iter().find(|(key, ..)| key != "ignore_case")?;
+    let text = one.text().unwrap_or_default();
+    let literal = words::literal(text);
+    Some(match (key.as_str(), flag) {
+        ("exact", "") => ("exact", text.to_owned()),
+        ("prefix", "") => ("prefix", text.to_owned()),
+        ("exact", _) => ("regex", format!("{flag}{literal}")),
+        ("prefix", _) => ("regex", format!("{flag}{literal}.*")),
+        ("suffix", _) => ("regex", format!("{flag}.*{literal}")),
+        ("contains", _) => ("regex", format!("{flag}.*{literal}.*")),
+        ("safe_regex", _) => ("regex", one.text_at(&["regex"])?.to_owned()),
+        _ => return None,
+    })
 }
 
 fn action(route: &Foreign, host: &Foreign, part: &mut Part, world: &World<'_>) {

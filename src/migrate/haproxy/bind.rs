@@ -71,13 +71,13 @@ fn options(bind: &Directive, options: &[String], is_tls: bool, part: &mut Part) 
     let mut client_auth = Section::default();
     while let Some(word) = words.next() {
         match word {
-            "ssl" | "name" | "interface" | "process" | "thread" | "mss" | "maxconn" | "backlog" | "id" | "nice"
-            | "user" | "group" | "mode" | "level" | "transparent" | "defer-accept" | "tfo" | "v4v6" | "v6only"
-            | "shards" => {
+            "ssl" | "name" | "process" | "thread" | "mss" | "maxconn" | "backlog" | "id" | "nice" | "user"
+            | "group" | "mode" | "level" | "transparent" | "defer-accept" | "tfo" | "v4v6" | "v6only" | "shards" => {
                 if TAKES_WORD.contains(&word) {
                     words.next();
                 }
             }
+            "interface" => part.notes.push(of_interface(words.next().unwrap_or_default(), line)),
             "crt" => certificate(words.next().unwrap_or_default(), line, part),
             "alpn" => {
                 let names = words.next().unwrap_or_default().split(',');
@@ -132,10 +132,18 @@ fn options(bind: &Directive, options: &[String], is_tls: bool, part: &mut Part) 
     }
 }
 
+/// A listener that HAProxy has on one interface.
+fn of_interface(name: &str, line: usize) -> Note {
+    let text = format!(
+        "bind .. interface {name}: listeners have an address and no interface, so this one takes connections from all of \
+         them: write the address of the interface"
+    );
+    Note::danger(line, text)
+}
+
 /// Options of `bind` that attache decides by itself and that a word follows.
-const TAKES_WORD: [&str; 14] = [
-    "name", "interface", "process", "thread", "mss", "maxconn", "backlog", "id", "nice", "user", "group", "mode",
-    "level", "shards",
+const TAKES_WORD: [&str; 13] = [
+    "name", "process", "thread", "mss", "maxconn", "backlog", "id", "nice", "user", "group", "mode", "level", "shards",
 ];
 
 /// A file of HAProxy holds both the certificate and its key.

@@ -6,16 +6,18 @@ use crate::migrate::case::{self, Case};
 use crate::migrate::directive::Directive;
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
 use crate::migrate::note::Note;
+use crate::migrate::refusal::{self, Refusals};
 use crate::migrate::words;
 
 pub(super) fn translate(proxy: &Proxy<'_>, world: &mut World<'_, '_>) -> Result<(), TooLarge> {
     let entrances = bind::translate(proxy, world)?;
     let shared = Part::new(proxy.name.to_owned(), proxy.directive.origin());
-    let mut frontend = Frontend { acls: Acls::new(proxy.block.named("acl")), entrances, shared };
+    let acls = Acls::new(proxy.block.named("acl"));
+    let mut frontend = Frontend { acls, entrances, shared, refusals: Refusals::default() };
     redirects_to_tls(proxy, &mut frontend, world);
     headers::of_section(proxy, &mut frontend.shared);
     limits::translate(proxy, &mut frontend, world)?;
-    answers(proxy, &frontend, world)?;
+    answers(proxy, &mut frontend, world)?;
     let uses = proxy.block.named("use_backend");
     if uses.len() > 1 {
         let text = "use_backend: HAProxy takes the first that fits; here the most specific route wins";
@@ -80,8 +82,9 @@ fn redirect_words<'w>(rule: &Directive, words: &[&'w str]) -> Vec<&'w str> {
     }
 }
 
-/// Redirects, refusals and answers that the frontend gives by itself.
-fn answers(proxy: &Proxy<'_>, frontend: &Frontend<'_>, world: &mut World<'_, '_>) -> Result<(), TooLarge> {
+/// Redirects, refusals and answers that the frontend gives by itself, in their order: what comes before a refusal is
+/// not refused.
+fn answers(proxy: &Proxy<'_>, frontend: &mut Frontend<'_>, world: &mut World<'_, '_>) -> Result<(), TooLarge> {
     if let Some(monitor) = proxy.block.last("monitor-uri") {
         let mut part = route(monitor.argument(0), monitor, frontend, world);
         let paths = vec![("exact", monitor.argument(0).to_owned())];
@@ -93,30 +96,25 @@ fn answers(proxy: &Proxy<'_>, frontend: &Frontend<'_>, world: &mut World<'_, '_>
         let (words, terms, is_unless) = split(rule);
         let redirect = redirect_words(rule, &words);
         let action = words.first().copied().unwrap_or_default();
-        let is_answer =
-            !redirect.is_empty() || matches!(action, "return" | "deny" | "reject" | "tarpit" | "silent-drop");
-        if !is_answer || rule.is_used() {
+        let is_refusal = status_of(&words).is_some_and(|status| status.starts_with(['4', '5']));
+        if redirect.is_empty() && action != "return" && !is_refusal || rule.is_used() {
             continue;
         }
-        let cases = frontend.acls.cases(terms, is_unless);
-        for case in cases {
+        for case in frontend.acls.cases(terms, is_unless) {
             rule.mark();
+            if is_refusal {
+                refuse(rule, &words, case, frontend, world)?;
+                continue;
+            }
             let is_askable = case.is_of_requests() && case.tls.is_none();
-            if case.is_everything() && (redirect.is_empty() || !is_askable) || !is_askable && action == "return" {
+            if !is_askable || case.is_everything() && redirect.is_empty() {
                 let text = format!("{}: no route can ask for this condition", rule.origin().text);
                 world.draft.note(Note::danger(rule.place.line, text));
                 continue;
             }
             let mut part = route(&format!("{}-{action}", frontend.shared.name), rule, frontend, world);
             match_on(&case, rule, &mut part);
-            if !is_askable {
-                let text = format!(
-                    "{}: no route can ask for all of this condition, so this one refuses everybody until you \
-                                    write who may",
-                    rule.origin().text
-                );
-                part.notes.push(Note::danger(rule.place.line, text));
-            }
+            frontend.refusals.guard(std::slice::from_ref(&case), &mut part, |_| true);
             if redirect.is_empty() {
                 answer(rule, &words, &mut part);
             } else {
@@ -128,11 +126,76 @@ fn answers(proxy: &Proxy<'_>, frontend: &Frontend<'_>, world: &mut World<'_, '_>
     Ok(())
 }
 
+/// The status of a rule that answers by itself.
+fn status_of<'w>(words: &[&'w str]) -> Option<&'w str> {
+    let after = |wanted: &str| words.iter().position(|word| *word == wanted).and_then(|at| words.get(at + 1).copied());
+    match *words.first()? {
+        "return" => Some(after("status").unwrap_or("200")),
+        "deny" | "reject" | "tarpit" | "silent-drop" => {
+            Some(after("deny_status").or_else(|| after("status")).unwrap_or("403"))
+        }
+        _ => None,
+    }
+}
+
+/// A refusal. What asks for paths and methods alone holds for all routes that come behind it, however specific they
+/// are; the rest is a route, and those behind it that are more specific refuse the same as far as they can.
+fn refuse(
+    rule: &Directive,
+    words: &[&str],
+    case: Case,
+    frontend: &mut Frontend<'_>,
+    world: &mut World<'_, '_>,
+) -> Result<(), TooLarge> {
+    let origin = rule.origin();
+    let is_askable = case.is_of_requests() && case.tls.is_none();
+    if case.is_everything() && !is_askable {
+        let text = format!("{}: no route can ask for this condition", origin.text);
+        world.draft.note(Note::danger(rule.place.line, text));
+        return Ok(());
+    }
+    if !is_askable {
+        let text = format!(
+            "{}: no route can ask for all of this condition, so this one refuses everybody until you write who may",
+            origin.text
+        );
+        world.draft.note(Note::danger(rule.place.line, text));
+    }
+    let case =
+        refusal::whole(Case { tls: None, clients: None, rate: None, connections: None, unknown: Vec::new(), ..case });
+    let action = words.first().copied().unwrap_or_default();
+    let is_plain = action != "return" && status_of(words) == Some("403");
+    let is_by_path = case.hosts.is_empty() && !case.asks_for_fields();
+    if !is_by_path || !is_plain && !case.is_everything() {
+        let mut part = route(&format!("{}-{action}", frontend.shared.name), rule, frontend, world);
+        case::ask(std::slice::from_ref(&case), &origin, &mut part);
+        answer(rule, words, &mut part);
+        world.draft.add(Kind::Route, part)?;
+    } else if matches!(action, "reject" | "silent-drop" | "tarpit") {
+        world.draft.note(Note::changed(rule.place.line, closes(rule, "403")));
+    }
+    if !is_by_path {
+        world.draft.notes.extend(frontend.refusals.add(&case, &origin));
+        return Ok(());
+    }
+    if !is_plain {
+        let text = format!("{}: where another route is more specific, the answer is 403", origin.text);
+        world.draft.note(Note::changed(rule.place.line, text));
+    }
+    world.draft.count(1 + case.paths.len() + case.methods.len())?;
+    refusal::refuse(&case, &origin, &mut frontend.shared);
+    Ok(())
+}
+
+/// Says that a connection is kept which HAProxy closes.
+fn closes(rule: &Directive, status: &str) -> String {
+    format!("{}: HAProxy closes the connection; here the answer is {status}", rule.origin().text)
+}
+
 /// `http-request return` and refusals.
 fn answer(rule: &Directive, words: &[&str], part: &mut Part) {
     let after = |wanted: &str| words.iter().position(|word| *word == wanted).and_then(|at| words.get(at + 1).copied());
-    let is_return = words.first().copied() == Some("return");
-    let status = after("status").or_else(|| after("deny_status")).unwrap_or(if is_return { "200" } else { "403" });
+    let status = status_of(words).unwrap_or("403");
     let mut value = Section::of("status", Value::plain(status));
     if let Some(text) = after("string").or_else(|| after("lf-string")) {
         value = value.with("body", Value::text(text));
@@ -142,8 +205,7 @@ fn answer(rule: &Directive, words: &[&str], part: &mut Part) {
     }
     part.put(&["respond"], Value::Map(value), &rule.origin());
     if matches!(words.first().copied(), Some("reject" | "silent-drop" | "tarpit")) {
-        let text = format!("{}: HAProxy closes the connection; here the answer is {status}", rule.origin().text);
-        part.notes.push(Note::changed(rule.place.line, text));
+        part.notes.push(Note::changed(rule.place.line, closes(rule, status)));
     }
 }
 
@@ -218,6 +280,7 @@ fn to_backend(
         part.put(&["listeners"], Value::texts(entrances.map(|entrance| &entrance.name)), &rule.origin());
     }
     match_on(case, rule, &mut part);
+    frontend.refusals.guard(std::slice::from_ref(case), &mut part, |_| true);
     match world.backends.get(name) {
         Some(backend) => {
             part.put(&["cluster"], Value::plain(&backend.cluster), &rule.origin());

@@ -39,6 +39,11 @@ pub(super) fn translate(
         if !case.unknown.is_empty() || !case.is_everything() || case.tls.is_some() {
             continue;
         }
+        let counted = [case.rate.is_some(), case.connections.is_some(), case.clients.is_some()];
+        if counted.into_iter().filter(|is_asked| *is_asked).count() != 1 {
+            // Both at once is less than each alone.
+            continue;
+        }
         match case {
             Case { rate: Some(most), .. } => rate(*most, rule, tracked, proxy, frontend, world)?,
             Case { connections: Some(most), .. } => {
@@ -50,6 +55,7 @@ pub(super) fn translate(
             }
             Case { clients: Some((is_in, networks)), .. } => {
                 let key = if *is_in { "deny" } else { "allow" };
+                world.draft.count(networks.len())?;
                 for network in networks {
                     frontend.shared.settings.push(&["ipAccess", key], Value::text(network), &rule.mark().origin());
                 }

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use super::directive::{Block, Directive, Wrong};
 use super::model::{Draft, Origin, Part, TooLarge, Value};
 use super::note::Note;
+use super::refusal::Refusals;
 use super::words;
 use backend::Backend;
 use bind::Entrance;
@@ -63,6 +64,8 @@ struct Frontend<'a> {
     entrances: Vec<Entrance>,
     /// What holds for each of its routes.
     shared: Part,
+    /// What it refuses before it asks for a backend.
+    refusals: Refusals,
 }
 
 impl<'a> Sections<'a> {
@@ -165,5 +168,122 @@ fn global(sections: &Sections<'_>, draft: &mut Draft) {
             draft.settings.put(&["shutdown", "drainTimeout"], Value::plain(&time), &stop.origin());
             draft.settings.put(&["shutdown", "streamGrace"], Value::plain(time), &stop.origin());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::migrate::{Kind, Migrated, NoteKind, migrate};
+
+    fn migrated(rules: &str) -> Migrated {
+        let head = "defaults\n mode http\nfrontend f\n bind :80\n";
+        let tail = "backend one\n server a 10.0.0.1:80\nbackend two\n server b 10.0.0.2:80\n";
+        migrate(Kind::Haproxy, &format!("{head}{rules}\n default_backend one\n{tail}"), "f").unwrap()
+    }
+
+    /// The lines of a route of this name.
+    fn route<'y>(yaml: &'y str, name: &str) -> Vec<&'y str> {
+        let mut lines = yaml.lines().skip_while(|line| *line != "routes:");
+        let begin = lines.by_ref().find(|line| line.starts_with(&format!("  {name}:")));
+        assert!(begin.is_some(), "there is no route {name}: {yaml}");
+        lines.take_while(|line| line.starts_with("   ")).map(str::trim).collect()
+    }
+
+    fn has(lines: &[&str], wanted: &str) -> bool {
+        lines.iter().any(|line| line.starts_with(wanted))
+    }
+
+    fn dangers(migrated: &Migrated) -> Vec<usize> {
+        let notes = migrated.notes.iter().filter(|note| note.kind == NoteKind::Unsafe);
+        notes.map(|note| note.line).collect()
+    }
+
+    #[test]
+    fn a_refusal_holds_for_routes_that_are_more_specific() {
+        let found = migrated(
+            " http-request deny if { path_beg /admin } METH_POST\n use_backend two if { hdr(host) -i app.example.com }\n \
+             use_backend two if { path_beg /admin/api }",
+        );
+        for name in ["one", "two", "two-2"] {
+            let lines = route(&found.yaml, name);
+            for wanted in ["action: deny", "- prefix: \"/admin\"", "- regex: \"/admin.*\"", "- \"POST\""] {
+                assert!(has(&lines, wanted), "{name}: {wanted}: {lines:#?}");
+            }
+        }
+        assert_eq!(dangers(&found), [0; 0]);
+        let all = migrated(" http-request deny");
+        assert!(
+            has(&route(&all.yaml, "one"), "action: deny") && !has(&route(&all.yaml, "one"), "paths:"),
+            "{}",
+            all.yaml
+        );
+    }
+
+    #[test]
+    fn what_comes_before_a_refusal_is_not_refused() {
+        let found = migrated(
+            " http-request return status 200 if { path /admin/ping }\n http-request deny if { path_beg /admin/ }\n \
+             http-request return status 200 if { path /ping }",
+        );
+        assert!(!has(&route(&found.yaml, "f-return"), "authorization:"), "{}", found.yaml);
+        assert!(has(&route(&found.yaml, "f-return-2"), "authorization:"), "{}", found.yaml);
+    }
+
+    #[test]
+    fn a_refusal_with_a_host_or_a_field_is_a_route_that_later_ones_heed() {
+        let found = migrated(
+            " http-request deny if { hdr_end(host) -i .example.com } { path_beg /x/ }\n http-request deny if { hdr(x-bad) 1 }\n \
+             use_backend two if { hdr(host) a.example.com }\n use_backend two if { path_beg /y/ }",
+        );
+        assert!(has(&route(&found.yaml, "two"), "- prefix: \"/x/\""), "a host counts more: {}", found.yaml);
+        assert!(!has(&route(&found.yaml, "one"), "authorization:"), "{}", found.yaml);
+        assert_eq!(dangers(&found), [7, 8], "the field cannot be asked for by a rule: {:#?}", found.notes);
+    }
+
+    #[test]
+    fn a_refusal_with_another_status_keeps_it_and_protects_too() {
+        let found =
+            migrated(" http-request return status 404 if { path_beg /x/ }\n use_backend two if { path_beg /x/y }");
+        assert!(has(&route(&found.yaml, "f-return"), "status: 404"), "{}", found.yaml);
+        assert!(!has(&route(&found.yaml, "f-return"), "authorization:"), "{}", found.yaml);
+        assert!(has(&route(&found.yaml, "two"), "- prefix: \"/x/\""), "{}", found.yaml);
+    }
+
+    #[test]
+    fn a_limit_of_two_conditions_is_not_one_of_either() {
+        let found = migrated(
+            " stick-table type ip size 1k store http_req_rate(10s)\n http-request track-sc0 src\n \
+             http-request deny if { sc_http_req_rate(0) gt 20 } !{ src 10.0.0.0/8 }",
+        );
+        assert!(!found.yaml.contains("rateLimit:") && !found.yaml.contains("ipAccess"), "{}", found.yaml);
+        assert_eq!(dangers(&found), [7], "{:#?}", found.notes);
+    }
+
+    #[test]
+    fn a_listener_of_one_interface_that_takes_connections_from_all_is_a_danger() {
+        let text = "defaults\n mode http\nlisten l\n bind :80 interface lo\n server a 10.0.0.1:80\n";
+        let found = migrate(Kind::Haproxy, text, "f").unwrap();
+        assert_eq!(dangers(&found), [4], "{:#?}", found.notes);
+        assert!(found.yaml.contains("0.0.0.0:80"), "{}", found.yaml);
+    }
+
+    #[test]
+    fn values_that_many_rules_ask_for_are_bounded() {
+        let paths: String = (0..900).map(|at| format!(" /{at}")).collect();
+        for rule in ["http-request deny if a", "use_backend two if a"] {
+            let text = format!(
+                "defaults\n mode http\nfrontend f\n bind :80\n acl a path{paths}\n{}",
+                format!(" {rule}\n").repeat(300)
+            );
+            let text = format!("{text}backend two\n server b 10.0.0.2:80\n");
+            let report = migrate(Kind::Haproxy, &text, "f").unwrap_err().human(false);
+            assert!(report.contains("more than 100000 settings"), "{rule}: {report}");
+        }
+        let networks: String = (0..900).map(|at| format!(" 10.0.{}.{}", at / 256, at % 256)).collect();
+        let text = format!(
+            "defaults\n mode http\nfrontend f\n bind :80\n acl a src{networks}\n{}",
+            " http-request deny if a\n".repeat(300)
+        );
+        assert!(migrate(Kind::Haproxy, &text, "f").unwrap_err().human(false).contains("more than 100000 settings"));
     }
 }

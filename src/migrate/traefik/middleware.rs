@@ -45,7 +45,7 @@ pub(super) fn apply(
                 tree::take(config, table, part);
             }
             "ipAllowList" | "ipWhiteList" => {
-                part.put(&["ipAccess", "allow"], Value::texts(config.texts_at(&["sourceRange"])), &origin);
+                allow(config, &origin, part);
             }
             "basicAuth" | "digestAuth" | "forwardAuth" => {
                 config.all_seen();
@@ -78,6 +78,16 @@ const WHY: &[(&str, &str)] = &[
     ("plugin", "attache has no plug-ins"),
     ("chain", "chains go round"),
 ];
+
+/// Clients that may come in. All lists of a route must have a client, and a route here has one.
+fn allow(config: &Foreign, origin: &Origin, part: &mut Part) {
+    let networks = Value::texts(config.texts_at(&["sourceRange"]));
+    if part.settings.get(&["ipAccess", "allow"]).is_some_and(|others| *others != networks) {
+        let why = format!("{}: a second list of clients, who must be in both: write those who are", origin.text);
+        return part.close(origin, &why);
+    }
+    part.put(&["ipAccess", "allow"], networks, origin);
+}
 
 fn bytes(text: &str) -> Option<Value> {
     words::size(text).map(Value::plain)

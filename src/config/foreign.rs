@@ -9,7 +9,7 @@ use super::report::{Diagnostic, Report, Source};
 use super::source::MAX_FILE;
 use super::yaml;
 
-/// A value of a foreign YAML or JSON text. It remembers whether anybody has looked at it, so that what nobody
+/// A value of a foreign text in YAML, JSON or TOML. It remembers whether anybody has looked at it, so that what nobody
 /// understood can be named.
 #[derive(Debug)]
 pub struct Foreign {
@@ -76,6 +76,12 @@ fn about(text: &str, name: &str) -> Report {
 }
 
 impl Foreign {
+    /// A value that nobody has looked at.
+    #[must_use]
+    pub fn new(line: usize, kind: ForeignKind) -> Self {
+        Self { line, kind, seen: Cell::new(false) }
+    }
+
     /// The value under a key of a mapping, which is looked at from now on.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
@@ -199,7 +205,7 @@ impl From<Node> for Foreign {
             }
             node::Value::Blank => ForeignKind::Scalar(String::new()),
         };
-        Self { line: node.span.line(), kind, seen: Cell::new(false) }
+        Self::new(node.span.line(), kind)
     }
 }
 

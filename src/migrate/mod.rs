@@ -16,6 +16,7 @@ mod note;
 mod print;
 mod refusal;
 mod settle;
+mod toml;
 mod traefik;
 mod tree;
 mod words;
@@ -74,7 +75,7 @@ pub fn migrate(kind: Kind, text: &str, name: &str) -> Result<Migrated, Report> {
         Kind::Istio => istio::translate(&objects(documents(text, name)?), &mut draft).map_err(Error::from),
         Kind::Argo => argo::translate(&objects(documents(text, name)?), &mut draft).map_err(Error::from),
         Kind::Envoy => envoy::translate(&documents(text, name)?, &mut draft).map_err(Error::from),
-        Kind::Traefik => traefik::translate(&documents(text, name)?, &mut draft).map_err(Error::from),
+        Kind::Traefik => traefik::translate(&toml::documents(text, name)?, &mut draft).map_err(Error::from),
         Kind::Caddy => of_directives(caddy::read(text), caddy::translate, caddy::why_not, &mut draft),
     };
     outcome.map_err(|error| match error {

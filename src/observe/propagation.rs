@@ -15,6 +15,8 @@ pub struct Caller {
     pub sampled: Option<bool>,
     /// Its `tracestate`.
     pub state: Option<Box<str>>,
+    /// Whether this came in the form of W3C. A `tracestate` beside another form belongs to another trace.
+    pub is_w3c: bool,
 }
 
 /// What the first of these forms says that a request carries.
@@ -30,7 +32,7 @@ pub fn read(fields: &HeaderMap, forms: &[Propagation]) -> Caller {
 }
 
 /// Writes the context in these forms, in place of the caller's. `parent` is the span that this one belongs to;
-/// `is_continued` says whether the caller's trace goes on, with its `tracestate`.
+/// `is_continued` says whether `tracestate` belongs to this trace.
 pub fn write(
     fields: &mut HeaderMap,
     forms: &[Propagation],
@@ -94,7 +96,7 @@ fn w3c(fields: &HeaderMap) -> Option<Caller> {
     let states: Vec<&str> = fields.get_all(&TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
     let state = (!states.is_empty()).then(|| states.join(","));
     let state = state.filter(|state| state.len() <= MAX_STATE).map(Box::from);
-    Some(Caller { context: Some(context), sampled: Some(context.sampled()), state })
+    Some(Caller { context: Some(context), sampled: Some(context.sampled()), state, is_w3c: true })
 }
 
 /// `{trace}-{span}`, `{trace}-{span}-{decision}`, the same with a parent, or the decision alone.
@@ -110,7 +112,8 @@ fn b3(value: &[u8]) -> Option<Caller> {
     };
     let is_whole = parts.next().is_none_or(|parent| parent.len() == 16) && parts.next().is_none();
     let context = ids(first, span)?;
-    is_whole.then_some(Caller { context: Some(context.with_sampled(sampled == Some(true))), sampled, state: None })
+    let context = Some(context.with_sampled(sampled == Some(true)));
+    is_whole.then_some(Caller { context, sampled, ..Caller::default() })
 }
 
 fn b3_multi(fields: &HeaderMap) -> Option<Caller> {
@@ -118,7 +121,7 @@ fn b3_multi(fields: &HeaderMap) -> Option<Caller> {
     let sampled = if debug { Some(true) } else { only(fields, &B3_SAMPLED).and_then(decision) };
     let context = only(fields, &B3_TRACE).zip(only(fields, &B3_SPAN)).and_then(|(trace, span)| ids(trace, span));
     let context = context.map(|context| context.with_sampled(sampled == Some(true)));
-    (context.is_some() || sampled.is_some()).then_some(Caller { context, sampled, state: None })
+    (context.is_some() || sampled.is_some()).then(|| Caller { context, sampled, ..Caller::default() })
 }
 
 /// Old traces have ids of 64 bits.
@@ -176,7 +179,8 @@ mod tests {
     #[test]
     fn b3_in_one_field() {
         let with = |sampled: Option<bool>| {
-            Some(Caller { context: Some(context().with_sampled(sampled == Some(true))), sampled, state: None })
+            let context = Some(context().with_sampled(sampled == Some(true)));
+            Some(Caller { context, sampled, ..Caller::default() })
         };
         let alone = |sampled| Some(Caller { sampled: Some(sampled), ..Caller::default() });
         for (value, expected) in [
@@ -206,7 +210,7 @@ mod tests {
         assert_eq!(read(&[]).sampled, None);
         assert_eq!(read(&[("x-b3-sampled", "1")]).sampled, Some(true));
         assert_eq!(read(&[("x-b3-sampled", "0"), ("x-b3-flags", "1")]).sampled, Some(true), "debugging");
-        assert_eq!(read(&[]).context, Some(context()));
+        assert_eq!((read(&[]).context, read(&[]).is_w3c), (Some(context()), false));
         let twice = self::read(&fields(&[ids[0], ids[0], ids[1]]), &[Propagation::B3Multi]);
         assert_eq!(twice, Caller::default());
     }
@@ -225,7 +229,7 @@ mod tests {
         ]);
         let found = read(&fields, &forms);
         assert_eq!(found.context.unwrap().trace_id().to_string(), "1".repeat(32));
-        assert_eq!(found.state.as_deref(), Some("a=1,b=2"));
+        assert_eq!((found.state.as_deref(), found.is_w3c), (Some("a=1,b=2"), true));
         let parent = SpanId::new(1);
         write(&mut fields, &forms, context().with_sampled(true), parent, true);
         let value = |name: &str| fields.get(name).map_or("-", |value| value.to_str().unwrap()).to_owned();

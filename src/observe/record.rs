@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Version;
 
 use super::clock::Clock;
+use super::mask::mask_path;
 use super::trace::{SpanId, TraceId};
 use crate::config::model::TlsVersion;
 use crate::visible::{is_hidden, write_out};
@@ -302,41 +303,9 @@ pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// The path with every query value replaced by `*`: queries carry tokens. A piece without `=` may be a token as a
-/// whole.
+/// The path with every query value replaced by `*`.
 pub(super) fn masked_path(out: &mut Vec<u8>, path: &str) {
-    let question = memchr::memchr(b'?', path.as_bytes());
-    let Some((path, query)) = question.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) else {
-        escape(out, path.as_bytes());
-        return;
-    };
-    escape(out, path.as_bytes());
-    let mut separator = b'?';
-    for piece in query.split('&') {
-        out.push(separator);
-        separator = b'&';
-        match piece.split_once('=') {
-            Some((key, _)) => {
-                escape(out, key.as_bytes());
-                out.extend_from_slice(b"=*");
-            }
-            None if piece.is_empty() => {}
-            None => out.push(b'*'),
-        }
-    }
-}
-
-/// The same as a text of its own.
-pub(super) fn masked(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    masked_path(&mut out, path);
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// A query, masked in the same way.
-#[must_use]
-pub fn masked_query(query: &str) -> String {
-    masked(&format!("?{query}")).split_off(1)
+    mask_path(path, |piece| escape(out, piece.as_bytes()));
 }
 
 /// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by `escape`.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::short::{PATH, short};
 use super::trace::{SpanId, TraceContext};
 
 /// One span, over.
@@ -53,7 +54,8 @@ pub struct Event {
     pub attributes: Attributes,
 }
 
-/// Names and values, each name once.
+/// Names and values, each name once. What waits to be exported must not be as long as a client likes: of a long text
+/// the first 512 bytes are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attributes(Vec<(&'static str, Value)>);
 
@@ -71,7 +73,7 @@ pub enum Value {
 impl Attributes {
     /// Adds a value.
     pub fn add(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.0.push((name, value.into()));
+        self.0.push((name, value.into().bounded()));
     }
 
     /// Adds a value, if there is one.
@@ -87,9 +89,18 @@ impl Attributes {
     }
 }
 
+impl Value {
+    fn bounded(self) -> Self {
+        match self {
+            Self::Text(Cow::Owned(text)) if text.len() > PATH => short(&text, PATH).to_owned().into(),
+            other => other,
+        }
+    }
+}
+
 impl<const N: usize> From<[(&'static str, Value); N]> for Attributes {
     fn from(pairs: [(&'static str, Value); N]) -> Self {
-        Self(pairs.into())
+        Self(pairs.map(|(name, value)| (name, value.bounded())).into())
     }
 }
 
@@ -132,5 +143,20 @@ impl From<u64> for Value {
 impl From<bool> for Value {
     fn from(truth: bool) -> Self {
         Self::Truth(truth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_in_bounded_length() {
+        let text = |length: usize| Value::from("x".repeat(length));
+        let mut attributes = Attributes::from([("first", text(PATH + 1))]);
+        attributes.add("whole", text(PATH));
+        attributes.add_some("cut", Some("\u{e4}".repeat(PATH)));
+        let kept: Vec<_> = attributes.iter().cloned().collect();
+        assert_eq!(kept, [("first", text(PATH)), ("whole", text(PATH)), ("cut", "\u{e4}".repeat(PATH / 2).into())]);
     }
 }

@@ -11,8 +11,9 @@ use fastrand::Rng;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
+use super::mask::masked;
 use super::propagation::{self, Caller};
-use super::record::masked;
+use super::short::{NAME, PATH, short};
 use super::span::{Attributes, Event, Side, Span};
 use super::trace::{SpanId, TraceContext, TraceId};
 use crate::config::model::{FollowParent, Percentage, RouteTracing, Tracing};
@@ -33,7 +34,11 @@ pub struct RequestTrace {
     parent: Option<SpanId>,
     /// The caller's decision, where it counts.
     inherited: Option<bool>,
+    /// Which shares it is in: 56 random bits.
+    lot: u64,
     state: Option<Box<str>>,
+    /// Whether the `tracestate` that came belongs to it.
+    continues_state: bool,
     /// What its route says of paths.
     pattern: Option<String>,
     is_decided: bool,
@@ -118,7 +123,7 @@ impl Tracer {
     /// proxy.
     #[must_use]
     pub fn begin(self: &Rc<Self>, fields: &HeaderMap, is_trusted: bool, rng: &mut Rng) -> Box<RequestTrace> {
-        let Caller { context, sampled, state } = propagation::read(fields, &self.settings.propagation);
+        let Caller { context, sampled, state, is_w3c } = propagation::read(fields, &self.settings.propagation);
         let counts = match self.settings.follow_parent {
             FollowParent::Always => true,
             FollowParent::Trusted => is_trusted,
@@ -128,12 +133,19 @@ impl Tracer {
             Some(caller) => caller.child(rng),
             None => TraceContext::generate(rng),
         };
+        let lot = match context {
+            // Who is not believed would choose by the id of the trace as well.
+            Some(_) if !counts => rng.u64(..LOTS),
+            _ => own.trace_id().random_part(),
+        };
         Box::new(RequestTrace {
             tracer: Rc::clone(self),
             context: own,
             parent: context.map(|caller| caller.span_id()),
             inherited: sampled.filter(|_| counts),
+            lot,
             state,
+            continues_state: is_w3c,
             pattern: None,
             is_decided: false,
             records: false,
@@ -176,8 +188,8 @@ impl RequestTrace {
         let (sampled, is_off) = match (self.inherited, route) {
             (inherited, RouteTracing::Off) => (inherited.unwrap_or(false), true),
             (Some(inherited), _) => (inherited, false),
-            (None, RouteTracing::Share(share)) => (is_within(self.trace_id(), share), false),
-            (None, RouteTracing::Default) => (is_within(self.trace_id(), settings.sampling), false),
+            (None, RouteTracing::Share(share)) => (is_within(self.lot, share), false),
+            (None, RouteTracing::Default) => (is_within(self.lot, settings.sampling), false),
         };
         let may_be_kept = sampled || settings.keep.errors || settings.keep.slow.is_some();
         self.context = self.context.with_sampled(sampled);
@@ -196,8 +208,7 @@ impl RequestTrace {
     }
 
     fn write_as(&self, fields: &mut HeaderMap, context: TraceContext, parent: Option<SpanId>) {
-        let is_continued = self.parent.is_some();
-        propagation::write(fields, &self.tracer.settings.propagation, context, parent, is_continued);
+        propagation::write(fields, &self.tracer.settings.propagation, context, parent, self.continues_state);
     }
 
     /// A try begins, with `fields` towards the endpoint: they get its own span.
@@ -213,7 +224,7 @@ impl RequestTrace {
         self.tries.push(Try {
             id,
             method: facts.method.clone(),
-            url: format!("{scheme}://{}{}", facts.name, masked(target)),
+            url: format!("{scheme}://{}{}", facts.name, masked(target, PATH)),
             address: facts.address,
             host: facts.name.into(),
             cluster: facts.cluster.into(),
@@ -349,7 +360,7 @@ impl Try {
     /// Of a client a status 4xx is a failure as well.
     fn failure(&self) -> Option<Cow<'static, str>> {
         match (&self.cause, self.reason, self.answer) {
-            (Some(cause), ..) => Some(cause.to_string().into()),
+            (Some(cause), ..) => Some(short(cause, PATH).to_owned().into()),
             (None, Some(reason), _) => Some(reason.into()),
             (None, None, Some(status)) if is_error(status) => Some("".into()),
             (None, None, _) => None,
@@ -393,7 +404,7 @@ pub fn add_method(attributes: &mut Attributes, method: &Method) {
     match method_name(method) {
         "HTTP" => {
             attributes.add("http.request.method", "_OTHER");
-            attributes.add("http.request.method_original", method.as_str().to_owned());
+            attributes.add("http.request.method_original", short(method.as_str(), NAME).to_owned());
         }
         word => attributes.add("http.request.method", word),
     }
@@ -403,11 +414,10 @@ fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
-/// Whether a trace is in this share: by the part of its id that is random, so that whoever goes by the same rule and
-/// the same share decides the same.
-fn is_within(trace_id: TraceId, share: Percentage) -> bool {
-    let random = u128::from(trace_id.random_part());
-    random * u128::from(Percentage::ALL.of_million()) >= (1_u128 << 56) * u128::from(left_out(share))
+/// Whether a trace is in this share: by the part of its id that is random, as a rule, so that whoever goes by the same
+/// rule and the same share decides the same.
+fn is_within(lot: u64, share: Percentage) -> bool {
+    u128::from(lot) * u128::from(Percentage::ALL.of_million()) >= u128::from(LOTS) * u128::from(left_out(share))
 }
 
 /// In millionths.
@@ -415,6 +425,8 @@ fn left_out(share: Percentage) -> u32 {
     Percentage::ALL.of_million() - share.of_million()
 }
 
+/// As many as the random part of a trace id tells apart.
+const LOTS: u64 = 1 << 56;
 /// Tries of a request that have spans.
 const MAX_TRIES: usize = 32;
 /// Events of a span.

@@ -14,7 +14,7 @@ use crate::support::{
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A gateway in front of `{0}` that sends its spans to `{1}`, over HTTP.
-fn traced(rest: &str) -> String {
+pub(crate) fn traced(rest: &str) -> String {
     format!(
         "workers: 1\nroutes: {{ all: {{ endpoints: ['{{0}}'] }} }}\n\
          tracing: {{ otlp: {{ endpoint: 'http://{{1}}', protocol: http }}, {rest} }}"
@@ -275,6 +275,7 @@ async fn b3_and_baggage_pass_as_configured() {
     assert_eq!(seen.header("b3"), format!("{}-{}-1-{}", client.trace_id(), client.id(), server.id()));
     assert_eq!((seen.header("x-b3-spanid"), seen.header("x-b3-sampled")), (&*client.id(), "1"));
     assert_eq!(seen.header("traceparent"), client.as_parent(true));
+    assert_eq!(seen.header("tracestate"), "", "it belongs to no trace that is known");
     assert_eq!(seen.header("baggage"), "", "it is not in the list");
     let only = Gw::with("routes: { all: { endpoints: ['{0}'] } }\ntracing: { propagation: [b3] }", &[&backend]).await;
     only.send(with_field("baggage", "user=1", with_field("traceparent", CALLER, get("/")))).await;
@@ -312,7 +313,7 @@ async fn calls_of_agents_are_named_by_what_they_ask() {
     ] {
         assert_eq!(span.attribute(name), expected, "{name}");
     }
-    assert_eq!(jsonrpc.span.name, "SendMessage");
+    assert_eq!((&*jsonrpc.span.name, &*grpc.span.name), ("SendMessage", "SendMessage"));
 }
 
 #[tokio::test]

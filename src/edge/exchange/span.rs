@@ -12,7 +12,9 @@ use crate::context::Connection;
 use crate::edge::facts::without_userinfo;
 use crate::grpc_status::GrpcStatus;
 use crate::observe::handles::RouteHandles;
-use crate::observe::record::{masked_query, shortened};
+use crate::observe::mask::masked_query;
+use crate::observe::record::shortened;
+use crate::observe::short::{NAME, PATH, short};
 use crate::observe::span::Attributes;
 use crate::observe::trace::SpanId;
 use crate::observe::tracer::{Served, add_method, method_name};
@@ -69,18 +71,19 @@ impl Exchange {
         let is_ours = matches!(outcome.end, End::Failed { .. }) && !outcome.transport.is_by_client();
         let ended_badly = has_failed || fault.is_some() || is_ours && outcome.upstream_status.is_some();
         ended_badly.then(|| match (&self.attempts.failure, fault) {
-            (Some(cause), _) => cause.to_string().into(),
+            (Some(cause), _) => short(cause, PATH).to_owned().into(),
             (None, Some(fault)) => fault.into(),
             (None, None) => reason.unwrap_or_default().into(),
         })
     }
 
-    /// The operation of an agent, the method of gRPC, or the method and what its route matches.
+    /// The operation of an agent, or the method and what its route matches; of gRPC the path, where it is the one that
+    /// the route matches. Of all paths there would be as many names as clients invent.
     fn span_name(&self, pattern: Option<&str>) -> Cow<'static, str> {
         if let Some(operation) = self.operation {
             return operation.name().into();
         }
-        if self.request.grpc {
+        if self.request.grpc && pattern == Some(self.request.path()) {
             return self.request.path().trim_start_matches('/').to_owned().into();
         }
         let method = method_name(&self.request.method);
@@ -95,8 +98,8 @@ impl Exchange {
         let mut attributes = Attributes::default();
         add_method(&mut attributes, &request.method);
         attributes.add("url.scheme", if self.client.https { "https" } else { "http" });
-        attributes.add("url.path", request.uri.path().to_owned());
-        attributes.add_some("url.query", request.uri.query().map(masked_query));
+        attributes.add("url.path", short(request.uri.path(), PATH).to_owned());
+        attributes.add_some("url.query", request.uri.query().map(|query| masked_query(query, PATH)));
         let authority = without_userinfo(request.asked());
         let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let (host, port) = authority.rsplit_once(':').filter(|(_, port)| is_port(port)).unwrap_or((authority, ""));
@@ -120,7 +123,7 @@ impl Exchange {
         let id = request.id.as_ref().map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         attributes.add_some("attache.request_id", id);
         attributes.add("attache.attempts", self.attempts.count);
-        attributes.add_some("attache.tenant", self.tenant().map(str::to_owned));
+        attributes.add_some("attache.tenant", self.tenant().map(|tenant| short(tenant, NAME).to_owned()));
         if self.is_stream() {
             attributes.add("attache.stream", true);
         }
@@ -131,7 +134,8 @@ impl Exchange {
     fn add_rpc(&self, attributes: &mut Attributes) {
         if self.request.grpc {
             attributes.add("rpc.system.name", "grpc");
-            attributes.add("rpc.method", self.request.path().trim_start_matches('/').to_owned());
+            let method = self.request.path().trim_start_matches('/');
+            attributes.add("rpc.method", short(method, NAME).to_owned());
             let status = self.outcome.application.grpc_status();
             let word = status.map(|code| GrpcStatus::from_code(code).map_or("OK", GrpcStatus::name));
             attributes.add_some("rpc.response.status_code", word);

@@ -12,8 +12,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::short::short;
 use crate::observe::clock::rfc3339;
+use crate::observe::short::short;
 
 /// The last events.
 #[derive(Debug)]

@@ -1,11 +1,7 @@
-//! Texts of outside in bounded length.
+//! Records with texts of bounded length.
 
 use crate::observe::record::{AccessRecord, AgentFacts};
-
-/// The beginning of a text, at most `most` bytes of it.
-pub(super) fn short(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
-}
+use crate::observe::short::{NAME, PATH, short};
 
 /// The record with bounded texts, so that what is kept of it has a bound.
 pub(super) fn shortened<'a>(record: &AccessRecord<'a>) -> AccessRecord<'a> {
@@ -23,21 +19,5 @@ pub(super) fn shortened<'a>(record: &AccessRecord<'a>) -> AccessRecord<'a> {
             AgentFacts { task, context, ..agent }
         }),
         ..*record
-    }
-}
-
-/// Bytes of a name or an id.
-pub(super) const NAME: usize = 128;
-/// Bytes of a path or a cause.
-const PATH: usize = 512;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_keeps_characters_whole() {
-        assert_eq!(short("abc", 10), "abc");
-        assert_eq!(short("a\u{e4}\u{e4}", 4), "a\u{e4}");
     }
 }

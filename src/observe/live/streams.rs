@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::short::{NAME, short};
+use crate::observe::short::{NAME, short};
 
 /// All open streams of a gateway.
 #[derive(Debug, Default)]

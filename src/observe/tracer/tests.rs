@@ -93,14 +93,97 @@ async fn who_decides_and_what_is_kept_in_the_end() {
 fn shares_are_kept_and_nested() {
     let mut rng = Rng::with_seed(7);
     let traces: Vec<_> = (0..100_000).map(|_| TraceContext::generate(&mut rng).trace_id()).collect();
-    let within = |share: u32| traces.iter().filter(|id| is_within(**id, Percentage::millionths(share))).count();
+    let is_in = |id: &TraceId, share| is_within(id.random_part(), Percentage::millionths(share));
+    let within = |share: u32| traces.iter().filter(|id| is_in(id, share)).count();
     assert_eq!((within(0), within(1_000_000)), (0, traces.len()));
     let tenth = within(100_000);
     assert!((9_500..10_500).contains(&tenth), "{tenth}");
-    let is_nested = |id: &&TraceId| {
-        is_within(**id, Percentage::millionths(100_000)) && !is_within(**id, Percentage::millionths(200_000))
+    let is_lost = |id: &&TraceId| is_in(id, 100_000) && !is_in(id, 200_000);
+    assert_eq!(traces.iter().filter(is_lost).count(), 0, "a larger share has all of a smaller one");
+}
+
+/// A stranger that chose its trace ids would be sampled always, or never.
+#[test]
+fn the_trace_id_of_a_stranger_does_not_choose() {
+    use FollowParent::{Always, Never, Trusted};
+    const REQUESTS: usize = 10_000;
+    let (high, low) = ("f".repeat(32), format!("{:032x}", 1));
+    for (follow_parent, is_trusted, trace_id, share, expected, why) in [
+        (Never, true, &high, 10_000, 50..200, "nobody is believed"),
+        (Never, true, &low, 990_000, 9_800..9_950, "nobody is believed"),
+        (Trusted, false, &high, 10_000, 50..200, "a stranger"),
+        (Trusted, false, &low, 500_000, 4_800..5_200, "a stranger"),
+        (Trusted, true, &high, 10_000, REQUESTS..REQUESTS + 1, "a proxy of ours leaves it to the share"),
+        (Trusted, true, &low, 990_000, 0..1, "a proxy of ours leaves it to the share"),
+        (Always, false, &high, 10_000, REQUESTS..REQUESTS + 1, "everybody is believed"),
+        (Never, false, &String::new(), 250_000, 2_300..2_700, "it begins here"),
+        (Always, false, &String::new(), 10_000, 50..200, "it begins here"),
+    ] {
+        let sampling = Percentage::millionths(share);
+        // Of these forms B3 is the one that can leave the decision to us.
+        let propagation = vec![Propagation::B3];
+        let tracer = Rc::new(Tracer::new(Arc::new(Tracing { follow_parent, sampling, propagation, ..settings() })));
+        let caller = format!("{trace_id}-00f067aa0ba902b7").parse().unwrap();
+        let fields = HeaderMap::from_iter([(http::HeaderName::from_static("b3"), caller)]);
+        let mut rng = Rng::with_seed(3);
+        let is_sampled = |_: &usize| {
+            let mut trace = tracer.begin(&fields, is_trusted, &mut rng);
+            trace.decide(RouteTracing::Default);
+            assert_eq!(trace.parent.is_some(), !trace_id.is_empty());
+            trace.context.sampled()
+        };
+        let sampled = (0..REQUESTS).filter(is_sampled).count();
+        assert!(expected.contains(&sampled), "{why}: {sampled} of {trace_id} at {sampling:?}");
+    }
+}
+
+/// What came beside B3 is another trace's.
+#[test]
+fn a_tracestate_goes_on_only_with_its_traceparent() {
+    use Propagation::{B3, TraceContext};
+    let b3 = format!("{}-1", PARENT.strip_prefix("00-").unwrap());
+    for (forms, expected) in [
+        (vec![TraceContext, B3], Some("a=1")),
+        (vec![B3, TraceContext], None),
+        // Without the form the field is not ours to touch.
+        (vec![B3], Some("a=1")),
+    ] {
+        let mut fields = called("01");
+        fields.insert("tracestate", HeaderValue::from_static("a=1"));
+        fields.insert("b3", b3.parse().unwrap());
+        let settings = Tracing { propagation: forms, ..settings() };
+        let mut trace = begun(&settings, &fields, false);
+        trace.decide(RouteTracing::Default);
+        trace.write(&mut fields);
+        let state = fields.get("tracestate").map(|state| state.to_str().unwrap());
+        assert_eq!(state, expected, "{:?}", settings.propagation);
+    }
+}
+
+/// They wait for the exporter by the thousand.
+#[test]
+fn texts_of_clients_are_cut_in_spans_of_tries() {
+    let mut trace = begun(&Tracing { sampling: Percentage::ALL, ..settings() }, &HeaderMap::new(), false);
+    trace.decide(RouteTracing::Default);
+    let long = "x".repeat(30_000);
+    let facts = TryFacts {
+        address: "10.0.0.1:8080".parse().unwrap(),
+        name: "agent:8080",
+        cluster: "research",
+        method: &Method::from_bytes(long.as_bytes()).unwrap(),
+        target: &format!("/{long}?{long}=1").parse().unwrap(),
+        is_secure: false,
     };
-    assert_eq!(traces.iter().filter(is_nested).count(), 0, "a larger share has all of a smaller one");
+    trace.begin_try(facts, &mut HeaderMap::new(), &mut Rng::with_seed(1));
+    trace.failed("reset", Some(long.as_str().into()));
+    let spans = trace.into_spans(served(Instant::now(), Duration::ZERO));
+    let lengths = spans[1].attributes.iter().filter_map(|(name, value)| match value {
+        crate::observe::span::Value::Text(text) => Some((*name, text.len())),
+        _ => None,
+    });
+    let lengths: std::collections::HashMap<_, _> = lengths.collect();
+    assert_eq!((lengths["http.request.method_original"], lengths["url.full"]), (NAME, PATH), "{lengths:?}");
+    assert_eq!(spans[1].failure.as_ref().map(|why| why.len()), Some(PATH));
 }
 
 #[tokio::test(start_paused = true)]

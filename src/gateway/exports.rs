@@ -45,14 +45,13 @@ impl Exports {
     /// Sends where `config` says from now on.
     ///
     /// # Errors
-    /// When there can be no thread; then spans are dropped and counted.
+    /// When there can be no thread; then spans are dropped and counted until a reload finds it otherwise.
     pub(super) fn follow(&mut self, config: &Config) -> Result<(), Error> {
         let target = self.target(config);
         match (&self.exporter, target) {
             (Some(exporter), target) => exporter.follow(target),
             (None, Some(target)) => {
-                let Some(inbox) = self.waiting.take() else { return Ok(()) };
-                let exporter = Exporter::start(inbox, target, SPANS, Arc::clone(&self.metrics));
+                let exporter = Exporter::start(&mut self.waiting, target, SPANS, Arc::clone(&self.metrics));
                 self.exporter = Some(exporter.map_err(Error::Worker)?);
             }
             (None, None) => {}

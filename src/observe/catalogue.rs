@@ -360,7 +360,7 @@ families! {
         spans_exported: Counter "attache_spans_exported_total" []
             "Spans that a collector took.";
         spans_dropped: Counter "attache_spans_dropped_total" [reason]
-            "Spans that were lost: queue_full (the collector is too slow), unreachable (no delivery, after several tries) or rejected (by the collector).";
+            "Spans that were lost: queue_full (the collector is too slow), unreachable (no delivery, after several tries), rejected (by the collector) or internal (a defect of the gateway).";
         access_log_dropped: Counter "attache_access_log_dropped_total" []
             "Access log lines lost because the writer fell behind or could not write.";
         log_lines_lost: Counter "attache_log_lines_lost_total" []

@@ -19,6 +19,16 @@ pub struct Outbox<T> {
     lost: Counter,
 }
 
+/// The room that taken things hold. Dropped, it is free for others, and what was not settled counts as lost: whoever
+/// works on them may break.
+#[derive(Debug)]
+pub struct Room {
+    waiting: Arc<AtomicUsize>,
+    held: usize,
+    unsettled: usize,
+    lost: Counter,
+}
+
 /// The end that things are taken from.
 #[derive(Debug)]
 pub struct Inbox<T> {
@@ -26,7 +36,7 @@ pub struct Inbox<T> {
     waiting: Arc<AtomicUsize>,
 }
 
-/// Both ends. At most `limit` wait or are taken and not [`done`](Inbox::done) with; `lost` counts what comes beyond.
+/// Both ends. At most `limit` wait or are taken and hold their [`Room`]; `lost` counts what comes beyond.
 #[must_use]
 pub fn outbox<T>(limit: usize, lost: Counter) -> (Outbox<T>, Inbox<T>) {
     let (sender, receiver) = channel(QUEUED_BATCHES);
@@ -53,14 +63,32 @@ impl<T> Outbox<T> {
 }
 
 impl<T> Inbox<T> {
-    /// What comes next, in the order of each worker; `None` once every outbox is gone. Cancel safe.
-    pub async fn take(&mut self) -> Option<Vec<T>> {
-        self.receiver.recv().await
+    /// What comes next, in the order of each worker; `None` once every outbox is gone. `lost` counts what is dropped
+    /// before it is settled. Cancel safe.
+    pub async fn take(&mut self, lost: &Counter) -> Option<(Vec<T>, Room)> {
+        let batch = self.receiver.recv().await?;
+        let (held, unsettled) = (batch.len(), batch.len());
+        Some((batch, Room { waiting: Arc::clone(&self.waiting), held, unsettled, lost: lost.clone() }))
+    }
+}
+
+impl Room {
+    /// Holds that of `other` as well, which is of the same inbox.
+    pub fn join(&mut self, mut other: Self) {
+        self.held += mem::take(&mut other.held);
+        self.unsettled += mem::take(&mut other.unsettled);
     }
 
-    /// So many that were taken make room for others.
-    pub fn done(&self, count: usize) {
-        self.waiting.fetch_sub(count, Ordering::AcqRel);
+    /// It is known and counted what became of so many.
+    pub fn settle(&mut self, count: usize) {
+        self.unsettled = self.unsettled.saturating_sub(count);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.held, Ordering::AcqRel);
+        self.lost.inc_by(self.unsettled as u64);
     }
 }
 
@@ -123,17 +151,25 @@ mod tests {
         tray.add(100..103);
         tray.flush();
         assert_eq!(lost.get(), 3, "a hundred wait");
-        let first = inbox.take().await.unwrap();
+        let broken = Counter::default();
+        let (first, mut room) = inbox.take(&broken).await.unwrap();
         assert_eq!(first, (0..64).collect::<Vec<_>>());
         tray.add([103]);
         tray.flush();
         assert_eq!(lost.get(), 4, "taken is not done");
-        inbox.done(first.len());
+        room.settle(first.len());
+        drop(room);
         tray.add([104]);
         drop(tray);
-        assert_eq!(inbox.take().await.unwrap().len(), 36);
-        assert_eq!(inbox.take().await, Some(vec![104]), "dropped, it hands over the rest");
-        assert_eq!(inbox.take().await, None, "nobody is left");
+        let (second, mut room) = inbox.take(&broken).await.unwrap();
+        let (third, its_room) = inbox.take(&broken).await.unwrap();
+        assert_eq!((second.len(), third), (36, vec![104]), "dropped, it hands over the rest");
+        assert!(inbox.take(&broken).await.is_none(), "nobody is left");
+        room.join(its_room);
+        assert_eq!(inbox.waiting.load(Ordering::Relaxed), 37);
+        room.settle(30);
+        drop(room);
+        assert_eq!((inbox.waiting.load(Ordering::Relaxed), broken.get()), (0, 7), "what is not settled is lost");
         assert_eq!(lost.get(), 4);
     }
 

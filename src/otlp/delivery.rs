@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::time::timeout;
 
+use super::retry_info::asked_wait;
 use crate::config::model::{Otlp, OtlpProtocol, Scheme, UpstreamProtocol, UpstreamTls, WebUrl};
 use crate::error::chain;
 use crate::grpc_status::GrpcStatus;
 use crate::head::retry_after;
-use crate::pool::{ClientTls, ClientTlsError, DialLimits, DialedResponse, Dialer, Peer, Question, Version};
+use crate::pool::{ClientTls, ClientTlsError, DialError, DialLimits, DialedResponse, Dialer, Peer, Question, Version};
 
 /// The two names that a signal is delivered under.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub(super) struct Client {
     target: PathAndQuery,
     headers: HeaderMap,
     is_grpc: bool,
+    /// Of one delivery as a whole.
+    limit: Duration,
 }
 
 /// Why a delivery failed.
@@ -68,7 +72,7 @@ impl Client {
         }
         let target = if is_grpc { PathAndQuery::from_static(paths.grpc) } else { of_signal(&otlp.url.target, paths) };
         let dialer = Dialer { version, tls, limits: DialLimits::each(otlp.timeout) };
-        Ok(Self { dialer, url: otlp.url.clone(), target, headers, is_grpc })
+        Ok(Self { dialer, url: otlp.url.clone(), target, headers, is_grpc, limit: otlp.timeout })
     }
 
     /// Sends `message` and returns the message of the answer.
@@ -89,7 +93,9 @@ impl Client {
             let connection = self.dialer.connect(Peer::Name(&self.url.host, self.url.port)).await?;
             connection.ask(question, MAX_ANSWER).await
         };
-        let answer = asked.await.map_err(|error| Failure { what: chain(&error), is_passing: true, wait: None })?;
+        let late = |_elapsed| Err(DialError::TimedOut("no whole answer", self.limit));
+        let answer = timeout(self.limit, asked).await.unwrap_or_else(late);
+        let answer = answer.map_err(|error| Failure { what: chain(&error), is_passing: true, wait: None })?;
         if self.is_grpc { of_grpc(&answer) } else { of_http(answer) }
     }
 }
@@ -136,7 +142,11 @@ fn of_grpc(answer: &DialedResponse) -> Result<Bytes, Failure> {
         Some(0) => Ok(answer.body.get(FRAME..).map(|message| answer.body.slice_ref(message)).unwrap_or_default()),
         Some(code) => {
             let name = GrpcStatus::from_code(code).map_or("an unknown status", GrpcStatus::name);
-            Err(Failure { what: format!("it answered {name}"), is_passing: PASSING.contains(&code), wait: None })
+            let details = answer.trailers.get(GRPC_DETAILS).or_else(|| answer.headers.get(GRPC_DETAILS));
+            let wait = details.and_then(|details| asked_wait(details.as_bytes()));
+            // It may be short of room for a while, or the message be larger than it ever takes.
+            let is_passing = PASSING.contains(&code) || code == RESOURCE_EXHAUSTED && wait.is_some();
+            Err(Failure { what: format!("it answered {name}"), is_passing, wait })
         }
         None => {
             let is_passing = answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS;
@@ -150,9 +160,12 @@ fn of_grpc(answer: &DialedResponse) -> Result<Bytes, Failure> {
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// Codes after which the same may be sent again: CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED,
-/// OUT_OF_RANGE, UNAVAILABLE and DATA_LOSS.
-const PASSING: [u8; 7] = [1, 4, 8, 10, 11, 14, 15];
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// Codes after which the same may be sent again: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE and
+/// DATA_LOSS.
+const PASSING: [u8; 6] = [1, 4, 10, 11, 14, 15];
+/// After this one only where the server says when.
+const RESOURCE_EXHAUSTED: u8 = 8;
 const USER_AGENT: &str = concat!("attache/", env!("CARGO_PKG_VERSION"));
 /// Bytes before a message of gRPC.
 const FRAME: usize = 5;
@@ -160,59 +173,4 @@ const FRAME: usize = 5;
 const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATHS: Paths = Paths { grpc: "/a.B/Export", http: "/v1/traces" };
-
-    fn answer(
-        status: u16,
-        headers: &[(&'static str, &'static str)],
-        trailers: &[(&'static str, &'static str)],
-    ) -> DialedResponse {
-        let fields = |pairs: &[(&'static str, &'static str)]| {
-            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-        };
-        DialedResponse {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: fields(headers),
-            body: Bytes::from_static(b"\0\0\0\0\x02ok"),
-            is_whole: true,
-            trailers: fields(trailers),
-        }
-    }
-
-    #[test]
-    fn the_path_of_the_signal_is_added_once() {
-        for (given, expected) in [
-            ("/", "/v1/traces"),
-            ("/otlp", "/otlp/v1/traces"),
-            ("/otlp/", "/otlp/v1/traces"),
-            ("/v1/traces", "/v1/traces"),
-            ("/x/v1/traces?key=1", "/x/v1/traces?key=1"),
-        ] {
-            assert_eq!(of_signal(&PathAndQuery::from_static(given), PATHS), expected, "{given}");
-        }
-    }
-
-    #[test]
-    fn which_answers_are_worth_another_try() {
-        for (status, passing) in [(400, false), (401, false), (404, false), (413, false), (429, true), (500, false)] {
-            let failure = of_http(answer(status, &[], &[])).unwrap_err();
-            assert_eq!(failure.is_passing, passing, "{status}");
-        }
-        for status in [502, 503, 504] {
-            let failure = of_http(answer(status, &[("retry-after", "7")], &[])).unwrap_err();
-            assert_eq!((failure.is_passing, failure.wait), (true, Some(Duration::from_secs(7))), "{status}");
-        }
-        assert!(of_http(answer(200, &[], &[])).is_ok());
-        assert_eq!(of_grpc(&answer(200, &[], &[("grpc-status", "0")])).unwrap(), "ok");
-        for (code, passing) in [("14", true), ("8", true), ("3", false), ("16", false), ("99", false)] {
-            let in_head = of_grpc(&answer(200, &[("grpc-status", code)], &[])).unwrap_err();
-            let behind = of_grpc(&answer(200, &[], &[("grpc-status", code)])).unwrap_err();
-            assert_eq!((in_head.is_passing, behind.is_passing), (passing, passing), "{code}");
-        }
-        assert!(of_grpc(&answer(503, &[], &[])).unwrap_err().is_passing);
-        assert!(!of_grpc(&answer(404, &[], &[])).unwrap_err().is_passing);
-    }
-}
+pub(super) mod tests;

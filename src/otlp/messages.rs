@@ -43,7 +43,7 @@ pub trait Signal: Send {
     const PATH: Paths;
 
     /// A message with all of `batch`.
-    fn message(batch: Vec<Self>, resource: &Resource) -> Bytes
+    fn message(batch: &[Self], resource: &Resource) -> Bytes
     where
         Self: Sized;
 
@@ -55,8 +55,8 @@ impl Signal for Span {
     const PATH: Paths =
         Paths { grpc: "/opentelemetry.proto.collector.trace.v1.TraceService/Export", http: "/v1/traces" };
 
-    fn message(batch: Vec<Self>, resource: &Resource) -> Bytes {
-        let spans = batch.into_iter().map(span).collect();
+    fn message(batch: &[Self], resource: &Resource) -> Bytes {
+        let spans = batch.iter().map(span).collect();
         let scope_spans = vec![trace::ScopeSpans { scope: Some(scope()), spans, ..Default::default() }];
         let resource = Some(resource.message());
         let resource_spans = vec![trace::ResourceSpans { resource, scope_spans, ..Default::default() }];
@@ -77,14 +77,15 @@ fn scope() -> InstrumentationScope {
     }
 }
 
-fn span(span: Span) -> trace::Span {
+fn span(span: &Span) -> trace::Span {
     let kind = match span.side {
         Side::Server => trace::span::SpanKind::Server,
         Side::Client => trace::span::SpanKind::Client,
     };
     let status = span
         .failure
-        .map(|why| trace::Status { message: why.into_owned(), code: trace::status::StatusCode::Error.into() });
+        .as_ref()
+        .map(|why| trace::Status { message: why.to_string(), code: trace::status::StatusCode::Error.into() });
     let mut flags = u32::from(span.context.flags()) | HAS_IS_REMOTE;
     if span.is_parent_remote {
         flags |= IS_REMOTE;
@@ -92,10 +93,10 @@ fn span(span: Span) -> trace::Span {
     trace::Span {
         trace_id: span.context.trace_id().to_bytes().into(),
         span_id: span.context.span_id().to_bytes().into(),
-        trace_state: span.trace_state.map(String::from).unwrap_or_default(),
+        trace_state: span.trace_state.as_deref().unwrap_or_default().to_owned(),
         parent_span_id: span.parent.map(SpanId::to_bytes).map(Vec::from).unwrap_or_default(),
         flags,
-        name: span.name.into_owned(),
+        name: span.name.to_string(),
         kind: kind.into(),
         start_time_unix_nano: nanoseconds(span.began),
         end_time_unix_nano: nanoseconds(span.ended),

@@ -108,6 +108,7 @@ mod tls_clients;
 mod tls_defaults;
 mod tls_files;
 mod tower_service;
+mod trace_bounds;
 mod traces;
 mod transports;
 mod upgrade;

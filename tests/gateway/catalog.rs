@@ -368,3 +368,50 @@ async fn agents_are_listed_for_those_who_may_have_their_cards() {
     let request = with_field("x-forwarded-for", guesser, with_field("x-api-key", "secret", get("/key/x")));
     assert_eq!(client.reply(request).await.reason(), "auth_slowed");
 }
+
+/// One request of anybody would otherwise be one of each route at the server that decides.
+#[tokio::test]
+async fn a_catalog_asks_a_server_that_decides_so_often_and_no_more() {
+    let (agent, gate) = (agent("a").await, Backend::replying(200).await);
+    let route = |name: usize| {
+        format!(
+            "  r{name:02}: {{ match: {{ path: {{ prefix: /r{name:02} }} }}, rewrite: {{ prefix: / }}, cluster: a, auth: gate }}\n"
+        )
+    };
+    let template = format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:0', catalog: {{ timeout: 15s }} }} }}\n\
+         authProviders: {{ gate: {{ external: {{ url: 'http://{{1}}/' }} }} }}\n\
+         routes:\n{}clusters: {{ a: {{ endpoints: ['{{0}}'] }} }}",
+        (0..40).map(route).collect::<String>(),
+    );
+    let gw = Gw::with(&template, &[&agent, &gate]).await;
+    let reply = gw.get(CATALOG).await;
+    let found: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((agents(&reply).len(), &found["agentsLeftOut"]), (32, &json!(8)));
+    assert_eq!(gate.hits(), 32);
+    assert_eq!(reply.header("cache-control"), "private, no-cache", "others may be asked about the next time");
+    assert_eq!(gw.get("/r39/x").await.status, 200, "it is left out and not refused");
+}
+
+#[tokio::test]
+async fn a_catalog_asks_nobody_once_its_time_is_over() {
+    let (agent, gate) = (agent("a").await, RawBackend::silent().await);
+    let template = "
+        workers: 1
+        listeners: { http: { address: '127.0.0.1:0', catalog: { timeout: 100ms } } }
+        authProviders: { gate: { external: { url: 'http://{1}/', timeout: 200ms } } }
+        routes:
+          a: { match: { path: { prefix: /a } }, cluster: a, auth: gate }
+          b: { match: { path: { prefix: /b } }, cluster: a, auth: gate }
+          c: { match: { path: { prefix: /c } }, cluster: a, auth: gate }
+          open: { match: { path: { prefix: /open } }, rewrite: { prefix: / }, cluster: a }
+        clusters: { a: { endpoints: ['{0}'] } }
+    ";
+    let gw = Gw::with(template, &[&agent, &gate]).await;
+    let reply = gw.get(CATALOG).await;
+    assert_eq!(agents(&reply).len(), 1, "what needs no answer is listed");
+    assert_eq!(reply.header("cache-control"), "private, no-cache");
+    // Connections are accepted in their order: that of this one is the last.
+    assert_eq!(gw.get("/a/x").await.status, 503);
+    assert_eq!(gate.connections(), 2);
+}

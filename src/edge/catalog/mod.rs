@@ -126,7 +126,8 @@ struct Agent {
     host: Option<HeaderValue>,
 }
 
-/// The agents that the client reaches and may see, by the URLs of their cards, and how many are too many.
+/// The agents that the client reaches and may see, by the URLs of their cards, and how many are left out: they are too
+/// many, or too many would have to be asked whether it may see them.
 async fn agents<'e>(
     exchange: &'e Exchange,
     entry: &'e Entry,
@@ -145,7 +146,7 @@ async fn agents<'e>(
         }
     }
     agents.sort_by(|a, b| a.url.cmp(&b.url));
-    let left_out = agents.len().saturating_sub(MAX_AGENTS);
+    let left_out = agents.len().saturating_sub(MAX_AGENTS) + visitor.unasked;
     agents.truncate(MAX_AGENTS);
     Ok((agents, left_out))
 }

@@ -28,6 +28,10 @@ pub(super) struct Visitor<'e> {
     has_failed: bool,
     /// Whether every route could say.
     pub(super) is_sure: bool,
+    /// Questions to others so far.
+    questions: usize,
+    /// Routes that would have had one more.
+    pub(super) unasked: usize,
 }
 
 /// Whether a route lets a client in, and as whom.
@@ -35,7 +39,7 @@ type Entrance = Option<Option<Arc<Principal>>>;
 
 impl<'e> Visitor<'e> {
     pub(super) fn new(exchange: &'e Exchange, entry: &'e Entry, end: Instant) -> Self {
-        Self { exchange, entry, end, known: Vec::new(), has_failed: false, is_sure: true }
+        Self { exchange, entry, end, known: Vec::new(), has_failed: false, is_sure: true, questions: 0, unasked: 0 }
     }
 
     /// Whether it may have the card at `path` of the route; `https`: whether it uses HTTPS, as the route knows it.
@@ -89,7 +93,18 @@ impl<'e> Visitor<'e> {
         let mut progress = Progress::default();
         let decision = match auth.go_on(presented, &mut progress, None) {
             Step::Decided(decision) => decision,
+            Step::Wait(_) if Instant::now() >= self.end => {
+                self.is_sure = false;
+                return None;
+            }
+            // One request, of a client that is nobody yet, must not become one for each route.
+            Step::Wait(_) if self.questions >= MAX_QUESTIONS => {
+                self.unasked += 1;
+                self.is_sure = false;
+                return None;
+            }
             Step::Wait(waiting) => {
+                self.questions += 1;
                 let found = authentication::find_out(auth, presented, progress, waiting);
                 let Ok(decision) = timeout_at(self.end, found).await else {
                     self.is_sure = false;
@@ -116,3 +131,6 @@ impl<'e> Visitor<'e> {
         }
     }
 }
+
+/// Routes whose providers have to ask others about one client, for one catalog.
+const MAX_QUESTIONS: usize = 32;

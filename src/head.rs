@@ -64,16 +64,21 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &[u8]) -> impl Iterator<Item = &'a 
     pairs.map(<[u8]>::trim_ascii).filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// The time in an answer's `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+/// The time in an answer's `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3); a year at most.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What does not fit is long.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
+
+/// Safe to add to any clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
 
 /// A small number and the word of a method. Methods beside the usual ones share one, because a client may invent any
 /// number of them.
@@ -147,9 +152,12 @@ mod tests {
             ("Sat, 21 Nov 2026 10:00:07 GMT", Some(7)),
             ("Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
             ("-1", None),
+            ("+3", None),
             ("1.5", None),
             ("soon", None),
-            ("99999999999999999999", None),
+            ("18446744073709551615", Some(365 * 86_400)),
+            ("99999999999999999999999999", Some(365 * 86_400)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(365 * 86_400)),
             ("", None),
         ] {
             let mut headers = HeaderMap::new();

@@ -13,6 +13,7 @@ use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use super::schedule::WEEK;
 use super::store::on_disk;
 use crate::config::model::{Acme, UpstreamProtocol, UpstreamTls};
+use crate::head::retry_after;
 use crate::host::bare;
 use crate::pool::{ClientTls, ClientTlsError, DialError, DialLimits, Dialer, Peer, Question, Version};
 
@@ -70,7 +71,7 @@ impl Client {
             return Err(NoAnswer::Long(authority.to_string()));
         }
         if matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = retry_after(&answer.headers, SystemTime::now());
+            *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = asked_wait(&answer.headers, SystemTime::now());
         }
         if !answer.status.is_success() && !is_json(&answer.headers) {
             return Err(NoAnswer::Status(authority.to_string(), answer.status));
@@ -97,21 +98,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/problem+json") || kind.starts_with(b"application/json")
 }
 
-/// A number of seconds or a date (RFC 9110 section 10.2.3), as seconds from now on; a week at most.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // What does not fit is long.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
-    };
-    Some(wait.min(Duration::from_secs(WEEK.unsigned_abs())))
+/// How long the server asks to be left alone, a week at most.
+fn asked_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    retry_after(headers, now).map(|wait| wait.min(Duration::from_secs(WEEK.unsigned_abs())))
 }
 
 /// With a `Retry-After` that is safe to add to a clock, which `instant-acme` does without looking, or with none.
 fn with_bounded_wait(mut headers: HeaderMap, now: SystemTime) -> HeaderMap {
-    let wait = retry_after(&headers, now);
+    let wait = asked_wait(&headers, now);
     headers.remove(header::RETRY_AFTER);
     if let Some(wait) = wait {
         headers.insert(header::RETRY_AFTER, wait.as_secs().into());
@@ -129,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_retry_after_are_read() {
+    fn a_wait_is_bounded_by_a_week() {
         let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:00 GMT").unwrap();
         for (text, expected) in [
             ("120", Some(Duration::from_secs(120))),
@@ -143,7 +137,7 @@ mod tests {
             ("-1", None),
         ] {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(retry_after(&headers, now), expected, "{text}");
+            assert_eq!(asked_wait(&headers, now), expected, "{text}");
             let kept = with_bounded_wait(headers, now);
             let kept = kept.get(header::RETRY_AFTER).map(|kept| kept.to_str().unwrap().to_owned());
             assert_eq!(kept, expected.map(|wait| wait.as_secs().to_string()), "{text}");

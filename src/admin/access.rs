@@ -1,6 +1,6 @@
 //! Decides which admin requests are allowed. With a token, every request must carry it. Without one, only this machine
 //! is served, and a foreign page in a browser on this machine must not use the API, neither through a form nor through
-//! a name that points at 127.0.0.1.
+//! a name that points at 127.0.0.1. That holds for a unix socket too, which its owner may bring to a port.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::request::Parts;
@@ -48,15 +48,15 @@ pub(super) fn check(
     }
     let has_token = token.is_some_and(|token| presents(headers, token));
     match (caller, token) {
-        (Caller::Owner(_), _) => {}
-        (_, Some(_)) if !has_token => {
+        (_, Some(_)) if has_token => {}
+        (Caller::Owner(_), _) => own_host(uri, headers, false)?,
+        (_, Some(_)) => {
             return Err((StatusCode::UNAUTHORIZED, "this needs the token: Authorization: Bearer ..\n"));
         }
         (Caller::Other(_), None) => {
             return Err((StatusCode::FORBIDDEN, "only the owner of the socket may use it\n"));
         }
-        (Caller::Network, None) => own_host(uri, headers)?,
-        (Caller::Network | Caller::Other(_), Some(_)) => {}
+        (Caller::Network, None) => own_host(uri, headers, true)?,
     }
     match act {
         Act::Write(needed) if writes < needed => Err((StatusCode::FORBIDDEN, "`admin.writes` does not allow this\n")),
@@ -98,8 +98,9 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> 
     }
 }
 
-/// Only addresses and `localhost` are accepted, because an attacker's DNS may point any other name at this machine.
-fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Only addresses and `localhost` are accepted, because an attacker's DNS may point any other name at this machine. No
+/// browser leaves the host out; where it `is_needed` nobody may.
+fn own_host(uri: &Uri, headers: &HeaderMap, is_needed: bool) -> Result<(), Refusal> {
     let is_ours = |authority: &str| {
         // `evil:80@127.0.0.1` names the user `evil`, and to other eyes the host.
         let Some(authority) = Some(authority).filter(|text| !text.contains('@')) else {
@@ -112,7 +113,7 @@ fn own_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         host.eq_ignore_ascii_case("localhost") || crate::host::address(host).is_some()
     };
     let target = uri.authority().is_none_or(|authority| is_ours(authority.as_str()));
-    if target && only(headers, HOST)?.is_some_and(is_ours) {
+    if target && only(headers, HOST)?.map_or(!is_needed, is_ours) {
         Ok(())
     } else {
         Err((StatusCode::FORBIDDEN, "the host must be an address or localhost\n"))
@@ -196,6 +197,8 @@ mod tests {
         let none = ("authorization", "Bearer ");
         let page = ("origin", "https://evil.example");
         let own = ("origin", "http://127.0.0.1:9901");
+        let (rebound, from_rebound) = (("host", "evil.example:9901"), ("origin", "http://evil.example:9901"));
+        let same_origin = ("sec-fetch-site", "same-origin");
         use Caller::Network;
         let (other, owner) = (Caller::Other(7), Caller::Owner(1));
         use Writes::{All, None as Nothing, Rollouts};
@@ -255,6 +258,20 @@ mod tests {
             ("GET", vec![host, none], Network, Some(&[]), All, 401, "nothing is no token"),
             ("GET", vec![("host", "attache.ops.svc"), bearer], Network, Some(TOKEN), All, 200, "a page has no token"),
             ("GET", vec![], owner, Some(TOKEN), All, 200, "the owner needs none"),
+            (
+                "GET",
+                vec![("host", "localhost:9901")],
+                owner,
+                Some(TOKEN),
+                All,
+                200,
+                "nor where he brought it to a port",
+            ),
+            ("GET", vec![("host", "[::1]:9901")], owner, None, All, 200, "or without a token"),
+            ("GET", vec![("host", "evil.example:9901")], owner, Some(TOKEN), All, 403, "but a page may lead there"),
+            ("POST", vec![rebound, json, from_rebound, same_origin], owner, None, All, 403, "as its own site"),
+            ("GET", vec![rebound, bearer], owner, Some(TOKEN), All, 200, "a page has no token"),
+            ("GET", vec![rebound, wrong], owner, Some(TOKEN), All, 403, "nor a good one"),
             ("POST", vec![json], owner, None, Nothing, 403, "and is bound by `writes`"),
             ("GET", vec![], other, None, All, 403, "not the owner"),
             ("GET", vec![bearer], other, Some(TOKEN), All, 200, "not the owner, with the token"),

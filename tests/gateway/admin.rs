@@ -10,8 +10,9 @@ use http::Method;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Backend, Client, DEFAULTS, GUARD, Live, Place, Raw, get, refusing, request, soon};
+use crate::support::{Backend, Client, DEFAULTS, GUARD, Live, Place, Raw, get, refusing, request, soon, within};
 
 const ANSWER: &str = "listeners: { http: { address: '127.0.0.1:0' } }\nroutes: { all: { respond: { body: one } } }\n";
 
@@ -130,6 +131,19 @@ async fn a_unix_socket_is_its_owners() {
     assert_eq!(mode(), 0o600);
     assert_eq!(gw.ask(Method::GET, "/status").await.0, 200);
     assert_eq!(gw.ask_reload().await.0, 200);
+    // A page that leads to the socket under a name of its own, through a port of this machine.
+    for (fields, expected) in [
+        ("host: evil.example:9901\r\norigin: http://evil.example:9901\r\nsec-fetch-site: same-origin\r\n", "403"),
+        ("host: evil.example:9901\r\n", "403"),
+        ("host: 127.0.0.1:9901\r\norigin: http://127.0.0.1:9901\r\nsec-fetch-site: same-origin\r\n", "200"),
+    ] {
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let asked = format!("GET /config HTTP/1.1\r\n{fields}\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within("it is answered", stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{fields}{answer}");
+    }
     let loaded = config::load(&path, &Environment::process()).unwrap();
     let second = attache::gateway::Gateway::start(loaded.config).await.unwrap_err();
     assert!(second.in_one_line().contains("admin cannot bind unix:"), "{}", second.in_one_line());
@@ -222,6 +236,8 @@ routes: { all: { split: [{ cluster: a, weight: 100 }, { cluster: b, weight: 0 }]
         ("verb=pause", 409, "paused already"),
         ("verb=set-weight&weight=30&for=600000", 200, "set b to 30 %"),
         ("verb=set-weight&weight=101", 409, "0 to 100 percent"),
+        ("verb=set-weight", 400, "`weight` is missing"),
+        ("verb=set-weight&weight=-1", 400, "a whole number"),
         ("verb=switch", 409, "promote or abort"),
         ("verb=abort", 200, "aborted by ann"),
         ("verb=resume", 409, "is over"),

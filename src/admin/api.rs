@@ -95,6 +95,13 @@ async fn answer(head: Parts, control: &AdminControl) -> AdminResponse {
 async fn carry_out(ask: Ask, head: &Parts, query: &Query, caller: Caller, control: &AdminControl) -> AdminResponse {
     match ask {
         Ask::Reload => reload(control, query.is_on("color")).await,
+        Ask::Endpoint => {
+            let operator = Operator { auditor: &control.auditor, caller };
+            match endpoints::operate(control, &operator, query).await {
+                Ok((status, answer)) => json(status, &answer),
+                Err(error) => not_done(error),
+            }
+        }
         Ask::Dashboard => dashboard::page(),
         Ask::OpenApi => reply(StatusCode::OK, JSON, openapi::document()),
         Ask::Follow(what) => follow(what, head, query, control),
@@ -103,12 +110,11 @@ async fn carry_out(ask: Ask, head: &Parts, query: &Query, caller: Caller, contro
             beside(move || reply(StatusCode::OK, YAML, effective.yaml())).await
         }
         Ask::Change(what) => {
-            let text = head.uri.query().unwrap_or_default().to_owned();
             let (control, query) = (control.clone(), query.clone());
             // To unblock looks at every client that is remembered.
             beside(move || {
                 let operator = Operator { auditor: &control.auditor, caller };
-                let (status, answer) = change(what, &text, &query, &operator, &control);
+                let (status, answer) = change(what, &query, &operator, &control);
                 json(status, &answer)
             })
             .await
@@ -157,21 +163,19 @@ fn look(what: Look, query: &Query, control: &AdminControl) -> serde_json::Result
     }
 }
 
-/// What somebody wants to change. `text` is the query as it came.
+/// What somebody wants to change.
 fn change(
     what: Change,
-    text: &str,
     query: &Query,
     operator: &Operator<'_>,
     control: &AdminControl,
 ) -> (StatusCode, serde_json::Value) {
     let snapshot = control.hub.current();
     match what {
-        Change::Block => blocks::block(&snapshot, operator, text, Now::here()),
-        Change::Endpoint => endpoints::operate(&snapshot, operator, query),
+        Change::Block => blocks::block(&snapshot, operator, query, Now::here()),
         Change::LogLevel => levels::set(&snapshot, &control.live.log_level, operator, query),
-        Change::Rollout => rollouts::operate(&snapshot, &control.metrics, operator, text),
-        Change::Unblock => blocks::unblock(&snapshot, operator, text),
+        Change::Rollout => rollouts::operate(&snapshot, &control.metrics, operator, query),
+        Change::Unblock => blocks::unblock(&snapshot, operator, query),
     }
 }
 
@@ -204,12 +208,16 @@ fn follow(what: Follow, head: &Parts, query: &Query, control: &AdminControl) -> 
     })
 }
 
+fn not_done(error: NotDone) -> AdminResponse {
+    match error {
+        NotDone::Busy | NotDone::Stopping => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n")),
+    }
+}
+
 async fn reload(control: &AdminControl, colored: bool) -> AdminResponse {
     let done = match control.reload(Trigger::Api).await {
         Ok(done) => done,
-        Err(error @ (NotDone::Busy | NotDone::Stopping)) => {
-            return reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{error}\n"));
-        }
+        Err(error) => return not_done(error),
     };
     let status = match done.entry.verdict {
         ReloadResult::Applied | ReloadResult::Unchanged => StatusCode::OK,

@@ -18,14 +18,7 @@ pub(super) struct Operator<'a> {
 impl Operator<'_> {
     /// Something was changed, in the words `what` and `detail`. `by` is who did it by his own account, if he gave one.
     pub(super) fn changed(&self, snapshot: &Snapshot, what: &str, by: &str, network: Option<IpNet>, detail: &str) {
-        let by = self.name(by);
-        let event = AuditEvent {
-            client: network.map(AuditedClient::Network),
-            by: Some(&by),
-            detail: Some(detail).filter(|detail| !detail.is_empty()),
-            ..AuditEvent::now(AuditKind::Operator, AuditDecision::Changed, what)
-        };
-        self.auditor.tell(&snapshot.config.audit_log, &event);
+        changed(self.auditor, snapshot, what, &self.name(by), network, detail);
     }
 
     /// A request was refused.
@@ -39,7 +32,7 @@ impl Operator<'_> {
     }
 
     /// Who it is. Over a socket the kernel says it; a name is his own account.
-    fn name(&self, by: &str) -> String {
+    pub(super) fn name(&self, by: &str) -> String {
         let by: String = by.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
         match (self.caller, by.is_empty()) {
             (Caller::Network, true) => "over the network".to_owned(),
@@ -48,6 +41,24 @@ impl Operator<'_> {
             (Caller::Owner(user) | Caller::Other(user), false) => format!("uid {user} ({by})"),
         }
     }
+}
+
+/// As [`Operator::changed`], for what is done later: `by` is who wanted it, in full.
+pub(super) fn changed(
+    auditor: &Auditor,
+    snapshot: &Snapshot,
+    what: &str,
+    by: &str,
+    network: Option<IpNet>,
+    detail: &str,
+) {
+    let event = AuditEvent {
+        client: network.map(AuditedClient::Network),
+        by: Some(by),
+        detail: Some(detail).filter(|detail| !detail.is_empty()),
+        ..AuditEvent::now(AuditKind::Operator, AuditDecision::Changed, what)
+    };
+    auditor.tell(&snapshot.config.audit_log, &event);
 }
 
 /// Characters of an operator's name.

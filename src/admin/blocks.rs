@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::audit::Operator;
-use crate::config::parse_duration;
+use super::query::Query;
 use crate::observe::clock::rfc3339;
 use crate::policy::auth_failures::BlockedClient;
 use crate::policy::block_list::Block;
@@ -72,34 +72,23 @@ fn failed(client: &BlockedClient, now: Now) -> Value {
 }
 
 /// What an operator wants.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 struct Wanted {
-    network: Option<IpNet>,
+    network: IpNet,
     reason: String,
     by: String,
     lasts: Option<Duration>,
 }
 
 impl Wanted {
-    fn parse(query: &str) -> Result<Self, String> {
-        let mut wanted = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*key {
-                "network" => wanted.network = Some(network(&value)?),
-                "reason" => wanted.reason = text("reason", &value)?,
-                "by" => wanted.by = text("by", &value)?,
-                "for" => {
-                    let lasts = parse_duration(&value).ok().filter(|lasts| !lasts.is_zero());
-                    wanted.lasts = Some(lasts.ok_or("`for` is a time such as `30m` or `12h`")?);
-                }
-                other => return Err(format!("`{}` is not a parameter", text("parameter", other)?)),
-            }
-        }
-        Ok(wanted)
-    }
-
-    fn network(&self) -> Result<IpNet, String> {
-        self.network.ok_or_else(|| "`network` is missing: an address, or a network such as `192.0.2.0/24`".to_owned())
+    fn of(query: &Query) -> Result<Self, String> {
+        let given = |name| query.text(name).unwrap_or_default();
+        Ok(Self {
+            network: network(given("network"))?,
+            reason: text("reason", given("reason"))?,
+            by: text("by", given("by"))?,
+            lasts: query.time("for")?,
+        })
     }
 }
 
@@ -133,14 +122,13 @@ fn text(name: &str, value: &str) -> Result<String, String> {
 }
 
 /// Blocks a network.
-pub(super) fn block(snapshot: &Snapshot, operator: &Operator<'_>, query: &str, now: Now) -> (StatusCode, Value) {
-    let wanted = Wanted::parse(query).and_then(|wanted| Ok((wanted.network()?, wanted)));
-    let (network, wanted) = match wanted {
+pub(super) fn block(snapshot: &Snapshot, operator: &Operator<'_>, query: &Query, now: Now) -> (StatusCode, Value) {
+    let Wanted { network, reason, by, lasts } = match Wanted::of(query) {
         Ok(wanted) => wanted,
         Err(why) => return refused(StatusCode::BAD_REQUEST, &why),
     };
-    let until = wanted.lasts.and_then(|lasts| now.steady.checked_add(lasts));
-    let block = Block { reason: wanted.reason, by: wanted.by, since: now.wall, until };
+    let until = lasts.and_then(|lasts| now.steady.checked_add(lasts));
+    let block = Block { reason, by, since: now.wall, until };
     let said = shown(network, &block, now);
     let detail = format!("{network} {}", block.reason);
     if let Err(full) = snapshot.abuse.blocks.block(network, block.clone(), snapshot.config.block_list.max_entries) {
@@ -151,9 +139,8 @@ pub(super) fn block(snapshot: &Snapshot, operator: &Operator<'_>, query: &str, n
 }
 
 /// Takes back whatever was held against a network, but for the configuration.
-pub(super) fn unblock(snapshot: &Snapshot, operator: &Operator<'_>, query: &str) -> (StatusCode, Value) {
-    let wanted = Wanted::parse(query).and_then(|wanted| Ok((wanted.network()?, wanted)));
-    let (network, wanted) = match wanted {
+pub(super) fn unblock(snapshot: &Snapshot, operator: &Operator<'_>, query: &Query) -> (StatusCode, Value) {
+    let Wanted { network, reason, by, .. } = match Wanted::of(query) {
         Ok(wanted) => wanted,
         Err(why) => return refused(StatusCode::BAD_REQUEST, &why),
     };
@@ -161,7 +148,7 @@ pub(super) fn unblock(snapshot: &Snapshot, operator: &Operator<'_>, query: &str)
     let has_failed = snapshot.abuse.failures.forgive(network);
     let is_configured = snapshot.config.block_list.networks.contains(network.network());
     if was_blocked || has_failed {
-        operator.changed(snapshot, "unblock", &wanted.by, Some(network), &wanted.reason);
+        operator.changed(snapshot, "unblock", &by, Some(network), &reason);
         let done = json!({ "operators": was_blocked, "failures": has_failed });
         return (StatusCode::OK, json!({ "unblocked": done, "blockedByConfiguration": is_configured }));
     }
@@ -183,7 +170,13 @@ const MAX_TEXT: usize = 200;
 
 #[cfg(test)]
 mod tests {
+    use super::super::operation::{Ask, Change, OPERATIONS};
     use super::*;
+
+    fn wanted(query: &str) -> Result<Wanted, String> {
+        let block = OPERATIONS.iter().find(|operation| operation.ask == Ask::Change(Change::Block)).unwrap();
+        Wanted::of(&Query::parse(block.parameters, query)?)
+    }
 
     #[test]
     fn what_is_blocked_is_read_strictly() {
@@ -195,8 +188,7 @@ mod tests {
             ("network=::ffff:192.0.2.7", "192.0.2.7/32"),
             ("network=::ffff:192.0.2.0/120", "192.0.2.0/24"),
         ] {
-            let wanted = Wanted::parse(query).unwrap();
-            assert_eq!(wanted.network().unwrap().to_string(), expected, "{query}");
+            assert_eq!(wanted(query).unwrap().network.to_string(), expected, "{query}");
         }
         for (query, why) in [
             ("", "`network` is missing"),
@@ -210,10 +202,10 @@ mod tests {
             ("network=192.0.2.7&reason=a%0Ab", "visible characters"),
             ("network=192.0.2.7&until=tomorrow", "`until` is not a parameter"),
         ] {
-            let refused = Wanted::parse(query).and_then(|wanted| wanted.network()).unwrap_err();
+            let refused = wanted(query).unwrap_err();
             assert!(refused.contains(why), "{query}: {refused}");
         }
         let long = format!("network=192.0.2.7&reason={}", "x".repeat(201));
-        assert!(Wanted::parse(&long).unwrap_err().contains("200"));
+        assert!(wanted(&long).unwrap_err().contains("200"));
     }
 }

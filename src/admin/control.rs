@@ -1,20 +1,24 @@
 //! What the admin API needs of a gateway: its state, and a queue of commands. The gateway runs the commands one by one,
 //! so that none interleaves with a reload.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::audit;
 use super::cache::Cache;
 use super::health::Health;
 use super::journal::{Entry, Journal, Trigger};
 use super::refusals::Refusals;
 use super::traffic::TrafficBook;
+use crate::cluster::{EndpointRefusal, EndpointVerb};
 use crate::config::Report;
 use crate::observe::audit::Auditor;
 use crate::observe::live::Live;
 use crate::observe::metrics::Metrics;
-use crate::snapshot::Hub;
+use crate::snapshot::{Hub, Snapshot};
 
 /// Orders that may wait; more are refused.
 const QUEUE: usize = 16;
@@ -29,6 +33,51 @@ pub enum Command {
         /// Where the outcome goes.
         done: oneshot::Sender<Done>,
     },
+    /// Do something to endpoints. A reload that is under way would not see it, and two at once not each other.
+    Endpoint(EndpointCommand),
+}
+
+/// Something to do to endpoints, and who waits for it.
+#[derive(Debug)]
+pub struct EndpointCommand {
+    order: EndpointOrder,
+    auditor: Arc<Auditor>,
+    done: oneshot::Sender<Result<Vec<SocketAddr>, EndpointRefusal>>,
+}
+
+/// What an operator wants of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointOrder {
+    /// The cluster.
+    pub cluster: String,
+    /// Address of an endpoint, or its name for all addresses of the name.
+    pub endpoint: String,
+    /// What is done.
+    pub verb: EndpointVerb,
+    /// Who wants it, for the audit log.
+    pub by: String,
+    /// Why, for the audit log; empty for no reason.
+    pub reason: String,
+}
+
+impl EndpointCommand {
+    /// Carries it out on the configuration in force, writes that down and answers, unless nobody waits for that any
+    /// more: who was told that there is no answer must not get his way later.
+    pub fn carry_out(self, snapshot: &Snapshot, now: Instant) {
+        if self.done.is_closed() {
+            return;
+        }
+        let EndpointOrder { cluster, endpoint, verb, by, reason } = &self.order;
+        let found = snapshot.clusters.iter().find(|known| *known.name == **cluster);
+        let outcome = found.map_or(Err(EndpointRefusal::NoCluster), |cluster| cluster.operate(endpoint, *verb, now));
+        if let Ok(addresses) = &outcome {
+            // Here and not where the answer is made: who asked may leave before that.
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let detail = format!("{cluster} {} {reason}", addresses.join(" "));
+            audit::changed(&self.auditor, snapshot, verb.word(), by, None, detail.trim_end());
+        }
+        self.done.send(outcome).ok();
+    }
 }
 
 /// The result of a reload.
@@ -104,8 +153,21 @@ impl AdminControl {
     /// # Errors
     /// When the order was not taken. Dropping the future does not take it back.
     pub async fn reload(&self, trigger: Trigger) -> Result<Done, NotDone> {
+        self.order(|done| Command::Reload { trigger, done }).await
+    }
+
+    /// Has something done to endpoints and waits for the outcome: their addresses, or why nothing was done.
+    ///
+    /// # Errors
+    /// When the order was not taken. Dropping the future takes it back as long as it waits.
+    pub async fn operate(&self, order: EndpointOrder) -> Result<Result<Vec<SocketAddr>, EndpointRefusal>, NotDone> {
+        let auditor = Arc::clone(&self.auditor);
+        self.order(|done| Command::Endpoint(EndpointCommand { order, auditor, done })).await
+    }
+
+    async fn order<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, NotDone> {
         let (done, outcome) = oneshot::channel();
-        let sent = self.orders.try_send(Command::Reload { trigger, done });
+        let sent = self.orders.try_send(command(done));
         sent.map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotDone::Busy,
             mpsc::error::TrySendError::Closed(_) => NotDone::Stopping,

@@ -2,42 +2,50 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::audit::Operator;
+use super::control::{AdminControl, EndpointOrder, NotDone};
 use super::query::Query;
 use crate::cluster::{EndpointRefusal, EndpointVerb};
-use crate::snapshot::Snapshot;
 
-/// Carries out an operator's request and returns the result.
-pub(super) fn operate(snapshot: &Snapshot, operator: &Operator<'_>, query: &Query) -> (StatusCode, Value) {
+/// Has an operator's request carried out and returns the result.
+///
+/// # Errors
+/// When it was not taken.
+pub(super) async fn operate(
+    control: &AdminControl,
+    operator: &Operator<'_>,
+    query: &Query,
+) -> Result<(StatusCode, Value), NotDone> {
     let text = |name| query.text(name).unwrap_or_default();
-    let (cluster, endpoint, word) = (text("cluster"), text("endpoint"), text("verb"));
-    let Some(found) = snapshot.clusters.iter().find(|known| *known.name == *cluster) else {
-        return refused(StatusCode::NOT_FOUND, "there is no such cluster");
-    };
-    let verb = match word {
+    let cluster = text("cluster");
+    let verb = match text("verb") {
         "drain" => EndpointVerb::Drain { force: query.is_on("force") },
         "undrain" => EndpointVerb::Undrain,
         _ => EndpointVerb::Uneject,
     };
-    match found.operate(endpoint, verb, Instant::now()) {
+    let order = EndpointOrder {
+        cluster: cluster.to_owned(),
+        endpoint: text("endpoint").to_owned(),
+        verb,
+        by: operator.name(text("by")),
+        reason: text("reason").to_owned(),
+    };
+    Ok(match control.operate(order).await? {
         Ok(addresses) => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            let detail = format!("{cluster} {} {}", addresses.join(" "), text("reason"));
-            operator.changed(snapshot, word, text("by"), None, detail.trim_end());
-            (StatusCode::OK, json!({ "done": word, "cluster": cluster, "endpoints": addresses }))
+            (StatusCode::OK, json!({ "done": verb.word(), "cluster": cluster, "endpoints": addresses }))
         }
-        Err(error @ EndpointRefusal::Unknown) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Err(error @ (EndpointRefusal::NoCluster | EndpointRefusal::Unknown)) => refused(StatusCode::NOT_FOUND, &error),
         Err(
             error @ (EndpointRefusal::LastOne
             | EndpointRefusal::Draining
             | EndpointRefusal::NotDraining
             | EndpointRefusal::NotEjected),
-        ) => refused(StatusCode::CONFLICT, &error.to_string()),
-    }
+        ) => refused(StatusCode::CONFLICT, &error),
+    })
 }
 
-fn refused(status: StatusCode, why: &str) -> (StatusCode, Value) {
-    (status, json!({ "error": why }))
+fn refused(status: StatusCode, why: &EndpointRefusal) -> (StatusCode, Value) {
+    (status, json!({ "error": why.to_string() }))
 }

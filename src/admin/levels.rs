@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::audit::Operator;
 use super::query::Query;
-use crate::config::parse_duration;
 use crate::observe::live::LogLevel;
 use crate::snapshot::Snapshot;
 
@@ -24,12 +23,9 @@ pub(super) fn set(
     query: &Query,
 ) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
-    let until = match query.text("for").map(parse_duration) {
-        None => None,
-        Some(Ok(lasts)) if !lasts.is_zero() => Instant::now().checked_add(lasts),
-        Some(_) => {
-            return refused(StatusCode::BAD_REQUEST, "`for` is a time such as `10m`".to_owned());
-        }
+    let until = match query.time("for") {
+        Ok(lasts) => lasts.and_then(|lasts| Instant::now().checked_add(lasts)),
+        Err(why) => return refused(StatusCode::BAD_REQUEST, why),
     };
     let wanted = query.text("level");
     if !level.can_be_set() {

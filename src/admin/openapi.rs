@@ -191,7 +191,7 @@ fn answered(ask: Ask, generator: &mut SchemaGenerator) -> Value {
         Ask::Look(Look::Rollouts) => object(&["now", "routes"]),
         Ask::Look(Look::Status) => object(&["version", "status", "ready", "configHash", "lastReload", "clusters"]),
         Ask::Look(Look::Blocks) => object(&["now", "configured", "operators", "failures", "leftOut"]),
-        Ask::Change(Change::Endpoint) => object(&["done", "cluster", "endpoints"]),
+        Ask::Endpoint => object(&["done", "cluster", "endpoints"]),
         Ask::Change(Change::Rollout) => object(&["done", "status"]),
         Ask::Change(Change::Block) => object(&["blocked"]),
         Ask::Change(Change::Unblock) => object(&["unblocked", "blockedByConfiguration"]),

@@ -9,6 +9,8 @@ use crate::config::model::Writes;
 pub(super) enum Ask {
     Config,
     Dashboard,
+    /// What is done between reloads.
+    Endpoint,
     OpenApi,
     Reload,
     Look(Look),
@@ -40,7 +42,6 @@ pub(super) enum Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Block,
-    Endpoint,
     LogLevel,
     Rollout,
     Unblock,
@@ -175,10 +176,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Verb::Post,
         act: Act::Write(Writes::All),
-        refusals: &[(404, "no such cluster or endpoint"), (409, "it is so already, or is the last one")],
+        refusals: &[
+            (404, "no such cluster or endpoint"),
+            (409, "it is so already, or is the last one"),
+            (503, "too many wait, or it stops"),
+        ],
         ..read(
             "/endpoints",
-            Ask::Change(Change::Endpoint),
+            Ask::Endpoint,
             "drain an endpoint, take it back, or end its ejection",
             &[
                 must("cluster", Kind::Text, "the cluster"),

@@ -1,7 +1,10 @@
 //! The query of a request, read strictly by the parameters of its operation: nothing unknown, nothing twice, nothing
 //! missing, and each value of its kind.
 
+use std::time::Duration;
+
 use super::operation::{Kind, Parameter};
+use crate::config::parse_duration;
 use crate::visible::visible;
 
 /// The parameters of one request.
@@ -44,12 +47,28 @@ impl Query {
 
     /// How many entries the answer may have.
     pub(super) fn limit(&self) -> usize {
-        self.text("limit").and_then(|limit| limit.parse().ok()).unwrap_or(super::view::LISTED).min(super::view::MOST)
+        let limit = self.number("limit").and_then(|limit| usize::try_from(limit).ok());
+        limit.unwrap_or(super::view::LISTED).min(super::view::MOST)
     }
 
     /// Whether `name` is the one the parameter names, or it names none.
     pub(super) fn wants(&self, parameter: &str, name: &str) -> bool {
         self.text(parameter).is_none_or(|wanted| wanted == name)
+    }
+
+    /// The value of a parameter that is a number, if it is there.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// How long something is to last, if a parameter says it.
+    ///
+    /// # Errors
+    /// When it is no time, or none at all.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Duration>, String> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let time = parse_duration(text).ok().filter(|time| !time.is_zero());
+        time.map(Some).ok_or_else(|| format!("`{name}` is a time such as `30m` or `12h`"))
     }
 
     /// All that is there.
@@ -122,5 +141,15 @@ mod tests {
         }
         let long = format!("route={}", "x".repeat(MAX_TEXT + 1));
         assert!(Query::parse(PARAMETERS, &long).is_err());
+    }
+
+    #[test]
+    fn a_time_is_more_than_none() {
+        let time = |text: &str| Query::parse(PARAMETERS, &format!("route={text}")).unwrap().time("route");
+        assert_eq!(time("90m"), Ok(Some(Duration::from_secs(5400))));
+        for text in ["0s", "3600", "soon"] {
+            assert!(time(text).is_err_and(|why| why.contains("`route` is a time")), "{text}");
+        }
+        assert_eq!(Query::default().time("for"), Ok(None));
     }
 }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::audit::Operator;
+use super::query::Query;
 use crate::observe::clock;
 use crate::observe::metrics::Metrics;
 use crate::route::rollout::{Event, Now, OperateError, RolloutControl, Verb};
@@ -40,43 +41,28 @@ fn moment(millis: u64) -> String {
     clock::rfc3339(at.unwrap_or(UNIX_EPOCH))
 }
 
-/// What an operator wants, from the query of a request.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct OperatorRequest {
-    route: String,
-    verb: String,
-    weight: Option<u32>,
-    cluster: Option<String>,
-    /// Milliseconds.
-    lasts: Option<u64>,
-    by: String,
-}
-
 /// Carries out an operator's request and returns the result.
 pub(super) fn operate(
     snapshot: &Snapshot,
     metrics: &Metrics,
     operator: &Operator<'_>,
-    query: &str,
+    query: &Query,
 ) -> (StatusCode, Value) {
     let refused = |status, why: String| (status, json!({ "error": why }));
-    let request = match OperatorRequest::parse(query) {
-        Ok(request) => request,
-        Err(why) => return refused(StatusCode::BAD_REQUEST, why),
+    let text = |name| query.text(name).unwrap_or_default();
+    let (route, verb, by) = (text("route"), text("verb"), by(text("by")));
+    let Some((route, control)) = snapshot.splits().find(|(known, _)| *known == route) else {
+        return refused(StatusCode::NOT_FOUND, format!("no route `{route}` has a split"));
     };
-    let Some((route, control)) = snapshot.splits().find(|(route, _)| *route == request.route) else {
-        let why = format!("no route `{}` has a split", request.route);
-        return refused(StatusCode::NOT_FOUND, why);
-    };
-    match request.carry_out(control, now()) {
+    match carry_out(control, verb, query, &by, now()) {
         Ok(events) => {
             for event in &events {
                 metrics.rollout_events(route, event.kind).inc();
             }
             let said: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
-            let detail = format!("{route} {}: {}", request.verb, said.join("; "));
-            operator.changed(snapshot, "rollout", &request.by, None, &detail);
-            tracing::info!(route, verb = request.verb, by = request.by, "{}", said.join("; "));
+            let detail = format!("{route} {verb}: {}", said.join("; "));
+            operator.changed(snapshot, "rollout", &by, None, &detail);
+            tracing::info!(route, verb, by, "{}", said.join("; "));
             (StatusCode::OK, json!({ "done": said, "status": status(control) }))
         }
         Err(Refused::Unknown(why)) => refused(StatusCode::BAD_REQUEST, why),
@@ -97,50 +83,32 @@ impl From<OperateError> for Refused {
     }
 }
 
-impl OperatorRequest {
-    fn parse(query: &str) -> Result<Self, String> {
-        let mut request = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let number = || value.parse::<u64>().map_err(|_not_a_number| format!("`{key}={value}` is not a number"));
-            match &*key {
-                "route" => request.route = value.into_owned(),
-                "verb" => request.verb = value.into_owned(),
-                "cluster" => request.cluster = Some(value.into_owned()),
-                "weight" => request.weight = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
-                "for" => request.lasts = Some(number()?),
-                "by" => {
-                    request.by = value.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
-                }
-                _ => return Err(format!("`{key}` is not known here")),
-            }
-        }
-        if request.by.is_empty() {
-            "an operator".clone_into(&mut request.by);
-        }
-        Ok(request)
-    }
+/// The name under which events tell who did it, by his own account.
+fn by(given: &str) -> String {
+    let by: String = given.chars().filter(|c| !is_hidden(*c)).take(MAX_NAME).collect();
+    if by.is_empty() { "an operator".to_owned() } else { by }
+}
 
-    fn carry_out(&self, control: &RolloutControl, now: Now) -> Result<Vec<Event>, Refused> {
-        let (cluster, by) = (self.cluster.as_deref(), self.by.as_str());
-        let verb = match self.verb.as_str() {
-            "pause" => Verb::Pause,
-            "resume" => Verb::Resume,
-            "promote" => Verb::Promote,
-            "abort" => Verb::Abort,
-            "restart" => Verb::Restart,
-            "set-weight" => {
-                let Some(weight) = self.weight else {
-                    return Err(Refused::Unknown("`weight` is missing".to_owned()));
-                };
-                let event = control.hold(cluster, weight, self.lasts, by, now)?;
-                return Ok(vec![event]);
-            }
-            "switch" => return Ok(vec![control.switch(cluster, by, now)?]),
-            "release" => return Ok(vec![control.release(by, now)?]),
-            other => return Err(Refused::Unknown(format!("the verb `{other}` is not known"))),
-        };
-        Ok(control.operate(verb, by, now)?)
-    }
+fn carry_out(control: &RolloutControl, verb: &str, query: &Query, by: &str, now: Now) -> Result<Vec<Event>, Refused> {
+    let cluster = query.text("cluster");
+    let verb = match verb {
+        "pause" => Verb::Pause,
+        "resume" => Verb::Resume,
+        "promote" => Verb::Promote,
+        "abort" => Verb::Abort,
+        "restart" => Verb::Restart,
+        "set-weight" => {
+            let Some(weight) = query.number("weight") else {
+                return Err(Refused::Unknown("`weight` is missing".to_owned()));
+            };
+            let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+            return Ok(vec![control.hold(cluster, weight, query.number("for"), by, now)?]);
+        }
+        "switch" => return Ok(vec![control.switch(cluster, by, now)?]),
+        "release" => return Ok(vec![control.release(by, now)?]),
+        other => return Err(Refused::Unknown(format!("the verb `{other}` is not known"))),
+    };
+    Ok(control.operate(verb, by, now)?)
 }
 
 /// What of a split's state is a moment.
@@ -154,21 +122,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_read() {
-        let request =
-            OperatorRequest::parse("route=a%20b&verb=set-weight&weight=30&cluster=c&for=600000&by=ann%0A%E2%80%AE");
-        let expected = OperatorRequest {
-            route: "a b".to_owned(),
-            verb: "set-weight".to_owned(),
-            weight: Some(30),
-            cluster: Some("c".to_owned()),
-            lasts: Some(600_000),
-            by: "ann".to_owned(),
-        };
-        assert_eq!(request, Ok(expected));
-        assert_eq!(OperatorRequest::parse("").unwrap().by, "an operator");
-        for query in ["weight=x", "for=-1", "speed=1"] {
-            assert!(OperatorRequest::parse(query).is_err(), "{query}");
+    fn a_name_hides_nothing_and_has_a_bound() {
+        for (given, expected) in [("ann\n\u{202e}", "ann"), ("\n", "an operator"), ("", "an operator")] {
+            assert_eq!(by(given), expected, "{given:?}");
         }
+        assert_eq!(by(&"x".repeat(500)).len(), MAX_NAME);
     }
 }

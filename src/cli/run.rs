@@ -222,7 +222,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, voice: &Voice) -> End
         // Names that do not resolve, or a file system that hangs, may delay a reload, but not the end.
         let done = match event {
             Event::Reload => tokio::select! {
-                done = gateway.reload_source(Trigger::Signal) => done,
+                done = gateway.reload_source(Trigger::Signal) => Some(done),
                 () = signals.end() => break,
             },
             Event::Command(command) => tokio::select! {
@@ -236,7 +236,7 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, voice: &Voice) -> End
             Event::Stop => break,
         };
         tracing_setup::follow(gateway.live(), &gateway.config().logging);
-        show(&done, voice);
+        show(done.as_ref(), voice);
     }
     info!("stopping: no new connections, running work may finish; a second signal ends at once");
     let hurry = CancellationToken::new();
@@ -263,8 +263,8 @@ async fn serve(mut gateway: Gateway, mut signals: Signals, voice: &Voice) -> End
 }
 
 /// Shows the diagnostics of the files. The log says whether the configuration is in force.
-fn show(done: &Done, voice: &Voice) {
-    if let Some(report) = &done.report {
+fn show(done: Option<&Done>, voice: &Voice) {
+    if let Some(report) = done.and_then(|done| done.report.as_ref()) {
         said::report(voice, report);
     }
 }

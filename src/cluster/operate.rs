@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::Cluster;
 use super::endpoint::{Endpoint, is_usable};
+use super::roster::Roster;
 
 /// Something to do to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,24 @@ pub enum EndpointVerb {
     Uneject,
 }
 
+impl EndpointVerb {
+    /// The word of the API and of the audit log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Drain { .. } => "drain",
+            Self::Undrain => "undrain",
+            Self::Uneject => "uneject",
+        }
+    }
+}
+
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointRefusal {
+    /// There is no cluster of that name.
+    #[error("there is no such cluster")]
+    NoCluster,
     /// There is none of that address or name.
     #[error("the cluster has no such endpoint")]
     Unknown,
@@ -54,6 +70,8 @@ impl Cluster {
         verb: EndpointVerb,
         now: Instant,
     ) -> Result<Vec<SocketAddr>, EndpointRefusal> {
+        // Who else can be used must not change before this does.
+        let mut roster = self.roster();
         let members = self.members();
         let address: Option<SocketAddr> = endpoint.parse().ok();
         let is_meant = |one: &Endpoint| Some(one.address) == address || *one.name == *endpoint;
@@ -68,11 +86,12 @@ impl Cluster {
                 if !force && !has_others {
                     return Err(EndpointRefusal::LastOne);
                 }
-                self.set_drained(&meant, true, now).then_some(addresses).ok_or(EndpointRefusal::Draining)
+                self.set_drained(&mut roster, &meant, true, now).then_some(addresses).ok_or(EndpointRefusal::Draining)
             }
-            EndpointVerb::Undrain => {
-                self.set_drained(&meant, false, now).then_some(addresses).ok_or(EndpointRefusal::NotDraining)
-            }
+            EndpointVerb::Undrain => self
+                .set_drained(&mut roster, &meant, false, now)
+                .then_some(addresses)
+                .ok_or(EndpointRefusal::NotDraining),
             EndpointVerb::Uneject => {
                 let ejected: Vec<_> = meant.iter().filter(|endpoint| endpoint.is_ejected(now)).collect();
                 if ejected.is_empty() {
@@ -88,11 +107,10 @@ impl Cluster {
     }
 
     /// Whether that changed anything.
-    fn set_drained(&self, endpoints: &[Arc<Endpoint>], drained: bool, now: Instant) -> bool {
-        let mut roster = self.roster();
+    fn set_drained(&self, roster: &mut Roster, endpoints: &[Arc<Endpoint>], drained: bool, now: Instant) -> bool {
         let changed = endpoints.iter().filter(|endpoint| roster.set_drained(endpoint, drained)).count();
         if changed > 0 {
-            self.settle(&mut roster, now);
+            self.settle(roster, now);
             info!(cluster = %self.name, endpoints = changed, drained, "an operator changed who is in service");
         }
         changed > 0
@@ -155,6 +173,23 @@ mod tests {
         assert_eq!(cluster.operate("10.0.0.9:80", DRAIN, now), Err(EndpointRefusal::Unknown));
         cluster.operate("10.0.0.2:80", EndpointVerb::Drain { force: true }, now).unwrap();
         assert_eq!(weights(&cluster), [0, 0]);
+    }
+
+    #[test]
+    fn of_two_drains_at_once_one_leaves_the_other_endpoint() {
+        for _ in 0..300 {
+            let (cluster, now) = (cluster(&["10.0.0.1:80", "10.0.0.2:80"], None), Instant::now());
+            let both = std::sync::Barrier::new(2);
+            let drain = |address| {
+                both.wait();
+                cluster.operate(address, DRAIN, now).is_ok()
+            };
+            let drained = std::thread::scope(|scope| {
+                let other = scope.spawn(|| drain("10.0.0.2:80"));
+                [drain("10.0.0.1:80"), other.join().unwrap()]
+            });
+            assert!(drained == [true, false] || drained == [false, true], "{drained:?}");
+        }
     }
 
     #[test]

@@ -51,15 +51,27 @@ impl Gateway {
         }
     }
 
-    /// Carries out a command, answers its sender and logs the result.
-    pub async fn perform(&mut self, command: Command) -> Done {
+    /// Carries out a command, answers its sender and logs the result. Returns the outcome of a reload.
+    pub async fn perform(&mut self, command: Command) -> Option<Done> {
         match command {
             Command::Reload { trigger, done } => {
                 let outcome = self.reload_source(trigger).await;
                 // The sender may have left.
                 done.send(outcome.clone()).ok();
-                outcome
+                Some(outcome)
             }
+            Command::Endpoint(command) => {
+                command.carry_out(&self.hub.current(), Instant::now());
+                None
+            }
+        }
+    }
+
+    /// Carries out commands as they come. Never ends.
+    pub async fn perform_all(&mut self) {
+        loop {
+            let command = self.wanted().await;
+            Box::pin(self.perform(command)).await;
         }
     }
 

@@ -1,6 +1,10 @@
 //! What `mod.rs` does, held to its promises.
 
+use futures_util::FutureExt as _;
+
 use super::*;
+use crate::admin::control::EndpointOrder;
+use crate::cluster::EndpointVerb;
 use crate::config::{self, Environment};
 
 fn config(rest: &str) -> Config {
@@ -38,4 +42,28 @@ async fn a_gateway_that_lost_a_worker_is_not_ready() {
     gateway.lost().cancel();
     let report = gateway.health.report();
     assert!(!report.ready && report.status == "failing", "{report:?}");
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
+    let text = "
+listeners: { http: { address: '127.0.0.1:0' } }
+clusters: { pool: { endpoints: ['127.0.0.1:1', '127.0.0.1:2'] } }
+routes: { all: { cluster: pool } }
+";
+    let mut gateway = Gateway::start(config(text)).await.unwrap();
+    let control = gateway.control.clone();
+    let drain = || {
+        let verb = EndpointVerb::Drain { force: false };
+        let (cluster, endpoint) = ("pool".to_owned(), "127.0.0.1:1".to_owned());
+        control.operate(EndpointOrder { cluster, endpoint, verb, by: "ann".to_owned(), reason: String::new() })
+    };
+    assert!(drain().now_or_never().is_none(), "it waits, and who wants it leaves");
+    let command = gateway.wanted().await;
+    gateway.perform(command).await;
+    let outcome = tokio::select! {
+        outcome = drain() => outcome,
+        () = gateway.perform_all() => panic!("it never ends"),
+    };
+    assert_eq!(outcome, Ok(Ok(vec![SocketAddr::from(([127, 0, 0, 1], 1))])), "it did not drain before");
 }

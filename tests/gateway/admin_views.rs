@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use hickory_resolver::proto::rr::RecordType;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, Backend, Client, Live, Place, Sse, call, empty, get, message, refusing, request, soon, with_field,
+    Agent, Backend, Client, Live, NameServer, Place, Says, Sse, call, empty, eventually, get, message, refusing,
+    request, soon, with_field,
 };
 
 async fn json_of(gw: &Live, path: &str) -> Value {
@@ -206,6 +208,40 @@ async fn an_endpoint_is_drained_and_taken_back_and_it_is_written_down() {
     let directory = gw.stop_keeping_files().await;
     let audit = std::fs::read_to_string(directory.path().join("audit.log")).unwrap();
     assert!(audit.contains("\"reason\":\"drain\"") && audit.contains("\"by\":\"ann (over the network)\""), "{audit}");
+}
+
+#[tokio::test]
+async fn a_drain_during_a_reload_waits_for_it_and_holds() {
+    let (names, backends) = (NameServer::new().await, [Backend::replying(200).await, Backend::replying(200).await]);
+    let [one, two] = &backends;
+    let defaults =
+        crate::support::DEFAULTS.replace("'127.0.0.1:0' }\naccessLog", "'127.0.0.1:0', writes: all }\naccessLog");
+    let text = |more: &str| {
+        format!(
+            "{defaults}dns: {{ servers: ['{}'] }}\nreload: {{ watch: false }}\n{}",
+            names.place(),
+            pool(&[one, two], "").replace("clusters: { ", &format!("clusters: {{ {more}"))
+        )
+    };
+    let gw = Live::prepared(|directory| std::fs::write(directory.join("gateway.yaml"), text("")).unwrap()).await;
+    // A name that nobody answers for holds the reload up for a while.
+    names.say("late.test", Says::Silence, Says::Silence);
+    gw.write("gateway.yaml", &text("late: { endpoints: ['late.test.:80'] }, "));
+    let drained = async {
+        eventually("the reload is under way", || async { names.asked("late.test", RecordType::A) > 0 }).await;
+        let order = format!("/endpoints?cluster=pool&endpoint={}&verb=drain", one.place());
+        let (status, done) = command(&gw, &order).await;
+        assert_eq!(status, 200, "{done}");
+        let reloads = json_of(&gw, "/reloads").await;
+        assert_eq!(reloads["reloads"].as_array().unwrap().len(), 2, "the start, and the reload, which came first");
+    };
+    let ((status, done), ()) = tokio::join!(gw.ask_reload(), drained);
+    assert_eq!((status, &done["verdict"]), (200, &json!("applied")), "{done}");
+    for _ in 0..10 {
+        assert_eq!(gw.get("/").await.status, 200);
+    }
+    assert_eq!((one.hits(), two.hits()), (0, 10), "it holds under the new configuration");
+    gw.stop().await;
 }
 
 #[tokio::test]

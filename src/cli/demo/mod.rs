@@ -99,13 +99,16 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
         .map_err(|report| super::configuration::invalid(&setup.config, &report))?;
     // Whatever is left unsaid if this fails is said by the demo's own lines.
     let events = tracing_setup::init(&loaded.config.logging, stderr).ok();
-    let gateway = Gateway::start(loaded.config).await.map_err(|error| run::cannot_start(&error))?;
+    let mut gateway = Gateway::start(loaded.config).await.map_err(|error| run::cannot_start(&error))?;
     gateway.count_lost_lines(stderr);
     events.into_iter().for_each(|events| events.show(gateway.live()));
     terminal::mention(setup.welcome(gateway.metrics_address(), gateway.admin_address()));
 
     if arguments.quiet {
-        stop.wait().await;
+        tokio::select! {
+            () = gateway.perform_all() => {}
+            () = stop.wait() => {}
+        }
     } else {
         let client = Client::towards(ports.https, &setup.authority)?;
         let traffic = Traffic::new(&client, stderr.clone());
@@ -118,6 +121,7 @@ async fn whole(arguments: &Arguments, stop: Stop, stderr: &Stderr) -> Result<End
         };
         tokio::select! {
             () = shown => {}
+            () = gateway.perform_all() => {}
             () = stop.wait() => {}
         }
         stderr.write(format!("\n{}\n", traffic.so_far()));

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use command::{Running, path, run, written};
+use command::{Running, attache, path, run, written};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -133,6 +133,21 @@ fn requests_are_followed_in_the_terminal() {
 }
 
 #[test]
+fn what_goes_on_ends_when_its_reader_leaves() {
+    let world = World::new();
+    let mut top = Running::start(&["top", "--json", "-c", &world.file], false);
+    let line = top.lines.next().unwrap().unwrap();
+    assert!(line.starts_with('{'), "{line}");
+    top.leave();
+    assert_eq!(top.wait(), 0);
+    // Also where nothing comes that could not be written.
+    let mut tail = Running::start(&["tail", "-c", &world.file], false);
+    tail.leave();
+    assert_eq!(tail.wait(), 0);
+    assert_eq!(world.gateway.signal("TERM"), 0);
+}
+
+#[test]
 fn an_endpoint_is_drained_from_the_terminal() {
     let world = World::new();
     let agent = world.agent.to_string();
@@ -145,6 +160,9 @@ fn an_endpoint_is_drained_from_the_terminal() {
     assert!(code == 1 && error.contains("force=true"), "{error}");
     let (code, out, error) = world.verb(&["drain", "pool", &agent, "--undo"]);
     assert!(code == 0 && out.contains("is in service"), "{out}{error}");
+    let mut nameless = attache(&["drain", "pool", &agent, "--no-wait", "-c", &world.file]);
+    let drained = nameless.env("USER", "").output().unwrap();
+    assert!(drained.status.success(), "without a user: {}", String::from_utf8_lossy(&drained.stderr));
     let (code, _, error) = world.verb(&["drain", "other", &agent]);
     assert!(code == 1 && error.contains("no such cluster"), "{error}");
     assert_eq!(world.gateway.signal("TERM"), 0);

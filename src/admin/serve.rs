@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceBuilder};
 use tracing::{debug, warn};
@@ -31,7 +31,7 @@ pub(super) type AdminResponse = Response<AdminBody>;
 #[derive(Clone, Copy, Debug)]
 struct NoSlot;
 
-/// With which an answer may go on.
+/// With which an answer may go on, for an hour: a page comes back by itself.
 #[derive(Clone, Debug)]
 pub(super) struct Follower {
     place: Arc<Slot>,
@@ -44,8 +44,14 @@ impl Follower {
         if !self.place.follows() {
             return busy();
         }
-        let place = self.place;
-        let pieces = pieces().take_until(self.stop.cancelled_owned()).inspect(move |_| place.moves());
+        let (place, stop) = (self.place, self.stop);
+        let end = async move {
+            tokio::select! {
+                () = stop.cancelled_owned() => {}
+                () = sleep(FOLLOWED) => {}
+            }
+        };
+        let pieces = pieces().take_until(end).inspect(move |_| place.moves());
         let mut answer = reply(StatusCode::OK, EVENTS, "");
         *answer.body_mut() = AdminBody::Following(Box::pin(pieces));
         answer
@@ -139,12 +145,10 @@ where
     }
 }
 
-/// Ends when a connection has had its time. An answer that goes on has it anew with each piece that its reader takes,
-/// but not for ever: a page comes back by itself.
+/// Ends when a connection has had its time. An answer that goes on has it anew with each piece that its reader takes.
 async fn time(place: &Slot, bounds: Bounds) {
-    let begun = Instant::now();
     sleep(bounds.connection).await;
-    while place.stalled().is_some_and(|stalled| stalled < STALLED) && begun.elapsed() < FOLLOWED {
+    while place.stalled().is_some_and(|stalled| stalled < STALLED) {
         sleep(LOOK).await;
     }
 }
@@ -211,3 +215,62 @@ const FOLLOWED: Duration = Duration::from_secs(3600);
 const LOOK: Duration = Duration::from_secs(5);
 /// For answers under way when the gateway ends.
 const GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+    use tokio::time::Instant;
+    use tokio_util::either::Either;
+
+    use super::super::follow;
+    use super::super::slots::Peer;
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        name: "test",
+        requests: 1,
+        probes: &[],
+        head: Duration::from_secs(5),
+        answer: Duration::from_secs(60),
+        connection: Duration::from_secs(90),
+    };
+
+    fn states() -> Pieces {
+        follow::states(Duration::from_secs(30), || async { Arc::from("{}") })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_goes_on_ends_properly_after_its_hour() {
+        let place = Arc::new(Slots::default().take(Peer::User(1)));
+        let follower = Follower { place: Arc::clone(&place), stop: CancellationToken::new() };
+        let asked = Arc::clone(&place);
+        let service = stack(BOUNDS, move |_: Request<Incoming>| {
+            let follower = follower.clone();
+            asked.asks(false);
+            async move { follower.answer(states) }
+        });
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let begun = Instant::now();
+        let read = async {
+            client.write_all(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (answer, ()) = tokio::join!(read, connection(Either::Right(server), place, service, BOUNDS));
+        assert!(answer.ends_with("\r\n0\r\n\r\n"), "it has no end: {:?}", answer.get(answer.len() - 40..));
+        assert_eq!(answer.matches("event: state").count(), 120);
+        assert_eq!(begun.elapsed().as_secs(), 3600);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_goes_on_ends_with_the_gateway() {
+        let place = Arc::new(Slots::default().take(Peer::User(1)));
+        let stop = CancellationToken::new();
+        let answer = Follower { place, stop: stop.clone() }.answer(states);
+        stop.cancel();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "");
+    }
+}

@@ -57,7 +57,8 @@ pub(super) fn refused(status: StatusCode, text: &str, name: &str, needs: Needs) 
 
 /// Who asks, for the audit log.
 pub(super) fn by() -> String {
-    std::env::var("USER").unwrap_or_else(|_unset| "attache".to_owned())
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    user.unwrap_or_else(|| "attache".to_owned())
 }
 
 /// A path with a query.

@@ -100,6 +100,12 @@ impl Running {
         address.expect("an address")
     }
 
+    /// Reads nothing any more, as `head` when it has enough.
+    pub(crate) fn leave(&mut self) {
+        let nothing: Box<dyn Read + Send> = Box::new(std::io::empty());
+        self.lines = BufReader::new(nothing).lines();
+    }
+
     /// Sends a signal and returns the exit code.
     pub(crate) fn signal(mut self, name: &str) -> i32 {
         self.send(name);

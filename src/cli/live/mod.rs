@@ -38,6 +38,7 @@ impl Look {
 }
 
 /// Shows the name and the data of each event of an answer that goes on to `see`, until that has enough: `Ok(false)`.
+/// Also ends well when nobody reads standard output any more.
 fn follow(
     operator: &Operator,
     path: &str,
@@ -49,12 +50,23 @@ fn follow(
         wants_more = see(event, data);
         matches!(wants_more, Ok(true))
     });
-    let (status, rest) = runtime()?.block_on(followed).map_err(|error| unreachable(&error, &name))?;
+    let followed = runtime()?.block_on(async {
+        tokio::select! {
+            biased;
+            followed = followed => Some(followed),
+            () = terminal::nobody_reads() => None,
+        }
+    });
+    let Some(followed) = followed else { return Ok(Ending::Done) };
+    let (status, rest) = followed.map_err(|error| unreachable(&error, &name))?;
     match wants_more {
         Err(failure) => Err(failure),
         Ok(_) if status != StatusCode::OK => Err(refused(status, &rest, &name, Needs::Reading)),
         Ok(false) => Ok(Ending::Done),
-        Ok(true) => Err(Failure::new(format_args!("{name}: the gateway ended it"), "it stops, or restarts; try again")),
+        Ok(true) => Err(Failure::new(
+            format_args!("{name}: the gateway ended it"),
+            "it goes on for an hour at most, and ends when the gateway stops or restarts; try again",
+        )),
     }
 }
 

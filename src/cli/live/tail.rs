@@ -71,11 +71,11 @@ pub(in crate::cli) fn perform(arguments: &Arguments) -> Result<Ending, Failure> 
             "missed" => terminal::note(format_args!("some are left out, this reads too slowly: {data}")),
             "request" => {
                 left -= 1;
-                arguments.print(data)?;
+                return Ok(arguments.print(data)? && left > 0);
             }
             _ => {}
         }
-        Ok(left > 0)
+        Ok(true)
     })
 }
 
@@ -99,12 +99,13 @@ impl Arguments {
         with_query("/requests/live", given.chain(self.failed.then_some(("failed", "true"))))
     }
 
-    fn print(&self, data: &str) -> Result<(), Failure> {
+    /// Whether anybody reads it.
+    fn print(&self, data: &str) -> Result<bool, Failure> {
         if self.json {
-            return terminal::print(data);
+            return terminal::offer(data);
         }
         let record: Value = serde_json::from_str(data).unwrap_or_default();
-        terminal::print(line(&record))
+        terminal::offer(line(&record))
     }
 }
 
@@ -136,7 +137,7 @@ Examples:
   attache tail --failed --route research -c gateway.yaml
   attache tail --slower 500ms --json -n 10 -c gateway.yaml
 
-Exit codes: 0 as many as were asked for, 1 not reached, refused or ended by the gateway, 2 wrong usage";
+Exit codes: 0 as many as were asked for, or read no more, 1 not reached, refused or ended by the gateway, 2 wrong usage";
 
 #[cfg(test)]
 mod tests {

@@ -33,21 +33,17 @@ pub(in crate::cli) fn perform(arguments: &Arguments) -> Result<Ending, Failure> 
         if event != "state" {
             return Ok(true);
         }
-        draw(arguments, data, is_terminal && !once)?;
-        Ok(!once)
+        Ok(draw(arguments, data, is_terminal && !once)? && !once)
     })
 }
 
-fn draw(arguments: &Arguments, data: &str, in_place: bool) -> Result<(), Failure> {
+/// Whether anybody reads it.
+fn draw(arguments: &Arguments, data: &str, in_place: bool) -> Result<bool, Failure> {
     if arguments.json {
-        return terminal::print(data);
+        return terminal::offer(data);
     }
     let state: Value = serde_json::from_str(data).unwrap_or_default();
-    if in_place {
-        // To the top left, and nothing below.
-        terminal::print_bytes(b"\x1b[H\x1b[J")?;
-    }
-    terminal::print(described(&state))
+    if in_place { terminal::offer_anew(described(&state)) } else { terminal::offer(described(&state)) }
 }
 
 fn described(state: &Value) -> String {
@@ -111,4 +107,4 @@ Examples:
   attache top -c gateway.yaml
   attache top --once --json -c gateway.yaml
 
-Ctrl-C ends it. Exit codes: 0 printed once, 1 not reached, refused or ended by the gateway, 2 wrong usage";
+Ctrl-C ends it. Exit codes: 0 printed once, or read no more, 1 not reached, refused or ended by the gateway, 2 wrong usage";

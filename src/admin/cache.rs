@@ -17,14 +17,14 @@ impl Cache {
         F: Future<Output = Arc<str>>,
     {
         let mut last = self.0.lock().await;
-        let now = Instant::now();
         if let Some((at, text)) = &*last
-            && now.saturating_duration_since(*at) < fresh
+            && at.elapsed() < fresh
         {
             return Arc::clone(text);
         }
         let text = make().await;
-        *last = Some((now, Arc::clone(&text)));
+        // Who waited meanwhile has it, however long it took.
+        *last = Some((Instant::now(), Arc::clone(&text)));
         text
     }
 }
@@ -47,5 +47,19 @@ mod tests {
         assert_eq!((&*get().await, &*get().await), ("1", "1"));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(&*get().await, "2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_text_that_takes_long_is_made_once_for_all_who_wait() {
+        let (cache, made) = (Cache::default(), Cell::new(0));
+        let get = || {
+            cache.get(Duration::from_secs(1), || async {
+                made.set(made.get() + 1);
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                Arc::from("slow")
+            })
+        };
+        tokio::join!(get(), get(), get());
+        assert_eq!(made.get(), 1);
     }
 }

@@ -50,14 +50,13 @@ pub(super) fn with_clusters(control: &AdminControl) -> Value {
 fn whole(control: &AdminControl) -> Value {
     let snapshot = control.hub.current();
     let (rates, streams) = (control.traffic.rates(), &control.live.streams);
-    let (points, _) = control.traffic.history();
     let mut state = status(control);
     let parts = json!({
         "lastChangeLines": control.journal.last_change().map(|last| last.difference.lines()).unwrap_or_default(),
         "writes": snapshot.config.admin.as_ref().map(|admin| admin.writes.word()),
         "listeners": listeners(&snapshot, &rates.connections),
         "total": rates.all,
-        "point": points.last(),
+        "point": control.traffic.last_point(),
         "streams": rates.streams.values().sum::<i64>(),
         "inFlight": rates.in_flight.values().sum::<i64>(),
         "routes": routes::list(&snapshot, &rates, SHOWN, |_| true),
@@ -91,9 +90,12 @@ fn listeners(snapshot: &Snapshot, connections: &std::collections::BTreeMap<Box<s
 /// Takes in the counts of the metrics again and again, for the rates; and ends what operators chose for a while.
 pub(super) async fn keep(control: &AdminControl) {
     loop {
-        let (metrics, wall) = (Arc::clone(&control.metrics), SystemTime::now().duration_since(UNIX_EPOCH));
-        if let Ok(counts) = tokio::task::spawn_blocking(move || metrics.traffic()).await {
-            control.traffic.note(counts, Instant::now(), wall.unwrap_or_default());
+        let (metrics, traffic) = (Arc::clone(&control.metrics), Arc::clone(&control.traffic));
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // With thousands of endpoints this takes long enough to keep a probe waiting.
+        let noted = tokio::task::spawn_blocking(move || traffic.note(metrics.traffic(), Instant::now(), wall)).await;
+        if let Err(broken) = noted {
+            tracing::error!(error = %broken, "the rates of the traffic could not be made");
         }
         control.live.log_level.tick(Instant::now());
         tokio::time::sleep(super::traffic::INTERVAL).await;

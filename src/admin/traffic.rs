@@ -2,7 +2,7 @@
 //! hour of them. Pure but for the lock: whoever calls says when.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -59,13 +59,13 @@ pub(super) struct TrafficBook(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     last: Option<(Instant, TrafficCounts)>,
-    now: Rates,
+    now: Arc<Rates>,
     points: VecDeque<Point>,
     by_route: BTreeMap<Box<str>, VecDeque<Point>>,
 }
 
 /// All rates of one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Rates {
     pub(super) all: Rate,
     pub(super) routes: BTreeMap<Box<str>, Rate>,
@@ -77,14 +77,15 @@ pub(super) struct Rates {
 }
 
 impl TrafficBook {
-    /// Takes in the counts of this moment, `wall` since the Unix epoch.
+    /// Takes in the counts of this moment, `wall` since the Unix epoch. For one caller; who looks meanwhile does not
+    /// wait for it.
     pub(super) fn note(&self, counts: TrafficCounts, now: Instant, wall: Duration) {
-        let mut state = self.state();
-        let before = state.last.take();
+        let before = self.state().last.take();
         let (then, earlier) = before.unwrap_or_else(|| (now, counts.clone()));
         let between = Between { seconds: now.saturating_duration_since(then).as_secs_f64(), bounds: &counts.bounds };
-        let rates = Rates::of(&counts, &earlier, &between);
+        let rates = Arc::new(Rates::of(&counts, &earlier, &between));
         let at = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        let mut state = self.state();
         if between.seconds > 0.0 {
             push(&mut state.points, point(at, &rates.all, sum(&rates.in_flight), sum(&rates.streams)));
             state.note_routes(at, &rates);
@@ -94,8 +95,13 @@ impl TrafficBook {
     }
 
     /// The rates of the last look.
-    pub(super) fn rates(&self) -> Rates {
-        self.state().now.clone()
+    pub(super) fn rates(&self) -> Arc<Rates> {
+        Arc::clone(&self.state().now)
+    }
+
+    /// The last point.
+    pub(super) fn last_point(&self) -> Option<Point> {
+        self.state().points.back().copied()
     }
 
     /// The points of the last quarter of an hour: of everything, and of the routes that were busy lately.
@@ -248,7 +254,8 @@ mod tests {
         assert!((rate.p99.unwrap() - 0.982).abs() < 1e-9, "{rate:?}");
         assert_eq!(*rate, rates.all);
         let (points, by_route) = book.history();
-        assert_eq!((points.len(), by_route["a"].len()), (1, 1));
+        assert_eq!((points.len(), by_route["a"].len(), book.last_point()), (1, 1, Some(points[0])));
+        assert!(Arc::ptr_eq(&rates, &book.rates()), "who looks copies nothing while others wait");
         let point = points[0];
         assert_eq!((point.at, point.per_second, point.failed_per_second, point.in_flight), (5_000, 4.0, 1.0, 3));
     }

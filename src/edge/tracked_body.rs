@@ -190,6 +190,10 @@ impl TrackedBody {
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Ready(Ok(body)) => {
                 self.inner = body;
+                let in_flight = self.exchange.as_ref().and_then(|exchange| exchange.guards.in_flight.as_ref());
+                if let (Some(open), Some(in_flight)) = (&mut self.open, in_flight) {
+                    open.goes_on_at(in_flight.handle().label());
+                }
                 self.idle.iter_mut().for_each(IdleTimer::touch);
                 Pin::new(self).poll_frame(cx)
             }

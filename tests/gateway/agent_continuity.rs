@@ -1,13 +1,13 @@
 //! A stream that an agent breaks off before its task is over goes on, where its route says so.
 
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::support::{
-    Backend, Body, BodySender, Client, Gw, Place, Speak, channel, chunk, full, grpc, post, with_field, within,
+    Backend, Body, BodySender, Client, Gw, Live, Place, Speak, channel, chunk, full, grpc, post, with_field, within,
 };
 
 /// An agent whose answers the test gives one by one.
@@ -435,23 +435,52 @@ async fn the_end_of_a_task_is_told_over_rest_and_grpc() {
     assert_eq!(trailers["grpc-status"], "0");
 }
 
+/// A stream of which one event has arrived, and the agent that is left when the one it came from is gone.
+async fn left_by_one_of(client: &mut Client, one: Scripted, other: Scripted) -> (Incoming, Scripted) {
+    let (answer, (is_first, stream)) = tokio::join!(client.send(json_rpc("SendStreamingMessage")), async {
+        let (is_first, asked) = tokio::select! { a = one.call() => (true, a), b = other.call() => (false, b) };
+        let stream = asked.events();
+        stream.send(event(WORKING)).await;
+        (is_first, stream)
+    });
+    let mut body = answer.unwrap().into_body();
+    assert_eq!(next(&mut body).await, event(WORKING));
+    let (gone, left) = if is_first { (one, other) } else { (other, one) };
+    drop(gone);
+    drop(stream);
+    (body, left)
+}
+
+#[tokio::test]
+async fn operators_see_a_stream_where_it_goes_on() {
+    let (one, other) = (Scripted::new(Speak::default()).await, Scripted::new(Speak::default()).await);
+    let gw = Live::with(&format!(
+        "listeners: {{ http: {{ address: '127.0.0.1:0' }} }}
+routes: {{ all: {{ endpoints: ['{}', '{}'], a2a: {{ continuity: true }} }} }}\n",
+        one.place(),
+        other.place()
+    ))
+    .await;
+    let mut client = Client::h1(gw.address("http").await).await;
+    let (mut body, left) = left_by_one_of(&mut client, one, other).await;
+    left.call().await.say(200, &whole(WORKING));
+    let stream = left.call().await.events();
+    stream.send(event(WORKING)).await;
+    assert_eq!(next(&mut body).await, event(WORKING));
+    let (status, shown) = gw.ask(Method::GET, "/streams").await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let shown = &shown["streams"][0];
+    assert_eq!((status, &shown["endpoint"], &shown["events"]), (200, &json!(left.place()), &json!(2)), "{shown}");
+    assert_eq!(shown["task"], "t-1", "{shown}");
+}
+
 #[tokio::test]
 async fn where_the_endpoint_is_gone_another_one_that_has_the_task_goes_on() {
     for is_over in [false, true] {
         let (one, other) = (Scripted::new(Speak::default()).await, Scripted::new(Speak::default()).await);
         let gw = Gw::with(&KEPT.replace("['{0}']", "['{0}', '{1}']"), &[&one, &other]).await;
         let mut client = gw.h1().await;
-        let (answer, (is_first, stream)) = tokio::join!(client.send(json_rpc("SendStreamingMessage")), async {
-            let (is_first, asked) = tokio::select! { a = one.call() => (true, a), b = other.call() => (false, b) };
-            let stream = asked.events();
-            stream.send(event(WORKING)).await;
-            (is_first, stream)
-        });
-        let mut body = answer.unwrap().into_body();
-        assert_eq!(next(&mut body).await, event(WORKING));
-        let (gone, left) = if is_first { (one, other) } else { (other, one) };
-        drop(gone);
-        drop(stream);
+        let (mut body, left) = left_by_one_of(&mut client, one, other).await;
         let asked = left.call().await;
         assert_eq!((&asked.json()["method"], &asked.json()["params"]), (&json!("GetTask"), &json!({ "id": "t-1" })));
         asked.say(200, &whole(if is_over { COMPLETED } else { WORKING }));

@@ -1,14 +1,13 @@
 //! Clusters and their endpoints, with how their traffic goes.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::admin::traffic::{Rate, Rates};
 use crate::cluster::{CeilingStatus, Cluster, ClusterStatus, EndpointStatus, NameStatus};
-use crate::observe::live::OpenStreams;
+use crate::observe::live::{OpenStreams, StreamFacts};
 use crate::snapshot::Snapshot;
 
 /// Clusters of a configuration.
@@ -59,7 +58,7 @@ pub(in crate::admin) fn list(
     most: usize,
     wants: impl Fn(&str) -> bool,
 ) -> Clusters {
-    let open = open_streams(streams);
+    let open = open_streams(streams, &wants);
     let mut found: Vec<_> = snapshot.clusters.iter().filter(|cluster| wants(&cluster.name)).collect();
     let left_out = found.len().saturating_sub(most);
     found.truncate(most);
@@ -67,13 +66,19 @@ pub(in crate::admin) fn list(
     Clusters { clusters, left_out }
 }
 
-type ByEndpoint = BTreeMap<(String, String), usize>;
+/// How many of something there are, by cluster and endpoint.
+type ByEndpoint = HashMap<String, HashMap<String, usize>>;
 
-fn open_streams(streams: &OpenStreams) -> ByEndpoint {
+/// Copies a name only where it is the first of its kind: there may be hundreds of thousands of streams.
+fn open_streams(streams: &OpenStreams, wants: impl Fn(&str) -> bool) -> ByEndpoint {
     let mut open = ByEndpoint::new();
-    for stream in streams.list(Instant::now(), usize::MAX, |_| true).0 {
-        *open.entry((stream.facts.cluster, stream.facts.endpoint)).or_default() += 1;
-    }
+    streams.each(|StreamFacts { cluster, endpoint, .. }| {
+        if let Some(count) = open.get_mut(cluster).and_then(|of_cluster| of_cluster.get_mut(endpoint)) {
+            *count += 1;
+        } else if wants(cluster) {
+            open.entry(cluster.clone()).or_default().insert(endpoint.clone(), 1);
+        }
+    });
     open
 }
 
@@ -81,10 +86,11 @@ impl ClusterView {
     fn of(cluster: &Cluster, rates: &Rates, open: &ByEndpoint) -> Self {
         let ClusterStatus { name, usable, panic, in_flight, retrying, breaker, ceilings, endpoints, names } =
             cluster.status();
+        let open = open.get(&name);
         let endpoints = endpoints.into_iter().map(|status| {
             let address = status.address.to_string();
             let rate = rates.endpoints.get(&(Box::from(name.as_str()), Box::from(address.as_str()))).cloned();
-            let streams = open.get(&(name.clone(), address)).copied().unwrap_or_default();
+            let streams = open.and_then(|open| open.get(&address)).copied().unwrap_or_default();
             EndpointView { status, streams, rate }
         });
         let endpoints = endpoints.collect();

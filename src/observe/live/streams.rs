@@ -122,6 +122,13 @@ impl OpenStreams {
         (found.iter().take(most).map(|shown| shown.at(now)).collect(), left_out)
     }
 
+    /// Shows each to `see`, in no order. That is to be quick: workers wait that begin or end a stream meanwhile.
+    pub fn each(&self, mut see: impl FnMut(&StreamFacts)) {
+        for part in (0..PARTS).filter_map(|part| self.part(part)) {
+            part.values().for_each(|shown| see(&shown.facts));
+        }
+    }
+
     fn part(&self, part: usize) -> Option<MutexGuard<'_, HashMap<u64, Arc<Shown>>>> {
         Some(self.parts.get(part)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -148,6 +155,24 @@ impl OpenStream {
         self.shown.last.store(at, Relaxed);
         self.shown.pieces.fetch_add(1, Relaxed);
         self.shown.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// It goes on at another endpoint.
+    pub fn goes_on_at(&mut self, endpoint: &str) {
+        let Shown { facts, task, begun, last, pieces, bytes } = &*self.shown;
+        let count = |count: &AtomicU64| AtomicU64::new(count.load(Relaxed));
+        let shown = Arc::new(Shown {
+            facts: StreamFacts { endpoint: endpoint.to_owned(), ..facts.clone() },
+            task: task.clone(),
+            begun: *begun,
+            last: count(last),
+            pieces: count(pieces),
+            bytes: count(bytes),
+        });
+        if let Some(mut part) = self.all.part(self.part) {
+            part.insert(self.id, Arc::clone(&shown));
+        }
+        self.shown = shown;
     }
 
     /// The agent says which task it is about.
@@ -227,5 +252,25 @@ mod tests {
         assert_eq!(all.list(Instant::now(), 9, |facts| facts.route == "b").0.len(), 1);
         drop(first);
         assert_eq!(all.len(), 1);
+        let mut routes = Vec::new();
+        all.each(|facts| routes.push(facts.route.clone()));
+        assert_eq!(routes, ["b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_goes_on_elsewhere_is_shown_there_and_no_younger() {
+        let all = Arc::new(OpenStreams::default());
+        let mut stream = OpenStreams::enter(&all, 0, || facts("a")).unwrap();
+        stream.passes(10);
+        stream.is_of_task(Some("task-1"));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        stream.goes_on_at("10.0.0.2:80");
+        stream.passes(5);
+        let (listed, _) = all.list(Instant::now(), 9, |_| true);
+        let [one] = listed.as_slice() else { panic!("one stream: {listed:?}") };
+        assert_eq!((one.facts.endpoint.as_str(), one.facts.task.as_deref()), ("10.0.0.2:80", Some("task-1")));
+        assert_eq!((one.age.as_secs(), one.pieces, one.bytes), (3, 2, 15));
+        drop(stream);
+        assert!(all.is_empty());
     }
 }

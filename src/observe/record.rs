@@ -91,8 +91,15 @@ impl AccessRecord<'_> {
     /// Whether something went wrong: the gateway or an agent failed, or the request was refused or cut.
     #[must_use]
     pub fn is_error(&self) -> bool {
-        self.reason.is_some() || self.status >= 500 || self.agent.is_some_and(|agent| agent.fault.is_some())
+        went_wrong(self.reason, self.status, self.agent.is_some_and(|agent| agent.fault.is_some()))
     }
+}
+
+/// Whether an exchange that ended so is an error: for this reason word, with this status, and with or without a fault
+/// inside the answer of an agent.
+#[must_use]
+pub fn went_wrong(reason: Option<&str>, status: u16, has_fault: bool) -> bool {
+    reason.is_some() || status >= 500 || has_fault
 }
 
 /// A call of an agent.

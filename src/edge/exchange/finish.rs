@@ -14,7 +14,7 @@ use crate::error::{Error, FAULT_INJECTED};
 use crate::observe::calls::{CallEnd, FinishedCall};
 use crate::observe::handles::{RouteHandles, grpc_word};
 use crate::observe::live::{OpenStream, StreamFacts};
-use crate::observe::record::{AccessRecord, AgentFacts};
+use crate::observe::record::{AccessRecord, AgentFacts, went_wrong};
 use crate::outcome::{AgentFault, Outcome, Transport};
 
 impl Exchange {
@@ -113,7 +113,8 @@ impl Exchange {
         self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
         let span_id = if self.attempts.trace.is_some() { self.trace(flags, reason, now) } else { None };
         let sink = self.worker.sink.as_ref().filter(|_| self.route.logged);
-        if sink.is_some() || self.worker.live.is_watched() || self.is_error(reason) {
+        let is_error = went_wrong(reason, self.outcome.status, self.outcome.agent_fault.is_some());
+        if sink.is_some() || self.worker.live.wants(is_error) {
             let record = AccessRecord { span_id, ..self.record(flags, reason, duration) };
             sink.inspect(|sink| sink.record(&record));
             self.worker.live.ended(&record);
@@ -154,11 +155,6 @@ impl Exchange {
             (None, End::Open | End::Complete) => CallEnd::Ok,
         };
         Some(FinishedCall { operation, binding: call.binding, generation: call.generation, end })
-    }
-
-    /// Whether the record is one of an error.
-    fn is_error(&self, reason: Option<&str>) -> bool {
-        reason.is_some() || self.outcome.status >= 500 || self.outcome.agent_fault.is_some()
     }
 
     /// What is shown of it while it is open.

@@ -49,11 +49,11 @@ impl Live {
         self.events.get_or_init(Arc::default)
     }
 
-    /// One more worker's side of it. `watches_streams` says whether anybody can ask for streams.
+    /// One more worker's side of it. `can_be_asked` says whether there is anybody to show streams and errors to.
     #[must_use]
-    pub fn worker(self: &Arc<Self>, watches_streams: bool) -> WorkerLive {
+    pub fn worker(self: &Arc<Self>, can_be_asked: bool) -> WorkerLive {
         let shard = self.workers.fetch_add(1, Relaxed);
-        WorkerLive { live: Arc::clone(self), shard, watches_streams }
+        WorkerLive { live: Arc::clone(self), shard, can_be_asked }
     }
 }
 
@@ -62,20 +62,20 @@ impl Live {
 pub struct WorkerLive {
     live: Arc<Live>,
     shard: usize,
-    watches_streams: bool,
+    can_be_asked: bool,
 }
 
 impl WorkerLive {
-    /// Whether somebody wants to know of an exchange that has ended: one relaxed read.
+    /// Whether somebody wants to know of an exchange that has ended, or may ask for it: one relaxed read.
     #[must_use]
     #[inline]
-    pub fn is_watched(&self) -> bool {
-        self.live.tail.is_wanted()
+    pub fn wants(&self, is_error: bool) -> bool {
+        self.can_be_asked && is_error || self.live.tail.is_wanted()
     }
 
     /// An exchange has ended.
     pub fn ended(&self, record: &AccessRecord<'_>) {
-        if record.is_error() {
+        if self.can_be_asked && record.is_error() {
             self.live.errors.note(self.shard, record, &mut Clock::default());
         }
         if self.live.tail.is_wanted() {
@@ -86,9 +86,26 @@ impl WorkerLive {
     /// A stream has begun. Shown until what is returned is dropped; `None` where nobody can ask, or too many are shown.
     #[must_use]
     pub fn stream(&self, facts: impl FnOnce() -> StreamFacts) -> Option<OpenStream> {
-        if !self.watches_streams {
+        if !self.can_be_asked {
             return None;
         }
         OpenStreams::enter(&self.live.streams, self.shard, facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::record::tests::record as plain;
+
+    #[test]
+    fn errors_are_kept_where_somebody_can_ask_for_them() {
+        let live = Arc::new(Live::default());
+        for (can_be_asked, kept) in [(false, 0), (true, 1)] {
+            let worker = live.worker(can_be_asked);
+            assert_eq!((worker.wants(true), worker.wants(false)), (can_be_asked, false));
+            worker.ended(&AccessRecord { status: 503, ..plain() });
+            assert_eq!(live.errors.groups().len(), kept);
+        }
     }
 }

@@ -28,10 +28,15 @@ fn described(answer: &Value) -> String {
         let of_card = |name: &str| card.map_or_else(|| "-".to_owned(), |card| text(card, name));
         let skills = card.into_iter().flat_map(|card| list(card, "skills")).count();
         let has_answered = agent.get("hasAnswered").is_some_and(|answered| *answered == true);
+        let speaks = match (has_answered, card) {
+            (true, _) => "yes",
+            (false, Some(_)) => "says its card",
+            (false, None) => "not seen yet",
+        };
         table.row([
             text(agent, "route"),
             clusters.join(" "),
-            if has_answered { "yes" } else { "not seen yet" }.to_owned(),
+            speaks.to_owned(),
             of_card("name"),
             of_card("version"),
             if card.is_some() { skills.to_string() } else { "-".to_owned() },
@@ -46,3 +51,25 @@ Examples:
   attache agents --json -c gateway.yaml
 
 Exit codes: 0 answered, 1 not reached or refused, 2 wrong usage";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_whose_card_was_seen_is_not_unknown() {
+        let card = json!({ "name": "ada", "version": "1.2", "skills": [] });
+        for (has_answered, card, expected) in [
+            (true, Value::Null, "yes"),
+            (true, card.clone(), "yes"),
+            (false, card, "says its card"),
+            (false, Value::Null, "not seen yet"),
+        ] {
+            let agent = json!({ "route": "all", "clusters": ["pool"], "hasAnswered": has_answered, "card": card });
+            let text = described(&json!({ "agents": [agent] }));
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}

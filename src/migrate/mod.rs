@@ -78,11 +78,15 @@ pub fn migrate(kind: Kind, text: &str, name: &str) -> Result<Migrated, Report> {
         Kind::Traefik => traefik::translate(&toml::documents(text, name)?, &mut draft).map_err(Error::from),
         Kind::Caddy => of_directives(caddy::read(text), caddy::translate, caddy::why_not, &mut draft),
     };
-    outcome.map_err(|error| match error {
+    outcome.and_then(|()| draft.check().map_err(Error::from)).map_err(|error| match error {
         Error::Wrong(found) => wrong(&found),
         Error::TooLarge => {
             let place = Place { line: 1, column: 1, length: 1 };
-            wrong(&Wrong::new(place, "more than 100000 settings would come of this", "migrate it in parts"))
+            wrong(&Wrong::new(
+                place,
+                "more than 100000 settings would come of this, or more than 1000 in one place",
+                "migrate it in parts",
+            ))
         }
     })?;
     complete(&mut draft, kind);
@@ -134,8 +138,11 @@ fn of_directives(
 }
 
 /// Directives that may keep somebody out.
-const REFUSALS: [&str; 9] =
-    ["if", "satisfy", "limit_except", "deny", "allow", "http-request", "tcp-request", "limit_req", "limit_conn"];
+const REFUSALS: [&str; 18] = [
+    "if", "satisfy", "limit_except", "deny", "allow", "http-request", "tcp-request", "limit_req", "limit_conn",
+    "auth_basic", "auth_request", "auth_jwt", "basic_auth", "basicauth", "forward_auth", "authenticate", "authorize",
+    "jwtauth",
+];
 
 /// What every configuration has.
 fn complete(draft: &mut Draft, kind: Kind) {

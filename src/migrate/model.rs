@@ -9,6 +9,8 @@ use super::note::Note;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Section {
     pub(super) entries: Vec<Entry>,
+    /// Whether there was more than it may hold. The draft is too large then.
+    is_over: bool,
 }
 
 /// One setting.
@@ -88,6 +90,8 @@ pub(super) struct TooLarge;
 
 /// Settings in all parts together. What is inherited into many places may be far more than was written.
 const MAX_SETTINGS: usize = 100_000;
+/// Settings of one section. They are looked for one after the other.
+const MAX_ENTRIES: usize = 1_000;
 /// Characters of an origin that are shown.
 const MAX_ORIGIN: usize = 90;
 
@@ -149,9 +153,17 @@ impl Section {
             let entry = Entry { key: (*key).to_owned(), value, origin: origin.clone() };
             match section.entries.iter_mut().find(|other| other.key == *key) {
                 Some(other) => *other = entry,
-                None => section.entries.push(entry),
+                None => section.insert(entry),
             }
         });
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        if self.entries.len() < MAX_ENTRIES {
+            self.entries.push(entry);
+        } else {
+            self.is_over = true;
+        }
     }
 
     /// Sets it where nothing is yet. Returns false where something else is.
@@ -174,7 +186,7 @@ impl Section {
             Some(other) => other.value = Value::List(vec![item]),
             None => {
                 let value = Value::List(vec![item]);
-                section.entries.push(Entry { key: (*key).to_owned(), value, origin: Origin::default() });
+                section.insert(Entry { key: (*key).to_owned(), value, origin: Origin::default() });
             }
         });
     }
@@ -205,7 +217,7 @@ impl Section {
         if !self.entries.iter().any(|entry| entry.key == *key && matches!(entry.value, Value::Map(_))) {
             self.entries.retain(|entry| entry.key != *key);
             let value = Value::Map(Self::default());
-            self.entries.push(Entry { key: (*key).to_owned(), value, origin: Origin::default() });
+            self.insert(Entry { key: (*key).to_owned(), value, origin: Origin::default() });
         }
         let found = self.entries.iter_mut().find(|entry| entry.key == *key);
         if let Some(Value::Map(section)) = found.map(|entry| &mut entry.value) {
@@ -214,7 +226,8 @@ impl Section {
     }
 
     fn size(&self) -> usize {
-        self.entries.iter().map(|entry| entry.value.size()).sum()
+        let over = if self.is_over { MAX_SETTINGS + 1 } else { 0 };
+        over + self.entries.iter().map(|entry| entry.value.size()).sum::<usize>()
     }
 }
 
@@ -293,6 +306,18 @@ impl Draft {
     pub(super) fn count(&mut self, more: usize) -> Result<(), TooLarge> {
         self.size += more;
         if self.size > MAX_SETTINGS { Err(TooLarge) } else { Ok(()) }
+    }
+
+    /// Looks at all that is there, also at what was put into parts that were there already.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub(super) fn check(&mut self) -> Result<(), TooLarge> {
+        let mut size = self.settings.size();
+        for (_, parts) in self.named() {
+            size += parts.iter().map(|part| part.settings.size()).sum::<usize>();
+        }
+        if size > MAX_SETTINGS { Err(TooLarge) } else { Ok(()) }
     }
 
     pub(super) fn parts(&mut self, kind: Kind) -> &mut Vec<Part> {

@@ -9,8 +9,11 @@ use super::note::Note;
 use super::print::{Printed, Step, print};
 use crate::config::{Environment, Report, parse};
 
-/// Rounds of taking out. Each takes out everything that was said at once.
-const MAX_ROUNDS: usize = 24;
+/// Rounds of taking out. Each takes out everything that was said at once, which is not all where much is wrong.
+const MAX_ROUNDS: usize = 64;
+/// After so many rounds a whole key goes with what is wrong in it, and later a whole part.
+const MAX_SINGLE: usize = 3;
+const MAX_KEYS: usize = 12;
 
 /// Prints a draft that its own reader takes.
 ///
@@ -31,6 +34,8 @@ pub(super) fn settle(draft: &mut Draft, file: &str, head: &[String]) -> Result<P
             let line = report.place(diagnostic).map(|(_, line, ..)| line);
             let path = line.and_then(|line| printed.at(line));
             if let Some(path) = path.filter(|_| diagnostic.severity == crate::config::Severity::Error) {
+                let most = if rounds <= MAX_SINGLE { path.len() } else { depth(path, rounds) };
+                let path = path.get(..most).unwrap_or(path);
                 taken.push((path.to_vec(), diagnostic.message.clone()));
             }
         }
@@ -45,6 +50,12 @@ pub(super) fn settle(draft: &mut Draft, file: &str, head: &[String]) -> Result<P
             return Err(report);
         }
     }
+}
+
+/// How many steps of a path are taken where single values were too many.
+fn depth(path: &[Step], rounds: usize) -> usize {
+    let is_part = matches!(path.first(), Some(Step::Part(..)));
+    1 + usize::from(is_part && rounds <= MAX_KEYS)
 }
 
 /// Sorts places so that later members of a list come after earlier ones.
@@ -70,7 +81,7 @@ fn take_out(draft: &mut Draft, path: &[Step], why: &str) -> bool {
             let (mut orphans, section) = (Vec::new(), *section);
             let Some((_, parts)) = draft.named().into_iter().find(|(name, _)| *name == section) else { return false };
             let Some(part) = parts.get_mut(*index) else { return false };
-            if is_whole(section, rest) {
+            if is_whole(section, rest) || is_last_of_clients(section, part, rest) {
                 let part = parts.remove(*index);
                 orphans.extend(part.notes);
                 orphans.push(without(section, &part.name, &part.origin, why));
@@ -94,6 +105,11 @@ fn is_whole(section: &str, rest: &[Step]) -> bool {
         "authorizationPolicies" | "authProviders" | "rateLimits" => true,
         _ => false,
     }
+}
+
+/// Whether a listener would be open to clients without the certificate that it asked them for.
+fn is_last_of_clients(section: &str, part: &Part, rest: &[Step]) -> bool {
+    section == "listeners" && *rest == [Step::Key("tls".to_owned())] && part.has(&["tls", "clientAuth"])
 }
 
 fn is_client_auth(rest: &[Step]) -> bool {
@@ -238,6 +254,30 @@ mod tests {
             );
         }));
         assert!(text.contains("unsafe: `routes.one` is left out"), "{text}");
+    }
+
+    #[test]
+    fn a_listener_that_asks_for_certificates_goes_as_a_whole() {
+        let mut draft = draft(|_| ());
+        let mut listener = Part::new("https".to_owned(), Origin::new(3, "listen 443 ssl"));
+        listener.put(&["address"], Value::text("0.0.0.0:443"), &Origin::default());
+        listener.put(&["tls", "clientAuth", "mode"], Value::plain("require"), &Origin::default());
+        listener.put(&["tls", "clientAuth", "caFile"], Value::text("ca"), &Origin::default());
+        draft.add(Kind::Listener, listener).unwrap();
+        let text = settled(draft);
+        assert!(!text.contains("0.0.0.0:443"), "nobody may come in without TLS: {text}");
+        assert!(text.contains("x:3: unsafe: `listeners.https` is left out"), "{text}");
+    }
+
+    #[test]
+    fn thousands_of_wrong_values_are_taken_out_together() {
+        let origin = Origin::new(7, "deny x");
+        let text = settled(draft(|route| {
+            (0..4_000).for_each(|index| {
+                route.settings.push(&["ipAccess", "deny"], Value::text(format!("x{index}")), &origin);
+            });
+        }));
+        assert!(text.contains("action: deny") && !text.contains("ipAccess:"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Caddy: a Caddyfile with sites, handlers and `reverse_proxy`.
 
 mod fields;
+mod guard;
 mod matcher;
 mod precedence;
 mod proxy;

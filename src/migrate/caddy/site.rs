@@ -2,7 +2,7 @@
 
 use super::precedence::Precedence;
 use super::unit::{Unit, translate as unit};
-use super::{Site, World};
+use super::{Site, World, guard};
 use crate::migrate::client_auth::Demand;
 use crate::migrate::directive::{Block, Directive};
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
@@ -185,6 +185,7 @@ fn handlers(children: &[&Directive], site: &Site<'_>, world: &mut World<'_, '_>)
         .filter(|one| !ANSWERS.contains(&one.name.as_str()) && !BLOCKS.contains(&one.name.as_str()))
         .copied()
         .collect();
+    guard::routes(children, &shared, site, world)?;
     let (precedence, notes) = Precedence::new(children, site);
     world.draft.notes.extend(notes);
     let mut has_all = false;

@@ -3,7 +3,7 @@
 use super::fields::{field, put};
 use super::matcher::split;
 use super::precedence::Precedence;
-use super::{Site, World, proxy};
+use super::{Site, World, guard, proxy};
 use crate::migrate::case;
 use crate::migrate::directive::{Block, Directive};
 use crate::migrate::model::{Kind, Origin, Part, Section, TooLarge, Value};
@@ -74,6 +74,7 @@ pub(super) fn translate(
         );
     }
     contents(unit, site, &mut part, world)?;
+    guard::close(unit.shared, &unit.own, &case, site, &mut part);
     let is_everything = case.is_every_path() && case.clients.is_none();
     world.draft.add(Kind::Route, part)?;
     Ok(is_everything)

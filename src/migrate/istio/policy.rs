@@ -8,13 +8,27 @@ use crate::migrate::note::Note;
 /// The policies that there are.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
-    pub(super) names: Vec<String>,
+    /// Those for callers inside the cluster.
+    inside: Vec<String>,
+    /// Those that say who may, for what comes in through a gateway.
+    allowing: Vec<String>,
+    /// Those that say who may not, for the same.
+    denying: Vec<String>,
     trust_domain: Option<String>,
     /// Whether one of them lets the ingress gateway do everything, which attache is now.
-    pub(super) trusts_ingress: bool,
+    trusts_ingress: bool,
 }
 
 impl Policies {
+    /// The policies of a route. Where the ingress gateway may do everything, only those that deny are left of it.
+    pub(super) fn names(&self, is_inside: bool) -> Vec<String> {
+        if is_inside {
+            return self.inside.clone();
+        }
+        let allowing = if self.trusts_ingress { &[][..] } else { &self.allowing };
+        allowing.iter().chain(&self.denying).cloned().collect()
+    }
+
     pub(super) fn trust_domain(&self) -> &str {
         self.trust_domain.as_deref().unwrap_or("cluster.local")
     }
@@ -33,8 +47,14 @@ pub(super) fn translate(document: &Foreign, world: &mut World<'_, '_>) -> Result
         world.draft.note(Note::danger(document.line, text));
         return Ok(());
     }
+    let did_trust = world.policies.trusts_ingress;
     for rule in document.items_at(&["spec", "rules"]) {
         rule_of(rule, action, &mut part, &mut world.policies);
+    }
+    if world.policies.trusts_ingress && !did_trust && document.at(&["spec", "selector"]).is_some() {
+        let text = "AuthorizationPolicy, selector: it lets the ingress gateway into some workloads; here no policy that allows is \
+                    asked on any route of a gateway";
+        part.notes.push(Note::danger(document.line, text));
     }
     if !part.has(&["rules"]) {
         // A policy without rules lets nobody in, and so does one whose rules cannot be asked for.
@@ -47,9 +67,54 @@ pub(super) fn translate(document: &Foreign, world: &mut World<'_, '_>) -> Result
             "selector: attache does not know labels of Pods; the policy holds for every route of the listener `mesh`";
         part.notes.push(Note::changed(selector.line, text));
     }
-    world.policies.names.push(name);
-    world.draft.add(Kind::Policy, part)
+    world.policies.inside.push(name.clone());
+    if action == "ALLOW" {
+        world.policies.allowing.push(name);
+        return world.draft.add(Kind::Policy, part);
+    }
+    let (denying, more) = outside(document.line, &mut part, name, world);
+    world.policies.denying.extend(denying);
+    world.draft.add(Kind::Policy, part)?;
+    more.map_or(Ok(()), |more| world.draft.add(Kind::Policy, more))
 }
+
+/// What a policy that denies is called for requests through a gateway, and that policy where it is another one. Callers
+/// there are none of the mesh: rules that ask for one do not hold.
+fn outside(line: usize, part: &mut Part, name: String, world: &mut World<'_, '_>) -> (Option<String>, Option<Part>) {
+    let Some(Value::List(rules)) = part.settings.get(&["rules"]) else { return (Some(name), None) };
+    let rest: Vec<Item> = rules.iter().filter(|item| !is_of_callers(item)).cloned().collect();
+    if rest.len() == rules.len() {
+        return (Some(name), None);
+    }
+    let text = "AuthorizationPolicy with action DENY: a rule that names callers of the mesh is not asked on routes of a \
+                gateway, whose callers show no certificate of the mesh";
+    part.notes.push(Note::danger(line, text));
+    if rest.is_empty() {
+        return (None, None);
+    }
+    let wanted = world.draft.name(Kind::Policy, &format!("{name}-gateway"));
+    let mut outside = Part::new(wanted.clone(), part.origin.clone());
+    outside.put(&["rules"], Value::List(rest), &Origin::default());
+    (Some(wanted), Some(outside))
+}
+
+/// Whether a rule names callers of the mesh, and not the ingress gateway, which attache is now.
+fn is_of_callers(item: &Item) -> bool {
+    let Value::Map(rule) = &item.value else { return false };
+    let callers: Vec<&Value> = ["spiffe", "namespaces"].iter().filter_map(|key| rule.get(&[key])).collect();
+    !callers.is_empty() && !callers.into_iter().any(has_ingress)
+}
+
+fn has_ingress(callers: &Value) -> bool {
+    let Value::List(items) = callers else { return false };
+    items.iter().any(|item| match &item.value {
+        Value::Text(text) => text == "*" || INGRESS.iter().any(|word| text.contains(word)),
+        _ => false,
+    })
+}
+
+/// What names of the ingress gateway and of its namespace have in them.
+const INGRESS: [&str; 2] = ["ingressgateway", "istio-system"];
 
 /// The rules of one `from` with one `to` each.
 fn rule_of(rule: &Foreign, action: &str, part: &mut Part, policies: &mut Policies) {

@@ -10,66 +10,119 @@ use crate::migrate::{tree, words};
 pub(super) fn translate(document: &Foreign, world: &mut World<'_, '_>) -> Result<(), TooLarge> {
     let hosts: Vec<String> = document.texts_at(&["spec", "hosts"]).into_iter().map(str::to_owned).collect();
     let is_any = hosts.iter().any(|host| host == "*");
-    let gateways = document.texts_at(&["spec", "gateways"]);
-    let gateways = if gateways.is_empty() { vec!["mesh"] } else { gateways };
-    let (mut listeners, mut is_inside) = (Vec::new(), false);
-    for gateway in gateways {
-        if gateway == "mesh" {
-            is_inside = true;
-            listeners.push(mesh(document.line, world)?);
-            continue;
-        }
-        let short = gateway.rsplit('/').next().unwrap_or(gateway);
-        match world.gateways.get(short) {
-            Some(names) => listeners.extend(names.iter().cloned()),
-            None => {
-                world.draft.note(Note::dropped(document.line, format!("gateways: {gateway}: it is not in the file")));
-            }
-        }
-    }
-    let redirecting: Vec<String> = world
-        .draft
-        .listeners
-        .iter()
-        .filter(|part| part.has(&["httpsRedirect"]))
-        .map(|part| part.name.clone())
-        .collect();
-    listeners.retain(|name| !redirecting.contains(name));
-    listeners.sort();
-    listeners.dedup();
+    let hosts = if is_any { Vec::new() } else { hosts };
+    let listeners = listeners(document, world)?;
     let mut before = Taken::default();
     for http in document.items_at(&["spec", "http"]) {
-        let wanted = http.text_at(&["name"]).map_or_else(|| name_for(document, http), str::to_owned);
-        let mut part = Part::new(
-            world.draft.name(Kind::Route, &wanted),
-            Origin::new(http.line, format!("VirtualService {}, http[]", name_of(document))),
-        );
-        if !listeners.is_empty() {
-            part.put(&["listeners"], Value::texts(listeners.clone()), &Origin::default());
-        }
-        let hosts = if is_any { Vec::new() } else { hosts.clone() };
-        let Some(cases) = cases(http, &hosts, &mut part) else {
+        let mut said = Part::default();
+        let found = cases(http, &hosts, &mut said).unwrap_or_default();
+        let groups = by_listeners(found, &listeners, http.line, &mut said, world);
+        if groups.is_empty() {
             let text = "match: none of it can be asked for here, so the route is left out";
             http.all_seen();
+            world.draft.notes.append(&mut said.notes);
             world.draft.note(Note::danger(http.line, text));
-            continue;
-        };
-        if cases.iter().all(|case| before.has_all(case)) {
-            http.all_seen();
-            world.draft.note(Note::dropped(
-                http.line,
-                format!("{}: never reached, an earlier one takes its requests", part.origin.text),
-            ));
-            continue;
         }
-        case::ask(&cases, &part.origin.clone(), &mut part);
-        cases.iter().for_each(|case| before.add(case));
-        action(http, document, &mut part, world)?;
-        settings(http, &mut part);
-        who(is_inside, &mut part, world);
-        world.draft.add(Kind::Route, part)?;
+        for (narrowed, cases) in groups {
+            let wanted = http.text_at(&["name"]).map_or_else(|| name_for(document, http), str::to_owned);
+            let origin = Origin::new(http.line, format!("VirtualService {}, http[]", name_of(document)));
+            if cases.iter().all(|case| before.has_all(case)) {
+                http.all_seen();
+                let text = format!("{}: never reached, an earlier one takes its requests", origin.text);
+                world.draft.note(Note::dropped(http.line, text));
+                continue;
+            }
+            let mut part = Part::new(world.draft.name(Kind::Route, &wanted), origin.clone());
+            part.notes.append(&mut said.notes);
+            if !narrowed.is_empty() {
+                part.put(&["listeners"], Value::texts(narrowed.clone()), &Origin::default());
+            }
+            case::ask(&cases, &origin, &mut part);
+            // What other listeners get is left for later routes.
+            cases.iter().filter(|_| narrowed == listeners).for_each(|case| before.add(case));
+            action(http, document, &mut part, world)?;
+            settings(http, &mut part);
+            let is_inside = world.mesh.as_ref().is_some_and(|mesh| narrowed.contains(mesh));
+            who(is_inside, &mut part, world);
+            world.draft.add(Kind::Route, part)?;
+        }
     }
     Ok(())
+}
+
+/// The listeners of the gateways of a document; none of them are all.
+fn listeners(document: &Foreign, world: &mut World<'_, '_>) -> Result<Vec<String>, TooLarge> {
+    let gateways = document.texts_at(&["spec", "gateways"]);
+    let gateways = if gateways.is_empty() { vec!["mesh"] } else { gateways };
+    for gateway in &gateways {
+        if *gateway == "mesh" {
+            mesh(document.line, world)?;
+        } else if !world.gateways.contains_key(short(gateway)) {
+            world.draft.note(Note::dropped(document.line, format!("gateways: {gateway}: it is not in the file")));
+        }
+    }
+    let mut listeners = listeners_of(&gateways, world);
+    if listeners.is_empty() && !world.draft.listeners.is_empty() {
+        let text = format!("gateways: none of {} is in the file, so every listener serves this", gateways.join(", "));
+        world.draft.note(Note::danger(document.line, text));
+    }
+    let is_redirecting =
+        |name: &String| world.draft.listeners.iter().any(|part| part.name == *name && part.has(&["httpsRedirect"]));
+    if !listeners.iter().all(is_redirecting) {
+        listeners.retain(|name| !is_redirecting(name));
+    }
+    Ok(listeners)
+}
+
+/// The listeners of some gateways, each once.
+fn listeners_of(gateways: &[impl AsRef<str>], world: &World<'_, '_>) -> Vec<String> {
+    let mut listeners = Vec::new();
+    for gateway in gateways.iter().map(AsRef::as_ref) {
+        match gateway {
+            "mesh" => listeners.extend(world.mesh.clone()),
+            other => listeners.extend(world.gateways.get(short(other)).into_iter().flatten().cloned()),
+        }
+    }
+    listeners.sort();
+    listeners.dedup();
+    listeners
+}
+
+/// The name of a gateway without its namespace.
+fn short(gateway: &str) -> &str {
+    gateway.rsplit('/').next().unwrap_or(gateway)
+}
+
+/// What a match asks for, with the gateways that it holds for, none for all of its document.
+type Asked = (Vec<String>, Case);
+
+/// The cases with the listeners that they hold for, those of the same listeners together.
+fn by_listeners(
+    found: Vec<Asked>,
+    all: &[String],
+    line: usize,
+    said: &mut Part,
+    world: &World<'_, '_>,
+) -> Vec<(Vec<String>, Vec<Case>)> {
+    let mut groups: Vec<(Vec<String>, Vec<Case>)> = Vec::new();
+    for (gateways, case) in found {
+        let mut narrowed = all.to_vec();
+        if !gateways.is_empty() {
+            let own = listeners_of(&gateways, world);
+            narrowed.retain(|name| own.contains(name));
+        }
+        if narrowed.is_empty() && !gateways.is_empty() {
+            let text =
+                format!("match.gateways: {}: no listener here is one of them, so it is left out", gateways.join(", "));
+            said.notes.push(Note::danger(line, text));
+            continue;
+        }
+        match groups.iter_mut().find(|(listeners, _)| *listeners == narrowed) {
+            Some((_, cases)) => cases.push(case),
+            None => groups.push((narrowed, vec![case])),
+        }
+    }
+    groups
 }
 
 /// A name made of the first path, or of the VirtualService's own.
@@ -80,11 +133,11 @@ fn name_for(document: &Foreign, http: &Foreign) -> String {
 }
 
 /// The cases of `match`. `None` where there are some and none can be asked for.
-fn cases(http: &Foreign, hosts: &[String], part: &mut Part) -> Option<Vec<Case>> {
+fn cases(http: &Foreign, hosts: &[String], part: &mut Part) -> Option<Vec<Asked>> {
     let matches = http.items_at(&["match"]);
     let hosts = hosts.to_vec();
     if matches.is_empty() {
-        return Some(vec![Case { hosts, ..Case::default() }]);
+        return Some(vec![(Vec::new(), Case { hosts, ..Case::default() })]);
     }
     let mut found = Vec::new();
     for one in matches {
@@ -96,13 +149,13 @@ fn cases(http: &Foreign, hosts: &[String], part: &mut Part) -> Option<Vec<Case>>
                 "method" => case.methods.extend(exact(value)),
                 "headers" => fields(value, &mut case.headers),
                 "queryParams" => fields(value, &mut case.query),
-                "name" | "ignoreUriCase" | "port" | "gateways" => {}
+                "name" | "ignoreUriCase" | "gateways" => {}
                 _ => case.unknown.push(key.clone()),
             }
             value.all_seen();
         }
         if case.unknown.is_empty() {
-            found.push(case);
+            found.push((one.texts_at(&["gateways"]).into_iter().map(str::to_owned).collect(), case));
         } else {
             let text =
                 format!("match with {}: no route can ask for this, so this match is left out", case.unknown.join(", "));
@@ -349,9 +402,8 @@ fn who(is_inside: bool, part: &mut Part, world: &World<'_, '_>) {
     if is_inside && world.strict.is_some() {
         part.put(&["auth"], Value::text("mesh"), &Origin::new(0, "PeerAuthentication"));
     }
-    if world.policies.names.is_empty() || !is_inside && world.policies.trusts_ingress {
-        return;
+    let names = world.policies.names(is_inside);
+    if !names.is_empty() {
+        part.put(&["authorization"], Value::texts(names), &Origin::new(0, "AuthorizationPolicy"));
     }
-    let names = Value::texts(world.policies.names.iter().cloned());
-    part.put(&["authorization"], names, &Origin::new(0, "AuthorizationPolicy"));
 }

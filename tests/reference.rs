@@ -347,13 +347,8 @@ fn sorted(mut words: Vec<String>) -> Vec<String> {
 #[test]
 fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
     let page = file("docs/access-log.md");
-    let record = source("src/observe/record.rs");
-    let names = source("src/observe/record/names.rs");
-    let fields = [body(&record, "write_json"), body(&record, "agent_facts"), body(&names, "new")]
-        .concat()
-        .replace(['\\', ' '], "");
-    let fields = fields.split("\":").filter_map(|before| before.rsplit('"').next());
-    let fields: Vec<_> = fields.filter(|field| is_snake(field)).map(str::to_owned).collect();
+    let fields = attache::config::model::RecordField::ALL.iter().map(|field| field.word().to_owned());
+    let fields = fields.chain(["request_headers", "response_headers"].map(str::to_owned)).collect();
     assert_eq!(first_column(&page, "## Fields"), sorted(fields));
 
     let (error, exchange) = (source("src/error.rs"), source("src/edge/exchange/finish.rs"));
@@ -383,4 +378,27 @@ fn the_page_of_the_access_log_knows_every_field_flag_and_reason() {
         reasons.extend(said.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }
     assert_eq!(first_column(&page, "## Reasons"), sorted(reasons));
+}
+
+#[test]
+fn one_thing_has_one_word_in_all_logs() {
+    let fields: Vec<&str> = attache::config::model::RecordField::ALL.iter().map(|field| field.word()).collect();
+    let audit = source("src/observe/audit.rs").replace(['\\', ' '], "");
+    let written = audit.split("\":").filter_map(|before| before.rsplit('"').next()).filter(|word| is_snake(word));
+    let others: Vec<_> = written.filter(|word| !fields.contains(word)).map(str::to_owned).collect();
+    let of_audit = ["by", "decision", "detail", "event", "listener", "network"];
+    assert_eq!(sorted(others), of_audit, "the audit log has words of its own only for what a request has not");
+
+    // What the gateway's own log must not call by another word.
+    let other_words = ["client", "peer", "ip", "user", "provider", "upstream", "backend", "why", "milliseconds"];
+    for path in files_below("src").iter().filter(|path| path.ends_with(".rs")) {
+        let text = source(path);
+        for event in ["info!(", "warn!(", "error!(", "debug!("].iter().flat_map(|event| text.split(event).skip(1)) {
+            let fields = event.split('"').next().unwrap_or_default();
+            let names = fields.split(',').filter_map(|field| field.split('=').next());
+            for name in names.map(|name| name.trim().trim_start_matches(['%', '?'])) {
+                assert!(!other_words.contains(&name), "{path}: an event calls something `{name}`");
+            }
+        }
+    }
 }

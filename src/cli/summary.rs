@@ -74,7 +74,7 @@ fn unprotected(config: &Config, bound: &Bound) -> Vec<String> {
     if !plain.is_empty() {
         found.push(format!("no TLS towards {}", names(plain)));
     }
-    if config.access_log.output.is_none() {
+    if config.access_log.iter().all(|log| log.output.is_none()) {
         found.push("the access log is off".to_owned());
     }
     found

@@ -59,8 +59,7 @@ pub(super) enum Advice {
 }
 
 /// Words of the language that this version does not have, by the kind of mapping they belong to.
-const LATER: &[(&str, &[&str])] =
-    &[("Route", &["compression"]), ("Admin", &["dashboard"]), ("AccessLog", &["redactHeaders", "sample"])];
+const LATER: &[(&str, &[&str])] = &[("Route", &["compression"]), ("Admin", &["dashboard"])];
 
 /// Other proxies' words. A line is `theirs, theirs > ours: hint`, and an indented one goes on with it. The hint is
 /// given where `ours` is a key (nothing: anywhere); without one it is "that is `ours` here". The first that fits

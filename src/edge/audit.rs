@@ -57,7 +57,7 @@ fn tell(exchange: &Exchange, entry: &Entry, error: &Error, decision: AuditDecisi
             id: request.id.as_ref().map_or(b"-", HeaderValue::as_bytes),
             trace_id: request.trace_id,
             principal: identity.name(),
-            provider: principal.map(|principal| &*principal.provider),
+            auth: principal.map(|principal| &*principal.provider),
             tenant: exchange.tenant(),
             listener: entry.settings().ok().map(|listener| listener.name.as_str()),
             route: exchange.route.id.and(exchange.route.handles.as_ref()).map(RouteHandles::route),

@@ -12,6 +12,7 @@ use super::tracked_body::TrackedBody;
 use super::{ResponseBody, audit, cors, headers, reply, tunnel};
 use crate::body::Body;
 use crate::error::Error;
+use crate::observe::record::NotedField;
 
 /// Lets the answer go. Its body holds the exchange from here on, or the exchange is over.
 pub(super) fn depart(
@@ -94,5 +95,8 @@ fn dress(exchange: &mut Exchange, entry: &Entry, fields: &mut HeaderMap) {
     // Only an endpoint's answer keeps the client there.
     if let Some(cookie) = exchange.reply.set_cookie.take().filter(|_| exchange.outcome.upstream_status.is_some()) {
         fields.append(header::SET_COOKIE, cookie);
+    }
+    if let Some(noted) = &mut exchange.request.noted_fields {
+        noted.response = NotedField::all(entry.view.plans().response_headers(), fields);
     }
 }

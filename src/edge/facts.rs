@@ -19,6 +19,7 @@ use crate::cluster::{Maker, Preference};
 use crate::config::model::{ListenerId, RouteId};
 use crate::context::{Connection, Identity};
 use crate::observe::handles::RouteHandles;
+use crate::observe::record::NotedFields;
 use crate::observe::trace::TraceId;
 use crate::policy::RateLimitHeaders;
 use crate::upstream::WorkerCluster;
@@ -40,6 +41,8 @@ pub(super) struct RequestFacts {
     pub(super) seen: Seen,
     pub(super) id: Option<HeaderValue>,
     pub(super) trace_id: Option<TraceId>,
+    /// Header fields that an access log wants, where one wants any.
+    pub(super) noted_fields: Option<Box<NotedFields>>,
     pub(super) grpc: bool,
     pub(super) canonical: Canonical,
     /// How long the body shall be.
@@ -197,6 +200,7 @@ impl RequestFacts {
             seen: found.seen,
             id: None,
             trace_id: None,
+            noted_fields: None,
             grpc: is_grpc(found.content_type),
             canonical: Canonical::default(),
             announced: None,

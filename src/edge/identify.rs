@@ -7,6 +7,7 @@ use super::headers;
 use super::stage::{Entry, Passage};
 use crate::error::Error;
 use crate::head::only_value;
+use crate::observe::record::{NotedField, NotedFields};
 use crate::observe::request_id::request_id;
 
 /// Who the client is, what a trusted proxy says about it, and which name the request goes by.
@@ -30,6 +31,11 @@ pub(super) fn identify(exchange: &mut Exchange, entry: &Entry) -> Result<Passage
     }
     let (mut rng, mut values) = (exchange.worker.rng(), exchange.worker.values());
     request.id = Some(request_id(fields, client.trusted, request.time, &mut rng, &mut values));
+    let plans = entry.view.plans();
+    if plans.note_fields() {
+        let asked = NotedField::all(plans.request_headers(), fields);
+        request.noted_fields = Some(Box::new(NotedFields { request: asked, response: Vec::new() }));
+    }
     if let Some(tracer) = entry.view.tracer() {
         let trace = tracer.begin(fields, client.trusted, &mut rng);
         request.trace_id = Some(trace.trace_id());

@@ -47,8 +47,7 @@ fn enter(exchange: &mut Exchange, entry: &Entry, (found, asks): (Found, Asks)) -
     let settings = entry.settings()?;
     let worker_route = entry.view.route(found.route).ok_or_else(|| Error::Internal)?;
     let route = worker_route.settings();
-    let excluded = entry.config().access_log.exclude.iter().any(|excluded| *excluded == *exchange.request.path());
-    exchange.route.logged = route.access_log && !excluded;
+    exchange.route.logged = route.access_log;
     if let Some(trace) = &mut exchange.attempts.trace {
         trace.routed(route.tracing, || pattern(route, found.matched));
     }

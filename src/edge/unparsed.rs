@@ -29,9 +29,9 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
     if connection.plain_on_tls.get() {
         known.reason = PLAIN_ON_TLS;
     }
-    if let Some(sink) = &worker.sink {
+    if worker.has_access_log() {
         let time = SystemTime::now().duration_since(UNIX_EPOCH);
-        sink.record(&AccessRecord {
+        let record = AccessRecord {
             time: time.unwrap_or_default(),
             request_id: b"-",
             trace_id: None,
@@ -64,7 +64,10 @@ pub fn unparsed(worker: &Worker, connection: &Connection, status: StatusCode) ->
             upstream_status: None,
             grpc_status: None,
             upstream_error: None,
-        });
+            request_fields: &[],
+            response_fields: &[],
+        };
+        worker.write_down(&record, known.path);
     }
     known.reason
 }

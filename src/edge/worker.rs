@@ -14,7 +14,7 @@ use super::farewell::Farewells;
 use super::running_lookups::RunningLookups;
 use super::stall_detector::StallDetectors;
 use super::worker_route::WorkerRoute;
-use crate::config::model::{ClusterId, ListenerId, RouteId};
+use crate::config::model::{ClusterId, ListenerId, Percentage, RouteId};
 use crate::context::Connection;
 use crate::head::Values;
 use crate::observe::audit::{AuditSink, Sinks};
@@ -23,6 +23,7 @@ use crate::observe::live::WorkerLive;
 use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::outbox::Tray;
+use crate::observe::record::{AccessRecord, RecordPlans};
 use crate::observe::span::Span;
 use crate::observe::tenants::TenantSeries;
 use crate::observe::tracer::Tracer;
@@ -38,7 +39,8 @@ pub struct Worker {
     retired: RefCell<HashMap<String, (Rc<View>, Instant)>>,
     worker_endpoints: Rc<WorkerEndpoints>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) sink: Option<Sink>,
+    /// Of the access logs, by their position.
+    access: Box<[Option<Sink>]>,
     pub(super) audit: Option<AuditSink>,
     pub(super) spans: Option<Tray<Span>>,
     /// What operators look at.
@@ -65,6 +67,8 @@ pub(super) struct View {
     unrouted: RouteHandles,
     /// Made when a client is blocked.
     blocks: OnceCell<Box<BlockHandles>>,
+    /// What the access logs make of records.
+    plans: Arc<RecordPlans>,
     /// Where requests are traced.
     tracer: Option<Rc<Tracer>>,
     /// Where requests are counted by tenant.
@@ -90,7 +94,7 @@ impl Worker {
             retired: RefCell::default(),
             worker_endpoints,
             metrics,
-            sink: sinks.access,
+            access: sinks.access.into(),
             audit: sinks.audit,
             spans: sinks.spans,
             live: sinks.live,
@@ -177,9 +181,7 @@ impl Worker {
 
     /// Housekeeping, about ten times a second: hands log lines over, and now and then closes idle connections.
     pub fn tick(&self, sweep: bool) {
-        if let Some(sink) = &self.sink {
-            sink.flush();
-        }
+        self.access.iter().flatten().for_each(Sink::flush);
         if let Some(audit) = &self.audit {
             audit.flush();
         }
@@ -243,6 +245,25 @@ impl Worker {
         self.tunnels.borrow_mut().push((tunnel, connection));
     }
 
+    /// Whether there is an access log.
+    pub(super) fn has_access_log(&self) -> bool {
+        self.access.iter().any(Option::is_some)
+    }
+
+    /// Writes a record into every access log that wants it. `path` is the path as it was matched.
+    pub(super) fn write_down(&self, record: &AccessRecord<'_>, path: &str) {
+        let view = self.view.borrow();
+        let plans = view.plans();
+        let roll = if plans.is_sampled() { self.rng().u32(..Percentage::ALL.of_million()) } else { 0 };
+        for (at, sink) in self.access.iter().enumerate() {
+            if let (Some(sink), Some(plan)) = (sink, plans.of(at))
+                && plan.wants(record, path, roll)
+            {
+                sink.record(plan, record);
+            }
+        }
+    }
+
     /// Counts an answer for its tenant, where tenants are counted.
     pub(super) fn count_tenant<'a>(&self, tenant: impl FnOnce() -> Option<&'a str>, status: u16) {
         if let Some(tenants) = &self.view.borrow().tenants
@@ -277,6 +298,7 @@ impl View {
             generation,
             unrouted,
             blocks,
+            plans: Arc::clone(&snapshot.access_log),
             tracer,
             tenants,
             routes,
@@ -298,6 +320,11 @@ impl View {
     /// Handles for requests no route matched.
     pub(super) fn unrouted(&self) -> &RouteHandles {
         &self.unrouted
+    }
+
+    /// What the access logs want of a request.
+    pub(super) fn plans(&self) -> &RecordPlans {
+        &self.plans
     }
 
     /// What traces requests, if anything does.

@@ -65,13 +65,13 @@ pub(super) async fn keep(provider: Arc<str>, keys: Arc<RemoteKeys>, metrics: Arc
         }
         let many = found.as_ref().map(|found| (found.len(), found.left_out()));
         let are_other = keys.end(found, Instant::now(), fastrand::f64());
-        let (provider, url) = (&*provider, keys.settings().url.to_string());
+        let (auth, url) = (&*provider, keys.settings().url.to_string());
         if let Some(failure) = failure {
             let age =
                 keys.age(Instant::now()).map_or_else(|| "none are left".to_owned(), |age| format!("{age:.0?} old"));
-            tracing::warn!(provider, url, why = chain(&failure), keys = age, "keys of tokens cannot be fetched");
+            tracing::warn!(auth, url, error = chain(&failure), keys = age, "keys of tokens cannot be fetched");
         } else if let Some((many, left_out)) = many.filter(|_| are_other) {
-            tracing::info!(provider, url, keys = many, left_out, "keys of tokens fetched");
+            tracing::info!(auth, url, keys = many, left_out, "keys of tokens fetched");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::source::Followed;
 use super::{Error, Gateway, LOG_CLOSE};
 use crate::admin::journal::Entry;
 use crate::config::Untouchable;
-use crate::config::model::{AuditKind, Config};
+use crate::config::model::{AuditKind, Config, LogOutput};
 use crate::observe::audit::{AuditDecision, AuditEvent, AuditSink, Auditor, Sinks};
 use crate::observe::live::Live;
 use crate::observe::log::Writer;
@@ -18,7 +18,8 @@ use crate::observe::metrics::Metrics;
 /// What writes them.
 #[derive(Debug)]
 pub(super) struct Logs {
-    access: Option<Writer>,
+    /// By the position of the access log.
+    access: Vec<Option<Writer>>,
     audit: Option<Writer>,
     exports: Box<Exports>,
     pub(super) live: Arc<Live>,
@@ -28,17 +29,28 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, Error> {
-        let access = Writer::start(&config.access_log, Arc::clone(metrics)).map_err(Error::AccessLog)?;
-        let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), access.as_ref());
-        let audit = audit.map_err(Error::AuditLog)?;
+        let mut access: Vec<Option<Writer>> = Vec::new();
+        for log in &config.access_log {
+            let others: Vec<&Writer> = access.iter().flatten().collect();
+            let writer = match &log.output {
+                None | Some(LogOutput::Otlp) => None,
+                Some(output) => Some(Writer::start(output, log.format, Arc::clone(metrics), &others)),
+            };
+            access.push(writer.transpose().map_err(Error::AccessLog)?);
+        }
+        let others: Vec<&Writer> = access.iter().flatten().collect();
+        let audit = Writer::start_audit(&config.audit_log, Arc::clone(metrics), &others).map_err(Error::AuditLog)?;
         let exports = Box::new(Exports::start(config, metrics)?);
         Ok(Self { access, audit, exports, live: Arc::default(), has_admin: config.admin.is_some() })
     }
 
     /// A place for one worker to write to.
     pub(super) fn sinks(&self) -> Sinks {
+        let sink = |(at, writer): (usize, &Option<Writer>)| {
+            writer.as_ref().map(Writer::sink).or_else(|| self.exports.sink(at))
+        };
         Sinks {
-            access: self.access.as_ref().map(Writer::sink),
+            access: self.access.iter().enumerate().map(sink).collect(),
             audit: self.audit.as_ref().map(AuditSink::of),
             spans: self.exports.tray(),
             live: self.live.worker(self.has_admin),
@@ -60,8 +72,8 @@ impl Logs {
     /// Writes the rest. Sinks must have been flushed or dropped before.
     pub(super) async fn close(self) {
         Box::pin(self.exports.close()).await;
-        // The access log last: its thread may write both.
-        for log in [self.audit, self.access].into_iter().flatten() {
+        // The first access log last: its thread may write all.
+        for log in [self.audit].into_iter().chain(self.access.into_iter().rev()).flatten() {
             let name = log.name();
             let closed = tokio::task::spawn_blocking(move || log.close(LOG_CLOSE)).await;
             if !closed.unwrap_or(false) {
@@ -92,7 +104,7 @@ impl Gateway {
         let config = self.config();
         let replaced = [config.state_file.as_deref(), config.reload.last_good_file.as_deref()];
         let replaced: Vec<&Path> = replaced.into_iter().flatten().collect();
-        for log in [&self.logs.access, &self.logs.audit].into_iter().flatten() {
+        for log in self.logs.access.iter().chain([&self.logs.audit]).flatten() {
             let inputs = self.source.as_ref().map(Followed::inputs).unwrap_or_default();
             log.reopen(Untouchable::new(inputs, &replaced));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::config::model::Config;
+use crate::observe::log::Sink;
 use crate::observe::metrics::Metrics;
 use crate::observe::outbox::Tray;
 use crate::observe::span::Span;
@@ -19,6 +20,10 @@ impl Exports {
     }
 
     pub(super) fn tray(&self) -> Option<Tray<Span>> {
+        None
+    }
+
+    pub(super) fn sink(&self, _log: usize) -> Option<Sink> {
         None
     }
 

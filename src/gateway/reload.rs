@@ -169,7 +169,7 @@ impl Gateway {
                     config = hash,
                     was,
                     trigger = trigger.word(),
-                    milliseconds = entry.milliseconds,
+                    duration_ms = entry.milliseconds,
                     "{what}"
                 );
                 for line in difference.lines() {

@@ -56,7 +56,7 @@ pub struct AuditedRequest<'a> {
     /// Who the client proved to be.
     pub principal: Option<&'a str>,
     /// The provider that says so.
-    pub provider: Option<&'a str>,
+    pub auth: Option<&'a str>,
     /// On whose behalf.
     pub tenant: Option<&'a str>,
     /// The listener it came in through.
@@ -138,7 +138,7 @@ impl AuditedRequest<'_> {
             clean(out, ",\"trace_id\":", &trace_id.hex());
         }
         optional(out, ",\"principal\":", self.principal);
-        optional(out, ",\"provider\":", self.provider);
+        optional(out, ",\"auth\":", self.auth);
         optional(out, ",\"tenant\":", self.tenant);
         optional(out, ",\"listener\":", self.listener);
         optional(out, ",\"route\":", self.route);
@@ -162,8 +162,8 @@ fn shortened(text: &str) -> &str {
 /// One worker's side of the logs and of tracing, as far as there are any.
 #[derive(Debug, Default)]
 pub struct Sinks {
-    /// Of the access log.
-    pub access: Option<Sink>,
+    /// Of the access logs, by their position.
+    pub access: Vec<Option<Sink>>,
     /// Of the audit log.
     pub audit: Option<AuditSink>,
     /// Of spans.
@@ -241,7 +241,7 @@ mod tests {
             id: b"7f",
             trace_id: None,
             principal: Some("ann\"\n"),
-            provider: Some("keys"),
+            auth: Some("keys"),
             tenant: None,
             listener: Some("https"),
             route: Some("research"),
@@ -260,7 +260,7 @@ mod tests {
         let expected = json!({
             "timestamp": "2026-12-01T02:00:00.000Z", "event": "authorization", "decision": "refused",
             "reason": "denied", "rule": "research.0", "client_ip": "192.0.2.1", "request_id": "7f",
-            "principal": "ann\"\n", "provider": "keys", "listener": "https", "route": "research",
+            "principal": "ann\"\n", "auth": "keys", "listener": "https", "route": "research",
             "operation": "SendMessage", "method": "POST", "authority": "agents.example.com",
             "path": "/a2a?token=*", "status": 403,
         });

@@ -2,31 +2,28 @@
 //! writer thread through a bounded channel. A worker never waits for a disk or a pipe; lines that do not fit are
 //! dropped and counted.
 
+mod output;
+mod syslog;
+
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::mem;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
-use tracing::{info, warn};
-
 use super::clock::Clock;
 use super::metrics::Metrics;
-use super::patient_write::write_patiently;
-use super::record::{AccessRecord, write_json, write_text};
+use super::outbox::Outbox;
+use super::record::{AccessRecord, RecordPlan, write_combined, write_common, write_json_as, write_text};
 use super::series::Counter;
-use super::tracing_setup::{color_wanted, is_text};
+use super::tracing_setup::color_wanted;
 use crate::config::Untouchable;
-use crate::config::model::{AccessLog, AuditLog, LogOutput};
+use crate::config::model::{AuditLog, LogOutput, RecordFormat};
+use output::Output;
 
 /// The writer thread's owner.
 #[derive(Debug)]
@@ -45,14 +42,18 @@ pub struct Writer {
 struct Log {
     /// The word of its thread and task.
     task: &'static str,
+    /// Its word in messages of syslog.
+    id: &'static str,
     /// Its name for people.
     name: &'static str,
     /// What counts lines that are lost.
     dropped: fn(&Metrics) -> Counter,
 }
 
-const ACCESS: Log = Log { task: "access-log", name: "access log", dropped: |metrics| metrics.access_log_dropped() };
-const AUDIT: Log = Log { task: "audit-log", name: "audit log", dropped: |metrics| metrics.audit_log_dropped() };
+const ACCESS: Log =
+    Log { task: "access-log", id: "access", name: "access log", dropped: |metrics| metrics.access_log_dropped() };
+const AUDIT: Log =
+    Log { task: "audit-log", id: "audit", name: "audit log", dropped: |metrics| metrics.audit_log_dropped() };
 
 #[derive(Debug)]
 struct Shared {
@@ -81,35 +82,60 @@ enum Message {
 enum Format {
     Json,
     Text { color: bool },
+    Common,
+    Combined,
 }
 
+impl Format {
+    fn of(format: RecordFormat, is_terminal: bool) -> Self {
+        match format {
+            RecordFormat::Json => Self::Json,
+            RecordFormat::Auto if !is_terminal => Self::Json,
+            RecordFormat::Text | RecordFormat::Auto => Self::Text { color: color_wanted(is_terminal) },
+            RecordFormat::Common => Self::Common,
+            RecordFormat::Combined => Self::Combined,
+        }
+    }
+}
+
+/// A line of JSON for a collector.
+#[derive(Clone, Debug)]
+pub struct LogLine(pub Box<[u8]>);
+
 impl Writer {
-    /// Opens the output and starts the thread; `None` when the log is off.
-    pub fn start(config: &AccessLog, metrics: Arc<Metrics>) -> io::Result<Option<Self>> {
-        let Some(target) = &config.output else {
-            return Ok(None);
-        };
-        let output = Output::open(target, ACCESS)?;
-        let terminal = output.file.is_terminal();
-        let text = is_text(config.format, terminal);
-        let format = if text { Format::Text { color: color_wanted(terminal) } } else { Format::Json };
-        Self::begin(target.clone(), output, format, Shared::new(metrics, ACCESS)).map(Some)
+    /// Opens the output of an access log and starts the thread. Where one of the `others` goes there as well, its
+    /// thread writes both, so that lines stay whole.
+    ///
+    /// # Errors
+    /// When the output cannot be opened.
+    pub fn start(
+        target: &LogOutput,
+        format: RecordFormat,
+        metrics: Arc<Metrics>,
+        others: &[&Self],
+    ) -> io::Result<Self> {
+        Self::of(target, format, Shared::new(metrics, ACCESS), others)
     }
 
-    /// The same for the audit log, which is JSON everywhere. Where it goes where the access log goes, one thread writes
-    /// both, so that lines stay whole.
-    pub fn start_audit(config: &AuditLog, metrics: Arc<Metrics>, access: Option<&Self>) -> io::Result<Option<Self>> {
+    /// The same for the audit log, which is JSON everywhere; `None` when it is off.
+    ///
+    /// # Errors
+    /// When the output cannot be opened.
+    pub fn start_audit(config: &AuditLog, metrics: Arc<Metrics>, others: &[&Self]) -> io::Result<Option<Self>> {
         let Some(target) = &config.output else {
             return Ok(None);
         };
-        let shared = Shared::new(metrics, AUDIT);
-        if let Some(access) = access.filter(|access| access.output == *target) {
-            let (sender, shared) = (access.sender.clone(), Arc::new(shared));
-            let (format, output) = (Format::Json, target.clone());
-            return Ok(Some(Self { sender, shared, format, output, ended: None }));
+        Self::of(target, RecordFormat::Json, Shared::new(metrics, AUDIT), others).map(Some)
+    }
+
+    fn of(target: &LogOutput, format: RecordFormat, shared: Shared, others: &[&Self]) -> io::Result<Self> {
+        let output = Output::open(target, shared.log.name)?;
+        let format = Format::of(format, output.is_terminal());
+        if let Some(other) = others.iter().find(|other| other.output == *target) {
+            let (sender, shared) = (other.sender.clone(), Arc::new(shared));
+            return Ok(Self { sender, shared, format, output: target.clone(), ended: None });
         }
-        let output = Output::open(target, AUDIT)?;
-        Self::begin(target.clone(), output, Format::Json, shared).map(Some)
+        Self::begin(target.clone(), output, format, shared)
     }
 
     fn begin(target: LogOutput, mut output: Output, format: Format, shared: Shared) -> io::Result<Self> {
@@ -143,7 +169,7 @@ impl Writer {
     /// A place for one worker to write to.
     #[must_use]
     pub fn sink(&self) -> Sink {
-        Sink::new(self.sender.clone(), Arc::clone(&self.shared), self.format)
+        Sink::new(Outlet::Thread(self.sender.clone(), Arc::clone(&self.shared)), self.format)
     }
 
     /// Opens the file again under its name, after it was moved away (SIGUSR1). Something else may stand there by now:
@@ -197,9 +223,15 @@ impl Shared {
 #[derive(Debug)]
 pub struct Sink {
     pending: RefCell<Pending>,
-    sender: SyncSender<Message>,
-    shared: Arc<Shared>,
+    outlet: Outlet,
     format: Format,
+}
+
+/// Where lines are handed over to.
+#[derive(Debug)]
+enum Outlet {
+    Thread(SyncSender<Message>, Arc<Shared>),
+    Collector(Outbox<LogLine>, Counter),
 }
 
 #[derive(Debug, Default)]
@@ -210,15 +242,25 @@ struct Pending {
 }
 
 impl Sink {
-    fn new(sender: SyncSender<Message>, shared: Arc<Shared>, format: Format) -> Self {
-        Self { pending: RefCell::default(), sender, shared, format }
+    fn new(outlet: Outlet, format: Format) -> Self {
+        Self { pending: RefCell::default(), outlet, format }
     }
 
-    /// Writes one record in the configured format.
-    pub fn record(&self, record: &AccessRecord<'_>) {
+    /// One whose lines go to a collector; `lost` counts those that are lost before.
+    #[must_use]
+    pub fn to_collector(outbox: Outbox<LogLine>, lost: Counter) -> Self {
+        Self::new(Outlet::Collector(outbox, lost), Format::Json)
+    }
+
+    /// Writes one record as `plan` has it.
+    pub fn record(&self, plan: &RecordPlan, record: &AccessRecord<'_>) {
+        let redacted = plan.redacted(record);
+        let record = redacted.as_ref().unwrap_or(record);
         self.append(|clock, out| match self.format {
-            Format::Json => write_json(record, clock, out),
+            Format::Json => write_json_as(plan, record, clock, out),
             Format::Text { color } => write_text(record, clock, color, out),
+            Format::Common => write_common(record, clock, out),
+            Format::Combined => write_combined(plan, record, clock, out),
         });
     }
 
@@ -232,12 +274,11 @@ impl Sink {
     /// Appends one line, newline included, made by `write`. The line is lost, and counted, if `write` itself logs.
     pub(super) fn append(&self, write: impl FnOnce(&mut Clock, &mut Vec<u8>)) {
         let Ok(mut pending) = self.pending.try_borrow_mut() else {
-            self.shared.lost(1);
-            return;
+            return self.outlet.lost(1);
         };
         let Pending { bytes, lines, clock } = &mut *pending;
         if bytes.capacity() == 0 {
-            *bytes = self.shared.spare();
+            *bytes = self.outlet.spare();
         }
         write(clock, bytes);
         *lines += 1;
@@ -251,9 +292,33 @@ impl Sink {
             return;
         }
         let (bytes, lines) = (mem::take(&mut pending.bytes), mem::take(&mut pending.lines));
-        let of = Arc::clone(&self.shared);
-        if self.sender.try_send(Message::Batch { bytes, lines, of }).is_err() {
-            self.shared.lost(lines);
+        match &self.outlet {
+            Outlet::Thread(sender, shared) => {
+                let of = Arc::clone(shared);
+                if sender.try_send(Message::Batch { bytes, lines, of }).is_err() {
+                    shared.lost(lines);
+                }
+            }
+            Outlet::Collector(outbox, _) => {
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                outbox.put(lines.map(|line| LogLine(line.into())).collect());
+            }
+        }
+    }
+}
+
+impl Outlet {
+    fn lost(&self, lines: u64) {
+        match self {
+            Self::Thread(_, shared) => shared.lost(lines),
+            Self::Collector(_, lost) => lost.inc_by(lines),
+        }
+    }
+
+    fn spare(&self) -> Vec<u8> {
+        match self {
+            Self::Thread(_, shared) => shared.spare(),
+            Self::Collector(..) => Vec::new(),
         }
     }
 }
@@ -264,85 +329,6 @@ impl Drop for Sink {
     }
 }
 
-/// Where the thread writes to.
-#[derive(Debug)]
-struct Output {
-    file: File,
-    /// Set when the file has a name to be opened again by.
-    path: Option<PathBuf>,
-    failing: bool,
-    log: Log,
-}
-
-impl Output {
-    fn open(output: &LogOutput, log: Log) -> io::Result<Self> {
-        // Standard streams are duplicated: std's own handles buffer and lock, and one writer of whole lines needs
-        // neither.
-        let (file, path) = match output {
-            LogOutput::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
-            LogOutput::Stderr => (File::from(io::stderr().as_fd().try_clone_to_owned()?), None),
-            LogOutput::File(path) => (append_to(path).map_err(|error| named(path, &error))?, Some(path.clone())),
-        };
-        Ok(Self { file, path, failing: false, log })
-    }
-
-    fn reopen(&mut self, not: &Untouchable) {
-        let Some(path) = &self.path else { return };
-        let opened = match not.what_is_at(path) {
-            Some(what) => Err(io::Error::other(what)),
-            None => append_to(path),
-        };
-        match opened {
-            Ok(file) => {
-                self.file = file;
-                info!(path = %path.display(), "{} opened again", self.log.name);
-            }
-            Err(error) => {
-                warn!(path = %path.display(), %error, "{} not opened again, the old file is kept", self.log.name);
-            }
-        }
-    }
-
-    /// Whether all of `bytes` was written. Says so once when writing begins to fail and once when it works again.
-    fn write(&mut self, bytes: &[u8]) -> bool {
-        match write_patiently(&mut self.file, bytes) {
-            Ok(()) if self.failing => {
-                info!("{} works again", self.log.name);
-                self.failing = false;
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !self.failing {
-                    warn!(%error, "{} lines are lost", self.log.name);
-                }
-                self.failing = true;
-            }
-        }
-        !self.failing
-    }
-}
-
-/// An error that says which file it is about, and what it means for a pipe (open(2), ENXIO).
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    let is_pipe = path.metadata().is_ok_and(|there| there.file_type().is_fifo());
-    let why = if is_pipe { "it is a pipe that nobody reads".to_owned() } else { error.to_string() };
-    io::Error::new(error.kind(), format!("{}: {why}", path.display()))
-}
-
-/// Never waits: a pipe that nobody reads is an error, and a device without a carrier is opened at once.
-fn append_to(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)?;
-    if file.metadata()?.file_type().is_block_device() {
-        return Err(io::Error::other("it is a device"));
-    }
-    Ok(file)
-}
-
 /// The thread: writes batches until it is told to close or every sink is gone.
 fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Shared) {
     while let Ok(message) = next(receiver, shared) {
@@ -351,8 +337,9 @@ fn write_batches(output: &mut Output, receiver: &Receiver<Message>, shared: &Sha
             output.reopen(&not);
         }
         if let Message::Batch { bytes, lines, of } = message {
-            if !output.write(&bytes) {
-                of.lost(lines);
+            let lost = output.write(&bytes, lines, of.log.id);
+            if lost > 0 {
+                of.lost(lost);
             }
             of.recycle(bytes);
         }

@@ -52,7 +52,8 @@ impl<T> Clone for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    fn put(&self, batch: Vec<T>) {
+    /// Hands over all of `batch`, or counts it as lost.
+    pub(super) fn put(&self, batch: Vec<T>) {
         let count = batch.len();
         let before = self.waiting.fetch_add(count, Ordering::AcqRel);
         if before.saturating_add(count) > self.limit || self.sender.try_send(batch).is_err() {

@@ -101,7 +101,8 @@ pub(super) fn color_wanted(terminal: bool) -> bool {
 }
 
 /// Whether a log that goes to `terminal` or elsewhere is text.
-pub(super) fn is_text(format: LogFormat, terminal: bool) -> bool {
+#[must_use]
+pub fn is_text(format: LogFormat, terminal: bool) -> bool {
     match format {
         LogFormat::Text => true,
         LogFormat::Json => false,

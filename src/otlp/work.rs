@@ -153,7 +153,9 @@ impl<T: Signal> Work<T> {
         }
         let refused = usize::try_from(refused).unwrap_or(count).min(count);
         let taken = count - refused;
-        (self.counters.exported)(&self.metrics).inc_by(taken as u64);
+        if let Some(exported) = self.counters.exported {
+            exported(&self.metrics).inc_by(taken as u64);
+        }
         room.settle(taken);
         if refused > 0 {
             tracing::debug!(task = self.counters.task, refused, "the collector refused a part");
@@ -218,7 +220,7 @@ mod tests {
 
     const COUNTERS: Counters = Counters {
         task: "things",
-        exported: |metrics| metrics.spans_exported(),
+        exported: Some(|metrics| metrics.spans_exported()),
         dropped: |metrics, why| metrics.spans_dropped(why),
     };
     const PATH: Paths = Paths { grpc: "/a.B/Export", http: "/v1/things" };

@@ -22,6 +22,7 @@ use crate::acme::Challenges;
 use crate::cluster::Cluster;
 use crate::cluster::discovery::dns::Resolutions;
 use crate::config::model::{Config, CookieKey, ListenerId, Route};
+use crate::observe::record::RecordPlans;
 use crate::policy::Limits;
 use crate::policy::authorization::Policies;
 use crate::pool::ClientTls;
@@ -60,6 +61,8 @@ pub struct Snapshot {
     pub abuse: Abuse,
     /// Challenges of certificates that are ordered, for requests without TLS.
     pub challenges: Arc<Challenges>,
+    /// What the access logs make of records.
+    pub access_log: Arc<RecordPlans>,
     /// What the cookies of splits are made with that have no key of their own.
     cookie_key: CookieKey,
     listeners: HashMap<String, ListenerId, foldhash::fast::RandomState>,
@@ -121,6 +124,7 @@ impl Snapshot {
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
             abuse: Abuse::adopt(previous.map(|snapshot| &snapshot.abuse)),
             challenges: previous.map(|snapshot| Arc::clone(&snapshot.challenges)).unwrap_or_default(),
+            access_log: Arc::new(RecordPlans::new(&config.access_log)),
             cookie_key,
             listeners,
             config,

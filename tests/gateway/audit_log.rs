@@ -128,7 +128,7 @@ async fn who_is_known_is_named() {
         assert_eq!(gw.send(keyed("secret-a", "/keyed")).await.status, status);
     }
     let event = gw.audited(1).await.remove(0);
-    assert_eq!((&event["principal"], &event["provider"]), (&json!("ann"), &json!("keys")), "{event}");
+    assert_eq!((&event["principal"], &event["auth"]), (&json!("ann"), &json!("keys")), "{event}");
 }
 
 #[tokio::test]

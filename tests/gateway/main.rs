@@ -73,6 +73,7 @@ mod leaving;
 mod lifecycle;
 mod lifecycle_regressions;
 mod limits;
+mod logs;
 mod metrics;
 mod mirroring;
 mod names;

@@ -158,6 +158,23 @@ impl<T: RestartRequired> RestartRequired for Option<T> {
     }
 }
 
+/// Those of all of them together, because a change of how many there are needs a restart as well.
+impl<T: RestartRequired> RestartRequired for Vec<T> {
+    fn restart_required(&self, at: &str, out: &mut BTreeMap<String, String>) {
+        for section in self {
+            let mut own = BTreeMap::new();
+            section.restart_required(at, &mut own);
+            for (key, value) in own {
+                let all = out.entry(key).or_default();
+                if !all.is_empty() {
+                    all.push_str(", ");
+                }
+                all.push_str(&value);
+            }
+        }
+    }
+}
+
 /// The name of a field as it stands in a file.
 pub(in crate::config) fn camel(field: &str) -> String {
     let mut words = field.split('_');

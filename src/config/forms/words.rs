@@ -116,6 +116,10 @@ macro_rules! choice {
         }
 
         impl $name {
+            /// Every one, as they are declared.
+            #[allow(dead_code, reason = "few are asked for all of them")]
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// Its word in a file.
             #[allow(dead_code, reason = "not every word is said again")]
             #[must_use]

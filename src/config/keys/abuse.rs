@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::access_log::LogOutput;
 use super::limits::LimitMode;
-use super::operation::LogOutput;
 use super::{Count, Limit, Many, Network, OrOff, choice, section};
 use crate::config::units::time;
 
@@ -66,7 +66,8 @@ section! {
     #[derive(PartialEq, Eq)]
     /// The audit log.
     pub struct AuditLog {
-        /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again.
+        /// `stdout`, `stderr`, `off`, the path of a file, relative to this one, which `USR1` opens again, or a server
+        /// of syslog as in `accessLog`.
         output: Option<LogOutput> as OrOff<LogOutput> = off; restart,
         /// Kinds of events that are left out.
         exclude: Vec<AuditKind> as Many<AuditKind> = [],

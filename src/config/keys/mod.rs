@@ -3,6 +3,7 @@
 
 pub(super) mod a2a;
 pub(super) mod abuse;
+pub(super) mod access_log;
 pub(super) mod acme;
 pub(super) mod adaptive;
 pub(super) mod auth;

@@ -41,17 +41,6 @@ section! {
         series: Vec<String> as Many<String> = [],
     }
 
-    #[derive(PartialEq, Eq)]
-    /// The access log.
-    pub struct AccessLog {
-        /// `stdout`, `stderr`, `off`, or the path of a file, relative to this one, which `USR1` opens again.
-        output: Option<LogOutput> as OrOff<LogOutput> = stdout; restart,
-        /// `auto` is text on a terminal and JSON elsewhere.
-        format: LogFormat = json; restart,
-        /// Exact paths that are not logged.
-        exclude: Vec<String> as Many<ExactPath> = [],
-    }
-
     #[derive(PartialEq)]
     /// The metrics and health listener.
     pub struct Metrics {
@@ -190,32 +179,6 @@ impl Shutdown {
     #[must_use]
     pub fn stream_grace(&self) -> Duration {
         self.stream_grace.unwrap_or(self.drain_timeout)
-    }
-}
-
-/// Where a log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOutput {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file, appended to.
-    File(PathBuf),
-}
-
-text_value!(LogOutput, log_output, "`stdout`, `stderr`, `off` or the path of a file", { "type": "string" });
-
-fn log_output(text: &str) -> Result<LogOutput, String> {
-    match text {
-        "stdout" => Ok(LogOutput::Stdout),
-        "stderr" => Ok(LogOutput::Stderr),
-        path if path.contains(['/', '.']) => Ok(LogOutput::File(path.into())),
-        word => Err(with_hint(
-            format!("`{word}` is not an output"),
-            suggest::closest(word, ["stdout", "stderr", "off"])
-                .map_or_else(|| format!("write `./{word}` for a file"), |word| format!("did you mean `{word}`?")),
-        )),
     }
 }
 

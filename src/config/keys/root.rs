@@ -7,12 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::abuse::{AuditLog, AuthFailures, BlockList};
+use super::access_log::AccessLog;
 use super::auth::AuthProvider;
 use super::authorization::AuthorizationPolicy;
 use super::limits::RateLimit;
-use super::operation::{
-    AccessLog, Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants,
-};
+use super::operation::{Admin, ClientIp, Dns, Logging, Metrics, Readiness, Reload, Shutdown, State, Tenants};
 use super::tracing::Tracing;
 use super::{Cluster, Count, Listener, Many, Named, OrOff, Route, section};
 
@@ -51,8 +50,8 @@ section! {
         block_list: BlockList = {},
         /// Slow down, then block, clients that fail to authenticate again and again.
         auth_failures: Option<AuthFailures> as OrOff<AuthFailures> = off,
-        /// One line for each finished exchange.
-        access_log: AccessLog = {}; restart inside,
+        /// One line for each finished exchange; a list of logs writes several.
+        access_log: Vec<AccessLog> as Many<AccessLog> = {}; restart inside,
         /// One line for each decision that refused or blocked somebody, or changed something.
         audit_log: AuditLog = {}; restart inside,
         /// Spans of requests, and the context that goes with them; `off` makes none.

@@ -2,6 +2,7 @@
 //! this room from the sections of the file; the rest of the gateway reads nothing else.
 
 mod abuse;
+mod access_log;
 mod action;
 mod auth;
 mod authorization;
@@ -30,6 +31,7 @@ pub use super::keys::a2a::{
     A2a, Affinity, AgentCard, CardSecurity, HeldBy, LargeBodies, OnLoss, Ownership, Signing, UnknownMaker,
 };
 pub use super::keys::abuse::{AuditKind, AuditLog, AuthFailures};
+pub use super::keys::access_log::{LogOutput, RecordField, RecordFormat, RecordSample, Redacted, SyslogServer};
 pub use super::keys::acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use super::keys::adaptive::AdaptiveConcurrency;
 pub use super::keys::auth::{Credentials, IdentityHeaders, ResourceMetadata};
@@ -48,8 +50,7 @@ pub use super::keys::listener::{
 };
 pub use super::keys::mirror::{Mirror, MirrorTo};
 pub use super::keys::operation::{
-    AccessLog, AdminAddress, ClientIp, Dns, LogFormat, LogOutput, Logging, Metrics, Readiness, Reload, Shutdown,
-    Tenants, Writes,
+    AdminAddress, ClientIp, Dns, LogFormat, Logging, Metrics, Readiness, Reload, Shutdown, Tenants, Writes,
 };
 pub use super::keys::outlier::{FailurePercentage, MaxFails, OutlierDetection, Panic, PanicAction, SuccessRate};
 pub use super::keys::retries::{Backoff, Failure, Retries, RetryBudget, RetryOn, RetryPolicy};
@@ -65,6 +66,7 @@ pub use super::types::{
     TenantMatch, TextPattern, UpstreamHost, ValueMatch, WebUrl, after_prefix, is_among, serialised, trust_domain,
 };
 pub use abuse::{BlockList, IpAccess, IpRule};
+pub use access_log::AccessLog;
 pub use action::{Action, Respond};
 pub use auth::{
     ApiKeys, AuthException, AuthKind, AuthProvider, AuthProviderId, KeyCarrier, KnownKey, Needed, RouteAuth,
@@ -116,8 +118,8 @@ pub struct Config {
     pub block_list: BlockList,
     /// What becomes of clients that fail to authenticate again and again; `None` means nothing.
     pub auth_failures: Option<Arc<AuthFailures>>,
-    /// The access log.
-    pub access_log: AccessLog,
+    /// The access logs, in the order of the file.
+    pub access_log: Vec<AccessLog>,
     /// The audit log.
     pub audit_log: AuditLog,
     /// How requests are traced; `None` means they carry their context on and leave no spans.

@@ -3,6 +3,7 @@
 //! used only when no error was found.
 
 mod abuse;
+mod access_log;
 mod acme;
 mod action;
 mod agents;
@@ -120,7 +121,7 @@ pub(super) fn resolve(raw: keys::Root, tree: &Node, env: &Environment, report: &
         auth_providers: providers,
         authorization_policies: policies.finish(),
         screenings: screenings.finish(),
-        access_log: raw.access_log,
+        access_log: access_log::resolve(raw.access_log, &routes, &mut scope),
         audit_log: raw.audit_log,
         admin: operation::admin(raw.admin, &resolved, raw.metrics.address, &mut scope),
         tracing: tracing::resolve(raw.tracing, &mut scope).map(Arc::new),
@@ -182,6 +183,13 @@ impl<'a> Scope<'a> {
         let is_list = self.find(path).is_some_and(|node| matches!(node.value, Value::List(_)));
         let index = is_list.then(|| Step::from(index));
         path.iter().cloned().chain(index).collect()
+    }
+
+    /// The same of what stands in a section without names.
+    fn one_of_section(&self, path: &[Step], index: usize) -> Vec<Step> {
+        let at = path.iter().try_fold(self.tree, |node, step| node.child(step).map(|(child, ..)| child));
+        let is_list = at.is_some_and(|node| matches!(node.value, Value::List(_)));
+        path.iter().cloned().chain(is_list.then(|| Step::from(index))).collect()
     }
 
     /// Reports a problem of the key at the end of `path`.

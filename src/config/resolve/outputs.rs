@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Scope;
 use crate::config::files::Identity;
 use crate::config::model::{AdminAddress, Config, LogOutput};
-use crate::config::node::Step;
+use crate::config::node::{Step, below, steps};
 use crate::config::report::Diagnostic;
 use crate::config::written::{behind_links, is_foreign, lock_of};
 
@@ -23,22 +23,31 @@ enum Act {
 /// A file that is written.
 struct Output<'a> {
     key: &'static str,
+    /// Which of several.
+    index: usize,
     path: &'a Path,
     /// The file itself, and the one that locks it.
     places: Vec<Identity>,
     act: Act,
 }
 
+/// The key of access logs.
+const ACCESS_LOG: &str = "accessLog.output";
 /// The key of what is kept for a start with a broken configuration.
 const LAST_GOOD: &str = "reload.lastGoodFile";
 
 /// Refuses to write over what was read, to where it would be read, or twice to the same place. Looks through links.
 pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
+    if config.audit_log.output == Some(LogOutput::Otlp) {
+        let hint = "write it to a file or to `syslog`, and let the collector read that";
+        scope.invalid(&steps!["auditLog", "output"], "the audit log does not go to collectors", hint);
+    }
     let file = |output: &'_ Option<LogOutput>| match output {
         Some(LogOutput::File(path)) => Some(path.clone()),
         _ => None,
     };
-    let (log, audit) = (file(&config.access_log.output), file(&config.audit_log.output));
+    let logs: Vec<_> = config.access_log.iter().map(|log| file(&log.output)).collect();
+    let audit = file(&config.audit_log.output);
     let socket = match config.admin.as_ref().map(|admin| &admin.address) {
         Some(AdminAddress::Unix(path)) => Some(path),
         _ => None,
@@ -46,13 +55,15 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
     let table = [
         ("state.file", config.state_file.as_ref(), Act::Replace),
         (LAST_GOOD, config.reload.last_good_file.as_ref(), Act::Replace),
-        ("accessLog.output", log.as_ref(), Act::Append),
         ("auditLog.output", audit.as_ref(), Act::Append),
         ("admin.address", socket, Act::Bind),
     ];
+    let logs = logs.iter().enumerate().map(|(index, path)| (ACCESS_LOG, index, path.as_ref(), Act::Append));
     let outputs: Vec<Output<'_>> = table
         .into_iter()
-        .filter_map(|(key, path, act)| {
+        .map(|(key, path, act)| (key, 0, path, act))
+        .chain(logs)
+        .filter_map(|(key, index, path, act)| {
             let path = path?;
             let at = scope.env.resolve(path);
             let mut places = vec![Identity::of(&at)];
@@ -60,7 +71,7 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
                 let real = behind_links(&at).unwrap_or(at);
                 places.push(Identity::of(&lock_of(&real)));
             }
-            Some(Output { key, path, places, act })
+            Some(Output { key, index, path, places, act })
         })
         .collect();
     if outputs.is_empty() {
@@ -87,8 +98,11 @@ pub(super) fn check(config: &Config, scope: &mut Scope<'_>) {
         } else {
             continue;
         };
-        let steps: Vec<Step> = output.key.split('.').map(Step::from).collect();
-        scope.add(&steps, diagnostic);
+        let at = match output.key {
+            ACCESS_LOG => below(&scope.one_of_section(&steps!["accessLog"], output.index), "output"),
+            key => key.split('.').map(Step::from).collect(),
+        };
+        scope.add(&at, diagnostic);
     }
 }
 

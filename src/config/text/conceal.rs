@@ -16,9 +16,9 @@ pub(in crate::config) const SECTIONS: [&str; 6] =
     ["listeners", "routes", "clusters", "rateLimits", "authProviders", "authorizationPolicies"];
 
 /// Keys of the language with such a part that carry no header field, query or cookie.
-const CARRYING_NONE: [&str; 10] = [
+const CARRYING_NONE: [&str; 11] = [
     "byHeader", "retriableHeaders", "headerTimeout", "maxHeaders", "maxHeaderBytes", "header", "allowHeaders",
-    "exposeHeaders", "cookiesNeedOrigin", "headersFile",
+    "exposeHeaders", "cookiesNeedOrigin", "headersFile", "redactHeaders",
 ];
 
 /// Keys of the language about authentication that sound like secrets, and say where one is and how it is dealt with.
@@ -133,7 +133,10 @@ impl Walk {
         let is_auth = around.is_auth_below(key);
         let is_misplaced = self.is_misplaced(entry, around, is_auth);
         let is_language = !is_misplaced && (around.names || (is_auth && ABOUT_CREDENTIALS.contains(&key)));
+        // A log lists header fields by their names.
+        let lists_names = around.section == "accessLog" && !matches!(entry.value.value, Value::Map(_));
         let (is_name, carries) = if is_language { (false, false) } else { self.about(key) };
+        let carries = carries && !lists_names;
         let names_cookie = key == "cookie" && NAMING.contains(&around.key);
         let is_policy = around.is_route() && matches!(key, AUTHORIZATION | "auth");
         let mut below = Around {

@@ -52,7 +52,7 @@ pub(in crate::config) fn is_file(parent: &str, key: &str, text: &str) -> bool {
     match (parent, key) {
         ("state" | "jwks", "file") | ("acme", "storage") => true,
         // A word without either is no file.
-        ("accessLog" | "auditLog", "output") => text.contains(['/', '.']),
+        ("accessLog" | "auditLog", "output") => text.contains(['/', '.']) && !text.starts_with("syslog:"),
         _ => FILE_KEYS.contains(&key),
     }
 }

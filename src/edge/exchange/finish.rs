@@ -112,11 +112,13 @@ impl Exchange {
         }
         self.worker.metrics.count_bytes(self.request.upload.received(), self.outcome.sent);
         let span_id = if self.attempts.trace.is_some() { self.trace(flags, reason, now) } else { None };
-        let sink = self.worker.sink.as_ref().filter(|_| self.route.logged);
+        let is_written = self.route.logged && self.worker.has_access_log();
         let is_error = went_wrong(reason, self.outcome.status, self.outcome.agent_fault.is_some());
-        if sink.is_some() || self.worker.live.wants(is_error) {
+        if is_written || self.worker.live.wants(is_error) {
             let record = AccessRecord { span_id, ..self.record(flags, reason, duration) };
-            sink.inspect(|sink| sink.record(&record));
+            if is_written {
+                self.worker.write_down(&record, self.request.path());
+            }
             self.worker.live.ended(&record);
         }
     }
@@ -249,6 +251,8 @@ impl Exchange {
             upstream_status: outcome.upstream_status,
             grpc_status: outcome.application.grpc_status(),
             upstream_error: self.attempts.failure.as_deref(),
+            request_fields: request.noted_fields.as_deref().map_or(&[], |noted| &noted.request),
+            response_fields: request.noted_fields.as_deref().map_or(&[], |noted| &noted.response),
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use std::fs::File;
+use std::path::Path;
+
+use super::output::append_to;
 use super::*;
-use crate::config::model::LogFormat;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,9 +19,7 @@ fn dropped(metrics: &Metrics) -> u64 {
 }
 
 fn to_file(path: &Path, metrics: &Arc<Metrics>) -> Writer {
-    let output = Some(LogOutput::File(path.to_owned()));
-    let config = AccessLog { output, format: LogFormat::Auto, exclude: Vec::new() };
-    Writer::start(&config, Arc::clone(metrics)).unwrap().unwrap()
+    Writer::start(&LogOutput::File(path.to_owned()), RecordFormat::Auto, Arc::clone(metrics), &[]).unwrap()
 }
 
 fn say(sink: &Sink, text: &str) {
@@ -40,12 +41,6 @@ fn a_pipe_that_nobody_reads_is_an_error_at_once() {
         thread::yield_now();
     }
     append_to(Path::new("/dev/null")).unwrap();
-}
-
-#[test]
-fn off_means_no_thread() {
-    let config = AccessLog { output: None, format: LogFormat::Json, exclude: Vec::new() };
-    assert!(Writer::start(&config, metrics()).unwrap().is_none());
 }
 
 #[test]
@@ -104,7 +99,8 @@ fn a_full_disk_loses_lines_and_counts_them() {
 fn a_worker_never_waits_for_the_writer() {
     let metrics = metrics();
     let (sender, receiver) = sync_channel(1);
-    let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics), ACCESS)), Format::Json);
+    let shared = Arc::new(Shared::new(Arc::clone(&metrics), ACCESS));
+    let sink = Sink::new(Outlet::Thread(sender, shared), Format::Json);
     for _ in 0..3 {
         say(&sink, "a");
         say(&sink, "b");
@@ -121,7 +117,7 @@ fn a_worker_never_waits_for_the_writer() {
 #[test]
 fn a_batch_is_handed_over_when_it_is_large_enough() {
     let (sender, receiver) = sync_channel(4);
-    let sink = Sink::new(sender, Arc::new(Shared::new(metrics(), ACCESS)), Format::Json);
+    let sink = Sink::new(Outlet::Thread(sender, Arc::new(Shared::new(metrics(), ACCESS))), Format::Json);
     say(&sink, &"x".repeat(BATCH / 2));
     assert!(receiver.try_recv().is_err(), "still collecting");
     say(&sink, &"x".repeat(BATCH / 2));
@@ -134,7 +130,7 @@ fn a_batch_is_handed_over_when_it_is_large_enough() {
 fn a_line_written_while_writing_one_is_lost_not_fatal() {
     let metrics = metrics();
     let (sender, _receiver) = sync_channel(4);
-    let sink = Sink::new(sender, Arc::new(Shared::new(Arc::clone(&metrics), ACCESS)), Format::Json);
+    let sink = Sink::new(Outlet::Thread(sender, Arc::new(Shared::new(Arc::clone(&metrics), ACCESS))), Format::Json);
     sink.append(|_, _| say(&sink, "inner"));
     assert_eq!(dropped(&metrics), 1);
 }

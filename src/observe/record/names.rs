@@ -11,6 +11,8 @@ pub struct RecordNames {
     cluster: Arc<str>,
     /// Both as members of an object in JSON, each with its comma before it.
     json: Box<[u8]>,
+    /// Where the second begins.
+    route_end: usize,
 }
 
 impl RecordNames {
@@ -18,12 +20,15 @@ impl RecordNames {
     #[must_use]
     pub fn new(route: &str, cluster: Arc<str>) -> Self {
         let mut json = Vec::new();
-        for (key, name) in [(",\"route\":", route), (",\"cluster\":", &cluster)] {
+        let mut member = |key, name: &str| {
             if name != "-" {
                 string(&mut json, key, name.as_bytes());
             }
-        }
-        Self { route: route.into(), cluster, json: json.into() }
+            json.len()
+        };
+        let route_end = member(",\"route\":", route);
+        member(",\"cluster\":", &cluster);
+        Self { route: route.into(), cluster, json: json.into(), route_end }
     }
 
     /// Name of the route.
@@ -38,7 +43,11 @@ impl RecordNames {
         &self.cluster
     }
 
-    pub(super) fn json(&self) -> &[u8] {
-        &self.json
+    pub(super) fn route_in_json(&self) -> &[u8] {
+        self.json.get(..self.route_end).unwrap_or_default()
+    }
+
+    pub(super) fn cluster_in_json(&self) -> &[u8] {
+        self.json.get(self.route_end..).unwrap_or_default()
     }
 }

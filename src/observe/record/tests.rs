@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::text::USER_AGENT_BYTES;
 use super::*;
+use crate::config::model::{RecordField, TlsVersion};
+use crate::observe::clock::Clock;
 use crate::observe::trace::TraceContext;
 
 /// A record of a request that went well.
@@ -43,7 +46,21 @@ pub(in crate::observe) fn record() -> AccessRecord<'static> {
         upstream_status: None,
         grpc_status: None,
         upstream_error: None,
+        request_fields: &[],
+        response_fields: &[],
     }
+}
+
+/// What the logs of a configuration make of records.
+pub(in crate::observe) fn plans(access_log: &str) -> RecordPlans {
+    let text = format!(
+        "listeners: {{ a: {{ address: '127.0.0.1:80' }} }}
+routes: {{ billing: {{ respond: {{}} }}, search: {{ hosts: [search.test], respond: {{}} }} }}
+accessLog: {access_log}"
+    );
+    let env = crate::config::Environment::empty(std::time::UNIX_EPOCH);
+    let loaded = crate::config::parse(&text, "test.yaml", &env).unwrap_or_else(|report| panic!("{report}"));
+    RecordPlans::new(&loaded.config.access_log)
 }
 
 fn json_of(record: &AccessRecord<'_>) -> (String, Value) {
@@ -128,6 +145,69 @@ fn the_most_a_line_says() {
     );
 }
 
+/// A record that has every field.
+fn full(names: &RecordNames) -> AccessRecord<'_> {
+    let trace = TraceContext::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+    AccessRecord {
+        trace_id: Some(trace.trace_id()),
+        span_id: Some(trace.span_id()),
+        principal: Some("ann"),
+        auth: Some("keys"),
+        tenant: Some("north"),
+        operation: Some("SendMessage"),
+        agent: Some(AgentFacts {
+            transport: "jsonrpc",
+            version: "1.0",
+            task: Some("task-1"),
+            context: Some("context-1"),
+            fault: Some("error"),
+            code: Some(-32603),
+            continued: 2,
+            first_event: Some(Duration::from_millis(2)),
+        }),
+        reason: Some("connect_failed"),
+        rule: Some("staff/read"),
+        screened: Some("keys"),
+        names: Some(names),
+        endpoint: Some("192.0.2.1:8080"),
+        upstream_status: Some(502),
+        grpc_status: Some(14),
+        upstream_error: Some("connection refused"),
+        time_to_head: Some(Duration::from_millis(3)),
+        user_agent: Some(b"sdk/1"),
+        tls: Some(TlsVersion::V13),
+        stream: true,
+        ..record()
+    }
+}
+
+#[test]
+fn every_field_by_itself_is_as_it_is_among_all() {
+    let names = RecordNames::new("agents", "agents-v2".into());
+    let full = full(&names);
+    let (line, all) = json_of(&full);
+    let words: Vec<&str> = RecordField::ALL.iter().map(|field| field.word()).collect();
+    let mut keys: Vec<&str> = all.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_by_key(|key| line.find(&format!("\"{key}\":")));
+    assert_eq!(keys, words, "every field, in the order in which they are declared");
+    for word in &words {
+        let plans = plans(&format!("{{ fields: {word} }}"));
+        let mut out = Vec::new();
+        write_json_as(plans.of(0).unwrap(), &full, &mut Clock::default(), &mut out);
+        let one: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(one, json!({ *word: all[word] }), "{word}");
+        assert!(
+            line.contains(String::from_utf8(out).unwrap().trim_end().trim_matches(['{', '}'])),
+            "{word} is the same bytes"
+        );
+    }
+    let (mut everything, mut nothing) = (Vec::new(), Vec::new());
+    write_json_as(plans("{}").of(0).unwrap(), &full, &mut Clock::default(), &mut everything);
+    assert_eq!(String::from_utf8(everything).unwrap(), line);
+    write_json_as(plans("{ fields: task }").of(0).unwrap(), &record(), &mut Clock::default(), &mut nothing);
+    assert_eq!(nothing, b"{}\n", "fields that have no value are left out");
+}
+
 #[test]
 fn colour_only_when_asked() {
     assert!(!text_of(&record(), false).contains('\x1b'));
@@ -191,6 +271,18 @@ proptest! {
         prop_assert_eq!(&value["route"], &route);
         prop_assert_eq!(&value["user_agent"], &*String::from_utf8_lossy(&agent));
         assert_one_clean_line(&text_of(&record, false))?;
+        let referrer = [NotedField { name: http::header::REFERER, value: agent.clone().into() }];
+        let record = AccessRecord { principal: Some(&id), request_fields: &referrer, ..record };
+        let plans = plans("{ requestHeaders: referer }");
+        let plan = plans.of(0).unwrap();
+        let (mut clock, mut common, mut combined, mut json) = (Clock::default(), Vec::new(), Vec::new(), Vec::new());
+        write_common(&record, &mut clock, &mut common);
+        write_combined(plan, &record, &mut clock, &mut combined);
+        write_json_as(plan, &record, &mut clock, &mut json);
+        prop_assert!(serde_json::from_slice::<Value>(&json).is_ok());
+        for line in [common, combined, json] {
+            assert_one_clean_line(&String::from_utf8(line).unwrap())?;
+        }
     }
 
     #[test]

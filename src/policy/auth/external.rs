@@ -204,7 +204,7 @@ impl External {
 
     fn works(&self) {
         if self.known.fails.load(Relaxed) && self.known.fails.swap(false, Relaxed) {
-            tracing::info!(provider = &*self.provider, "the server that decides who may come in answers again");
+            tracing::info!(auth = &*self.provider, "the server that decides who may come in answers again");
         }
     }
 
@@ -214,8 +214,8 @@ impl External {
             OnAuthFailure::Allow => "requests pass as nobody's",
         };
         if !self.known.fails.swap(true, Relaxed) {
-            let (provider, url) = (&*self.provider, self.settings.url.to_string());
-            tracing::warn!(provider, url, why, then, "the server that decides who may come in does not");
+            let (auth, url) = (&*self.provider, self.settings.url.to_string());
+            tracing::warn!(auth, url, reason = why, then, "the server that decides who may come in does not");
         }
         match self.settings.on_failure {
             OnAuthFailure::Refuse => Verdict::Refused(Refusal::Unavailable),

@@ -7,11 +7,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::{Span, span};
 use prost::Message;
 
@@ -28,6 +30,7 @@ pub(crate) struct Collector {
 struct State {
     heads: Mutex<Vec<(Uri, HeaderMap)>>,
     spans: Mutex<Vec<Sent>>,
+    logs: Mutex<Vec<LogRecord>>,
     /// Answers before it takes anything: a status of HTTP, or a code of gRPC.
     refusals: Mutex<VecDeque<u16>>,
     /// Spans of each message that it says it does not take.
@@ -90,6 +93,17 @@ impl Collector {
         self.state.spans.lock().unwrap().clone()
     }
 
+    /// The records of logs, once there are so many.
+    pub(crate) async fn logs(&self, count: usize) -> Vec<LogRecord> {
+        let logs = soon(&format!("{count} records arrive"), || async {
+            let logs = self.state.logs.lock().unwrap().clone();
+            (logs.len() >= count).then_some(logs)
+        })
+        .await;
+        assert_eq!(logs.len(), count, "{logs:#?}");
+        logs
+    }
+
     /// The spans, once there are so many, by their beginnings.
     pub(crate) async fn spans(&self, count: usize) -> Vec<Sent> {
         let mut spans = soon(&format!("{count} spans arrive"), || async {
@@ -112,11 +126,14 @@ impl Place for Collector {
 impl State {
     async fn take(&self, request: Request<Incoming>, is_grpc: bool) -> Response<Body> {
         self.heads.lock().unwrap().push((request.uri().clone(), request.headers().clone()));
+        let is_of_logs = request.uri().path().to_ascii_lowercase().contains("logs");
         let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let refusal = self.refusals.lock().unwrap().pop_front();
         let message = if is_grpc { body.get(5..).unwrap_or_default() } else { &body };
-        if refusal.is_none() {
-            self.keep(message);
+        match refusal {
+            None if is_of_logs => self.keep_logs(message),
+            None => self.keep(message),
+            Some(_) => {}
         }
         let rejected_spans = *self.refuses.lock().unwrap();
         let partly = ExportTracePartialSuccess { rejected_spans, ..Default::default() };
@@ -139,6 +156,19 @@ impl State {
             spans.extend(all.map(|span| Sent { span, resource: resource.clone() }));
         }
     }
+}
+
+impl State {
+    fn keep_logs(&self, message: &[u8]) {
+        let message = ExportLogsServiceRequest::decode(message).expect("a message of OTLP");
+        let scopes = message.resource_logs.into_iter().flat_map(|group| group.scope_logs);
+        self.logs.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
+    }
+}
+
+/// An attribute of a record as text; empty where there is none.
+pub(crate) fn logged(record: &LogRecord, name: &str) -> String {
+    value(&record.attributes, name)
 }
 
 impl Sent {

@@ -105,6 +105,20 @@ impl Gw {
         found
     }
 
+    /// The lines of the file `{log}{suffix}`, once there are `count` of them.
+    pub(crate) async fn lines(&self, suffix: &str, count: usize) -> Vec<String> {
+        let path = self.directory.path().join(format!("access.log{suffix}"));
+        let found = soon(&format!("{count} lines"), || async {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<String> =
+                text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::to_owned).collect();
+            (lines.len() >= count).then_some(lines)
+        })
+        .await;
+        assert_eq!(found.len(), count, "{found:#?}");
+        found
+    }
+
     /// The events of the audit log `{log}.audit`, once there are `count` of them.
     pub(crate) async fn audited(&self, count: usize) -> Vec<Value> {
         let path = self.directory.path().join("access.log.audit");
@@ -194,6 +208,11 @@ impl Ended {
     /// The access log as it is.
     pub(crate) fn text(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()
+    }
+
+    /// The file `{log}{suffix}` as it is.
+    pub(crate) fn text_of(&self, suffix: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(format!("access.log{suffix}"))).unwrap()
     }
 
     /// Every access record.

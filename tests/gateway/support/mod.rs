@@ -27,7 +27,7 @@ pub(crate) use backend::{Backend, Seen, Speak};
 pub(crate) use body::{Body, BodySender, channel, chunk, empty, full, with_trailers};
 pub(crate) use certs::{Ca, Identity};
 pub(crate) use client::{Client, Reply, Tls, at_host, delete, get, post, request, websocket, with_field};
-pub(crate) use collector::Collector;
+pub(crate) use collector::{Collector, logged};
 pub(crate) use grpc_agent::{ask_by_grpc, grpc, grpc_at, grpc_call};
 pub(crate) use gw::{Gw, Place};
 pub(crate) use h2_peer::{H2Peer, HEADERS, PING};

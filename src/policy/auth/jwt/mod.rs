@@ -138,7 +138,7 @@ impl Tokens {
             Fault::NoKeys => (Refusal::Unavailable, "no_keys"),
             Fault::Token(fault) => (Refusal::Invalid, fault.word()),
         };
-        tracing::debug!(provider = &*self.provider, why, "token refused");
+        tracing::debug!(auth = &*self.provider, reason = why, "token refused");
         Verdict::Refused(refusal)
     }
 

@@ -141,6 +141,8 @@ routes:
     endpoints: [\"127.0.0.1:1\"]
 metrics: { address: \"127.0.0.1:0\" }
 ";
+/// For tests of what a start says to people: off a terminal it is JSON.
+const TEXT: &str = "logging: { format: text }\n";
 
 #[test]
 fn a_valid_configuration_is_summed_up() {
@@ -202,6 +204,7 @@ fn an_invalid_configuration_is_explained_in_every_format() {
     let (_, out, _) = run(&["validate", "-c", &file, "--format", "github"]);
     assert!(out.starts_with("::error file="), "{out}");
 
+    written(&directory, "gateway.yaml", &(GOOD.replace("hosts:", "hots:") + TEXT));
     for verb in [&["run"][..], &["config", "show"], &["explain", "GET", "http://agents.test/"]] {
         let (code, out, error) = run(&[verb, &["-c", &file]].concat());
         assert_eq!((code, out.as_str()), (1, ""), "{verb:?}: {error}");
@@ -582,7 +585,7 @@ fn the_demo_agents_alone_end_on_ctrl_c() {
 #[test]
 fn a_gateway_says_what_it_does_and_drains() {
     let directory = TempDir::new().unwrap();
-    let file = written(&directory, "gateway.yaml", GOOD);
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}{TEXT}"));
     let mut gateway = Running::start(&["run", "-c", &file], true);
     let said = gateway.until("not protected");
     assert!(said.len() <= 12, "{said:?}");
@@ -1076,7 +1079,8 @@ fn a_foreign_file_in_the_place_of_a_lock_is_left_as_it_is() {
 fn a_last_good_file_that_is_somebody_elses_is_not_replaced() {
     let directory = TempDir::new().unwrap();
     let theirs = written(&directory, "good.yaml", "# mine\nlisteners: {}\n");
-    let file = written(&directory, "gateway.yaml", &format!("{GOOD}reload: {{ lastGoodFile: good.yaml }}\n"));
+    let text = format!("{GOOD}reload: {{ lastGoodFile: good.yaml }}\n{TEXT}");
+    let file = written(&directory, "gateway.yaml", &text);
     for verb in ["validate", "run"] {
         let (code, out, error) = run(&[verb, &file]);
         let said = out + &error;
@@ -1194,7 +1198,7 @@ fn a_taken_address_names_its_place_and_who_has_it() {
         ("metrics: { address: \"127.0.0.1:0", format!("metrics: {{ address: \"{address}"), ":11:21"),
         ("metrics:", format!("admin: {{ address: \"{address}\" }}\nmetrics:"), ":11:19"),
     ] {
-        let file = written(&directory, "gateway.yaml", &GOOD.replace(from, &to));
+        let file = written(&directory, "gateway.yaml", &(GOOD.replace(from, &to) + TEXT));
         let (code, _, error) = run(&["run", &file]);
         assert_eq!(code, 1, "{error}");
         for part in ["cannot-open", &format!("gateway.yaml{place}"), &holder, "does not start"] {
@@ -1208,7 +1212,7 @@ fn a_pipe_that_nobody_reads_is_named_with_its_place() {
     let directory = TempDir::new().unwrap();
     let made = Command::new("mkfifo").arg(directory.path().join("log.pipe")).status();
     assert!(made.unwrap().success());
-    let file = written(&directory, "gateway.yaml", &format!("{GOOD}accessLog: {{ output: log.pipe }}\n"));
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}accessLog: {{ output: log.pipe }}\n{TEXT}"));
     let (code, _, error) = run(&["run", &file]);
     assert_eq!(code, 1, "{error}");
     for part in ["log.pipe: it is a pipe that nobody reads", "gateway.yaml:12:22", "`accessLog.output`"] {

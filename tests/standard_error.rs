@@ -386,15 +386,20 @@ fn a_reader_that_is_gone_is_no_failure() {
     }
 }
 
-/// With `format: json` each line is an object, whatever it says.
+/// With `format: json` each line is an object, whatever it says. So it is with `auto` where nobody sits before it.
 #[tokio::test]
 async fn a_log_in_json_is_json_to_the_last_line() {
+    for logging in ["logging: { format: json }\n", ""] {
+        is_json_to_the_last_line(logging);
+    }
+}
+
+fn is_json_to_the_last_line(logging: &str) {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("gateway.yaml");
     let agents = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
     // The ceiling of ejections is something to warn of.
-    let good = format!("{}logging: {{ format: json }}\n", text(agents, 403))
-        .replace("debounce: off, poll: 1s", "watch: false");
+    let good = format!("{}{logging}", text(agents, 403)).replace("debounce: off, poll: 1s", "watch: false");
     fs::write(&file, &good).unwrap();
     let (reader, writer) = UnixStream::pair().unwrap();
     reader.set_read_timeout(Some(GUARD)).unwrap();

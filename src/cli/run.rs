@@ -2,6 +2,7 @@
 //! ends at once; SIGHUP reads the configuration again, as a change of its files does; SIGUSR1 opens the access log's
 //! file again.
 
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -143,9 +144,9 @@ pub(super) fn cannot_start(error: &gateway::Error) -> Failure {
     )
 }
 
-/// Logs from now on as the configuration says.
+/// Speaks from now on as the log is written, so that both are one.
 fn speak(voice: &mut Voice, format: LogFormat) {
-    let text = format != LogFormat::Json;
+    let text = tracing_setup::is_text(format, io::stderr().is_terminal());
     if text != voice.is_text() {
         voice.set_text(text);
         voice.tell_panics();

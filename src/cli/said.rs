@@ -1,5 +1,5 @@
-//! What `attache run` says beside the events of the log: text for people, and with `logging.format: json` an object for
-//! each line with the same facts.
+//! What `attache run` says beside the events of the log: text for people, and where the log is JSON an
+//! object for each line with the same facts.
 
 use std::fmt::Display;
 

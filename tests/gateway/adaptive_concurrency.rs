@@ -1,8 +1,8 @@
 //! How many requests a cluster carries is found out from how long its answers take.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http::Response;
@@ -105,13 +105,14 @@ async fn until(gw: &Gw, what: &str, is_so: fn(f64) -> bool) -> f64 {
 
 #[tokio::test]
 async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow() {
-    let slow = Arc::new(AtomicBool::new(false));
-    let is_slow = Arc::clone(&slow);
+    const FAST: u64 = 50;
+    let millis = Arc::new(AtomicU64::new(FAST));
+    let takes = Arc::clone(&millis);
     let agent = Backend::handling(move |_| {
-        let is_slow = Arc::clone(&is_slow);
+        let takes = Arc::clone(&takes);
         async move {
-            // How long an answer takes is what this is about; a busy machine adds little to either.
-            pass(Duration::from_millis(if is_slow.load(Ordering::SeqCst) { 400 } else { 50 })).await;
+            // How long an answer takes is what this is about.
+            pass(Duration::from_millis(takes.load(Ordering::SeqCst))).await;
             Response::new(full("done"))
         }
     })
@@ -119,9 +120,13 @@ async fn the_limit_grows_while_answers_are_fast_and_shrinks_when_they_are_slow()
     let gw = Gw::with(&text("{ initial: 4, min: 2, max: 8, tolerance: 3, window: 100ms }"), &[&agent]).await;
     assert_eq!((gw.get("/").await.status, limit(&gw).await), (200, 4.0));
     assert_eq!(until(&gw, "it grows to its end", |limit| limit >= 8.0).await, 8.0);
-    slow.store(true, Ordering::SeqCst);
+    // On a busy machine a fast answer takes longer than the agent does. A slow one must stand out beside it.
+    let asked = Instant::now();
+    assert_eq!(gw.get("/").await.status, 200);
+    let fast = u64::try_from(asked.elapsed().as_millis()).unwrap();
+    millis.store((5 * fast).clamp(8 * FAST, 40 * FAST), Ordering::SeqCst);
     until(&gw, "it shrinks", |limit| limit <= 5.0).await;
     assert!(refused(&gw).await > 0.0);
-    slow.store(false, Ordering::SeqCst);
+    millis.store(FAST, Ordering::SeqCst);
     until(&gw, "it grows again", |limit| limit >= 7.0).await;
 }

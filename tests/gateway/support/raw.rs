@@ -188,7 +188,26 @@ impl RawBackend {
         F: Fn(Raw) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::script_at(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), script)
+    }
+
+    /// The same, whose connections take only a few kilobytes that the script does not read.
+    pub(crate) fn script_of_small_buffer<F, R>(script: F) -> Self
+    where
+        F: Fn(Raw) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self::script_at(socket.listen(64).unwrap(), script)
+    }
+
+    fn script_at<F, R>(listener: TcpListener, script: F) -> Self
+    where
+        F: Fn(Raw) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let (connections, received) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (count, logs) = (Arc::clone(&connections), Arc::clone(&received));

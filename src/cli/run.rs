@@ -19,6 +19,7 @@ use crate::admin::journal::Trigger;
 use crate::config::model::LogFormat;
 use crate::config::{Document, Inputs, Loaded, Reading, last_good_file, load, log_format, read};
 use crate::gateway::{self, Gateway};
+use crate::listener::Inherited;
 use crate::observe::stderr::Stderr;
 use crate::observe::tracing_setup;
 use crate::observe::voice::Voice;
@@ -52,10 +53,14 @@ pub(super) struct Start<'a> {
 
 /// Runs a gateway to its end. Its output goes to standard error through a queue, so nothing waits for the reader.
 pub(super) fn run(start: &Start<'_>) -> Result<Ending, Failure> {
+    let inherited = Inherited::from_environment().map_err(|error| {
+        let remedy = "hand over sockets of TCP that listen: `ListenStream=` and no `Accept=yes`";
+        Failure::new(format_args!("a socket that was handed over cannot be used: {error}"), remedy)
+    })?;
     let stderr = stderr()?;
     let mut voice = Voice::new(stderr.clone(), true);
     voice.tell_panics();
-    let ending = start_and_serve(start, &stderr, &mut voice).unwrap_or_else(|failure| {
+    let ending = start_and_serve(start, inherited, &stderr, &mut voice).unwrap_or_else(|failure| {
         said::failure(&voice, &failure);
         Ending::Failed
     });
@@ -71,7 +76,12 @@ pub(super) fn stderr() -> Result<Stderr, Failure> {
     })
 }
 
-fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Result<Ending, Failure> {
+fn start_and_serve(
+    start: &Start<'_>,
+    inherited: Inherited,
+    stderr: &Stderr,
+    voice: &mut Voice,
+) -> Result<Ending, Failure> {
     let Beginning { loaded, inputs, stands_in } = start.read(voice)?;
     let voice = &*voice;
     let kept = loaded.config.reload.last_good_file.clone();
@@ -91,7 +101,8 @@ fn start_and_serve(start: &Start<'_>, stderr: &Stderr, voice: &mut Voice) -> Res
     let ending = runtime.block_on(async {
         // Before anything else: a signal during start-up must not kill the process half-way.
         let signals = Signals::listen()?;
-        let mut gateway = Gateway::start(config).await.map_err(|error| cannot_start(&error))?;
+        let gateway = Box::pin(Gateway::start_on(inherited, config)).await;
+        let mut gateway = gateway.map_err(|error| cannot_start(&error))?;
         gateway.count_lost_lines(stderr);
         events.show(gateway.live());
         let bound = Bound {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Error;
 use super::worker::Workers;
 use crate::config::model::{Config, Listener, ListenerId};
-use crate::listener::{self, Settings, Shared};
+use crate::listener::{self, Inherited, Settings, Shared};
 
 /// Every open listener, by name.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Listeners {
     /// Ports this process has listened on. Old sockets may still be draining there, so whether they are free cannot be
     /// asked.
     held: BTreeSet<u16>,
+    /// Sockets that were bound before this process was there.
+    inherited: Inherited,
     opened: u64,
 }
 
@@ -48,6 +50,10 @@ pub(super) struct Change {
 }
 
 impl Listeners {
+    pub(super) fn with(inherited: Inherited) -> Self {
+        Self { inherited, ..Self::default() }
+    }
+
     pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         self.open.iter().map(|(name, open)| (name.clone(), open.address)).collect()
     }
@@ -84,10 +90,12 @@ impl Listeners {
     ) -> Result<Bound, Error> {
         let configured = listener.address;
         let failed = |source| Error::Bind { listener: listener.name.clone(), address: configured, source };
-        let sockets = match self.leaving(config, configured) {
+        let inherited = self.inherited.at(configured, workers);
+        let sockets = match (inherited, self.leaving(config, configured)) {
+            (Some(inherited), _) => inherited,
             // A connection that is being made belongs to a socket, and would be reset with it.
-            Some(open) => duplicates(&open.sockets),
-            None => {
+            (None, Some(open)) => duplicates(&open.sockets),
+            (None, None) => {
                 if configured.port() != 0 && !self.held.contains(&configured.port()) {
                     listener::probe(configured).map_err(failed)?;
                 }
@@ -117,6 +125,7 @@ impl Listeners {
 
     /// Keeps no socket: when the workers have closed theirs, the port is free.
     pub(super) fn let_go(&mut self) {
+        self.inherited.let_go();
         for open in self.open.values_mut() {
             open.sockets.clear();
         }

@@ -49,6 +49,7 @@ use crate::admin::socket::{OwnFile, Socket};
 use crate::admin::{api, server};
 use crate::cluster::discovery::dns::{self, Resolver};
 use crate::config::model::{AdminAddress, Config, Shutdown};
+use crate::listener::Inherited;
 use crate::observe::live::Live;
 use crate::observe::metrics::Metrics;
 use crate::observe::stderr::Stderr;
@@ -222,6 +223,14 @@ impl Gateway {
     /// # Errors
     /// When anything cannot be set up; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, Error> {
+        Box::pin(Self::start_on(Inherited::default(), config)).await
+    }
+
+    /// The same, with sockets that were handed over: a listener at the address of one of them accepts there.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub async fn start_on(inherited: Inherited, config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets)?);
         metrics.limit_endpoints(config.metrics.endpoint_series);
@@ -231,7 +240,8 @@ impl Gateway {
         let hub = Arc::new(Hub::new(Snapshot::build(Arc::clone(&config), None, &names)?));
         rollouts::restore(&hub.current(), config.state_file.as_deref());
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-        let mut listeners = Listeners::default();
+        tell_unused(&inherited, &config);
+        let mut listeners = Listeners::with(inherited);
         let mut change = listeners.prepare(&config, count)?;
         let metrics_socket = bind_metrics(config.metrics.address).await?;
         let (admin_socket, admin_address) = admin::bind(config.admin.as_ref()).await?;
@@ -421,6 +431,14 @@ impl Gateway {
 
 /// How long a last word may take to leave.
 const FAREWELL: Duration = Duration::from_millis(250);
+
+/// A socket that nobody accepts from keeps its clients waiting.
+fn tell_unused(inherited: &Inherited, config: &Config) {
+    let listeners: Vec<_> = config.listeners.iter().map(|listener| listener.address).collect();
+    for address in inherited.beside(&listeners) {
+        tracing::warn!(%address, "a socket was handed over for an address that no listener has: clients wait there in vain");
+    }
+}
 
 async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
     let Some(address) = address else {

@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import yaml
 from manifests import port_of, seconds
 from tools import DEPLOY, HERE, ROOT, attache, ensure, load, run, shown, tool
 
@@ -58,6 +59,7 @@ def check_compose():
             ensure(set(service.get("networks", ())) <= set(document.get("networks", ())), f"{where}: an unknown network")
         check_gateway(path, document["services"]["gateway"])
         check_monitoring(shown(path), document["services"])
+        check_tracing(path, document["services"])
     return f"{len(files)} files"
 
 
@@ -92,19 +94,49 @@ def check_monitoring(where, services):
     ensure((DEPLOY / "grafana/dashboards" / home.rsplit("/", 1)[1]).exists(), f"{where}: there is no dashboard {home}")
 
 
+def check_tracing(path, services):
+    """The gateway finds the collector, and the collector is made of parts that it has and hands on what it takes."""
+    where = shown(path)
+    mounted = next(volume.split(":")[0] for volume in services["gateway"]["volumes"] if ":/etc/attache:" in volume)
+    # In production it waits behind `#` for a profile.
+    text = (path.parent / mounted / "gateway.yaml").read_text()
+    config = yaml.safe_load(re.sub(r"(?m)^# (?=tracing:|  \w)", "", text))
+    host, port = config["tracing"]["otlp"]["endpoint"].removeprefix("http://").split(":")
+    collector = services[host]
+    shared = set(services["gateway"].get("networks", ["default"])) & set(collector.get("networks", ["default"]))
+    ensure(shared, f"{where}: the gateway cannot reach {host}")
+    ensure(collector["command"] == ["--config=/etc/collector/collector.yaml"]
+           and "./collector:/etc/collector:ro" in collector["volumes"], f"{where}: {host} has another configuration")
+    settings = load(DEPLOY / "collector/collector.yaml")
+    taken = {protocol: port_of(at["endpoint"]) for protocol, at in settings["receivers"]["otlp"]["protocols"].items()}
+    ensure(taken["grpc"] == int(port), f"{where}: {host} does not listen at port {port}")
+    ensure(collector["expose"] == [str(at) for at in taken.values()], f"{where}: {host} exposes other ports")
+    for name, pipeline in settings["service"]["pipelines"].items():
+        for kind, parts in pipeline.items():
+            ensure(set(parts) == set(settings[kind]), f"collector.yaml: {name} uses {parts} of {sorted(settings[kind])}")
+    asked = settings["exporters"]["otlp/traces"]["endpoint"]
+    ensure(asked == "${env:TRACES_ENDPOINT}" and "TRACES_ENDPOINT" in collector["environment"], f"{where}: {host} hands on to nobody")
+    keeper = collector["environment"]["TRACES_ENDPOINT"]
+    if not keeper.startswith("$"):
+        ensure(keeper.split(":")[1] in services[keeper.split(":")[0]]["expose"], f"{where}: there is no {keeper}")
+
+
 def check_unit():
     """systemd takes the unit, finds it well confined, and it fits the packaged configuration."""
     unit = (DEPLOY / "systemd/attache.service").read_text()
     with tempfile.TemporaryDirectory(prefix="attache-unit-") as directory:
-        copy = Path(directory) / "attache.service"
+        copy, sockets = (Path(directory) / f"attache.{kind}" for kind in ("service", "socket"))
         copy.write_text(unit.replace("/usr/bin/attache", str(attache())))
-        said = run(tool("systemd-analyze"), "verify", "--man=no", copy, errors=True)
+        sockets.write_text((DEPLOY / "systemd/attache.socket").read_text())
+        said = run(tool("systemd-analyze"), "verify", "--man=no", copy, sockets, errors=True)
         ensure(not said.strip(), f"systemd-analyze verify: {said}")
     # In tenths: 1.8 of 10.
     run(tool("systemd-analyze"), "security", "--offline=true", "--no-pager", "--threshold=18", DEPLOY / "systemd/attache.service")
     run(tool("systemd-sysusers"), "--dry-run", DEPLOY / "systemd/attache.sysusers")
     settings = dict(line.split("=", 1) for line in unit.splitlines() if re.match(r"\w+=", line))
     config = load(DEPLOY / "systemd/gateway.yaml")
+    handed = re.findall(r"(?m)^ListenStream=(\S+)$", (DEPLOY / "systemd/attache.socket").read_text())
+    ensure(handed == [listener["address"] for listener in config["listeners"].values()], f"attache.socket hands over {handed}")
     shutdown = config["shutdown"]
     ensure(max(seconds(shutdown["drainTimeout"]), seconds(shutdown["streamGrace"])) + 5 <= seconds(settings["TimeoutStopSec"]),
            "the unit is killed before the gateway has drained")
@@ -114,7 +146,7 @@ def check_unit():
         ensure(path.startswith(f"{home}/{settings[setting]}/"), f"{path} is not in {setting}=")
     for command in (settings["ExecStart"], settings["ExecReload"]):
         run(attache(), command.split()[1], "--help")
-    return "attache.service"
+    return "attache.service, attache.socket"
 
 
 def check_package():
@@ -147,7 +179,7 @@ FOLDER = ["chown root:attache /etc/attache", "chmod 750 /etc/attache"]
 FILE = ["chown root:attache /etc/attache/gateway.yaml", "chmod 640 /etc/attache/gateway.yaml"]
 USER, RELOAD = "systemd-sysusers --root= attache.conf", "systemctl daemon-reload"
 RESTART = "deb-systemd-invoke try-restart attache.service"
-STOP, DISABLE = "deb-systemd-invoke stop attache.service", "systemctl --root= disable attache.service"
+STOP, DISABLE = (f"{verb} attache.socket attache.service" for verb in ("deb-systemd-invoke stop", "systemctl --root= disable"))
 # The script with its arguments, what lies in the system, what fails, and what is called then.
 SCRIPTS = [
     ("postinst configure", ("/etc/attache/gateway.yaml",), "", [USER, *FOLDER, *FILE]),

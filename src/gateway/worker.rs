@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,7 +23,7 @@ use crate::context::Connection;
 use crate::edge::{self, Worker};
 use crate::listener::{self, Running, Shared, Watchdog};
 use crate::observe::audit::Sinks;
-use crate::observe::handles::ListenerHandles;
+use crate::observe::handles::{ListenerHandles, WorkerHandles};
 use crate::observe::metrics::Metrics;
 use crate::snapshot::Hub;
 
@@ -90,11 +90,11 @@ impl Workers {
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (started, ready) = oneshot::channel();
             let lost = workers.lost.clone();
-            let (hub, served) = (Arc::clone(hub), Arc::clone(metrics));
-            let sinks = logs.sinks();
+            let (hub, own) = (Arc::clone(hub), Arc::clone(metrics));
+            let begun = Begun { index, hub, metrics: own, sinks: logs.sinks() };
             let thread = thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || run(hub, served, sinks, inbox, started, lost))?;
+                .spawn(move || run(begun, inbox, started, lost))?;
             workers.workers.push(orders);
             let metrics = Arc::clone(metrics);
             workers.threads.push(watch(thread, metrics, workers.lost.clone()));
@@ -190,11 +190,18 @@ fn watch(thread: thread::JoinHandle<()>, metrics: Arc<Metrics>, lost: Cancellati
     })
 }
 
-/// Life of one worker thread. It ends when its orders do.
-fn run(
+/// What a worker begins with.
+struct Begun {
+    /// Its number, from 0.
+    index: usize,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     sinks: Sinks,
+}
+
+/// Life of one worker thread. It ends when its orders do.
+fn run(
+    begun: Begun,
     inbox: mpsc::Receiver<WorkerCommand>,
     started: oneshot::Sender<io::Result<()>>,
     lost: CancellationToken,
@@ -209,10 +216,13 @@ fn run(
     };
     drop(started.send(Ok(())));
     runtime.block_on(async {
+        let Begun { index, hub, metrics, sinks } = begun;
         let worker = Worker::new(hub, Arc::clone(&metrics), sinks, fastrand::u64(..));
+        let handles = WorkerHandles::new(&metrics, &index.to_string());
         let mut state = State {
             worker,
             metrics,
+            handles,
             watchdog: Watchdog::start(),
             open: HashMap::new(),
             closing: Vec::new(),
@@ -230,6 +240,7 @@ fn run(
 struct State {
     worker: Rc<Worker>,
     metrics: Arc<Metrics>,
+    handles: WorkerHandles,
     watchdog: Rc<Watchdog>,
     /// By key.
     open: HashMap<u64, Open>,
@@ -322,6 +333,7 @@ impl State {
             self.lost.cancel();
         }
         self.worker.tick(sweep);
+        self.show();
         for open in self.open.values() {
             open.handles.downstream_connections.set_count(open.shared.open());
         }
@@ -339,6 +351,15 @@ impl State {
             // Nobody waits any more when this fails.
             done.send(()).ok();
         }
+    }
+
+    /// Shows how much this worker has to do.
+    fn show(&self) {
+        // Of the one worker of this runtime, which is this thread.
+        self.handles.worker_busy.set(Handle::current().metrics().worker_total_busy_duration(0));
+        let here = self.open.values().chain(&self.closing);
+        self.handles.worker_connections.set_count(here.map(|open| open.running.open()).sum());
+        self.handles.worker_exchanges.set_count(self.worker.active());
     }
 
     /// Cuts connections, and says how many exchanges are on them.
@@ -383,114 +404,4 @@ const SWEEP_EVERY: u32 = 10;
 const EVENT_INTERVAL: u32 = 256;
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
-    use tokio::task::yield_now;
-
-    use super::*;
-    use crate::cluster::discovery::dns::Resolutions;
-    use crate::config::model::ListenerId;
-    use crate::config::{self, Environment};
-    use crate::listener::Settings;
-    use crate::snapshot::Snapshot;
-
-    const TEXT: &str = "
-listeners: { http: { address: '127.0.0.1:0' } }
-routes: { all: { respond: { body: here } } }
-";
-
-    fn state() -> State {
-        let config = Arc::new(config::parse(TEXT, "test.yaml", &Environment::process()).unwrap().config);
-        let metrics = Arc::new(Metrics::new(&config.metrics.latency_buckets).unwrap());
-        let snapshot = Snapshot::build(config, None, &Resolutions::new()).unwrap();
-        let hub = Arc::new(Hub::new(snapshot));
-        State {
-            worker: Worker::new(hub, Arc::clone(&metrics), Sinks::default(), 1),
-            metrics,
-            watchdog: Watchdog::start(),
-            open: HashMap::new(),
-            closing: Vec::new(),
-            drained: None,
-            lost: CancellationToken::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_in_a_worker_is_noticed() {
-        let lost = CancellationToken::new();
-        let metrics = Arc::new(Metrics::new(&[1.0]).unwrap());
-        let fine = watch(thread::spawn(|| ()), Arc::clone(&metrics), lost.clone());
-        fine.await.unwrap();
-        assert!(!lost.is_cancelled());
-        let broken = thread::spawn(|| std::panic::resume_unwind(Box::new(())));
-        watch(broken, Arc::clone(&metrics), lost.clone()).await.unwrap();
-        assert!(lost.is_cancelled());
-    }
-
-    #[tokio::test(flavor = "local")]
-    async fn an_accept_loop_that_ends_by_itself_is_noticed() {
-        let mut state = state();
-        open(&mut state);
-        state.tick(false);
-        assert!(!state.lost.is_cancelled());
-        state.open.values().for_each(|open| open.running.end_early());
-        yield_now().await;
-        state.tick(false);
-        assert!(state.lost.is_cancelled());
-    }
-
-    /// Opens the listener here and says where it is.
-    fn open(state: &mut State) -> net::SocketAddr {
-        let config = config::parse(TEXT, "test.yaml", &Environment::process()).unwrap();
-        let listener = &config.config.listeners[0];
-        let settings = Settings::load(ListenerId(0), listener, None).unwrap();
-        let socket = listener::bind(listener.address, 1).unwrap().remove(0);
-        let address = socket.local_addr().unwrap();
-        let shared = Shared::new(settings);
-        state.open(1, "http".to_owned(), socket, shared).unwrap();
-        address
-    }
-
-    /// A client in the kernel's queue, with its request.
-    fn queued(address: net::SocketAddr) -> TcpStream {
-        let mut client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
-        client
-    }
-
-    #[tokio::test(flavor = "local")]
-    async fn a_drain_is_not_over_before_the_accept_queue_is_empty() {
-        let mut state = state();
-        let address = open(&mut state);
-        let mut client = queued(address);
-        let (done, mut finished) = oneshot::channel();
-        state.perform(WorkerCommand::Drain(done));
-        assert!(finished.try_recv().is_err(), "a client is in the queue");
-        while finished.try_recv().is_err() {
-            yield_now().await;
-            state.tick(false);
-        }
-        let mut text = String::new();
-        client.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    }
-
-    #[tokio::test(flavor = "local")]
-    async fn a_closed_listener_stays_until_its_accept_queue_is_empty() {
-        let mut state = state();
-        let address = open(&mut state);
-        let mut client = queued(address);
-        state.perform(WorkerCommand::Close(1));
-        state.tick(false);
-        while !state.closing.is_empty() {
-            yield_now().await;
-            state.tick(false);
-        }
-        let mut text = String::new();
-        client.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    }
-}
+mod tests;

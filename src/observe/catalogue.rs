@@ -8,6 +8,7 @@
 //! - `Counter`, `Gauge`, `FloatGauge`: one number;
 //! - `Counters`: one counter for each of the fixed words of the label that is not in the head of its section;
 //! - `Classes`: one counter for each class of codes;
+//! - `TimeCounter`: seconds that add up;
 //! - `Latency`: a histogram with the configured buckets;
 //! - `Life`: one with buckets for what lasts;
 //! - `LateCounter`, `LateGauge`, `LateLife`: what is shown once it was asked for.
@@ -22,7 +23,7 @@ use prometheus::proto::MetricFamily;
 
 use super::family::{Family, Kind, Object};
 use super::handle::{Classes, Handle, Late, Names, Words};
-use super::series::{Bounds, Counter, FloatGauge, Gauge, Histogram, SeriesOf};
+use super::series::{Bounds, Counter, FloatGauge, Gauge, Histogram, SeriesOf, TimeCounter};
 
 macro_rules! families {
     (@series Counter) => { Counter };
@@ -32,6 +33,7 @@ macro_rules! families {
     (@series LateGauge) => { Gauge };
     (@series LateCounter) => { Counter };
     (@series FloatGauge) => { FloatGauge };
+    (@series TimeCounter) => { TimeCounter };
     (@series Latency) => { Histogram };
     (@series Life) => { Histogram };
     (@series LateLife) => { Histogram };
@@ -45,6 +47,7 @@ macro_rules! families {
     (@kind Counters) => { Kind::Counter };
     (@kind Classes) => { Kind::Counter };
     (@kind LateCounter) => { Kind::Counter };
+    (@kind TimeCounter) => { Kind::Counter };
     (@kind Gauge) => { Kind::Gauge };
     (@kind LateGauge) => { Kind::Gauge };
     (@kind FloatGauge) => { Kind::Gauge };
@@ -334,6 +337,15 @@ families! {
             "TLS handshakes with clients that failed or took too long.";
         malformed: Counters "attache_malformed_requests_total" [listener, reason]
             "Requests refused because they break HTTP or an edge rule.";
+    }
+    /// Series of one worker, by its number from 0.
+    struct WorkerHandles(worker) {
+        worker_busy: TimeCounter "attache_worker_busy_seconds_total" [worker]
+            "Time that a worker was not waiting for anything: at one second for each second it is what limits the gateway.";
+        worker_connections: Gauge "attache_worker_connections" [worker]
+            "Open client connections of a worker.";
+        worker_exchanges: Gauge "attache_worker_exchanges" [worker]
+            "Requests that a worker has under way, open streams among them.";
     }
     // Counted where they happen, which is rarely.
     by name {

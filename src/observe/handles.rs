@@ -15,7 +15,7 @@ pub use super::agent_series::CallStreams;
 pub use super::catalogue::{
     AddressHandles, AgentHandles, AuthHandles, AuthorizationHandles, BlockHandles, BrowserHandles, CardHandles,
     ClusterHandles, ConcurrencyHandles, EndHandles, FaultHandles, ListenerHandles, MirrorHandles, RateLimitHandles,
-    ScreeningHandles,
+    ScreeningHandles, WorkerHandles,
 };
 use super::metrics::Metrics;
 use super::record::RecordNames;

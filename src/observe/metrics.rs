@@ -190,7 +190,7 @@ mod tests {
     use crate::observe::handle::CodeClass;
     use crate::observe::handles::{
         AuthHandles, AuthorizationHandles, BlockHandles, ClusterHandles, ConcurrencyHandles, GaugeGuard, HealthHandles,
-        ListenerHandles, RateLimitHandles, RouteHandles, ScreeningHandles,
+        ListenerHandles, RateLimitHandles, RouteHandles, ScreeningHandles, WorkerHandles,
     };
     use crate::observe::tenants::TenantSeries;
 
@@ -282,6 +282,7 @@ mod tests {
         listener.connections_refused.count("max_connections");
         listener.handshake_failures.inc();
         listener.malformed.count("bad_host");
+        WorkerHandles::new(metrics, "0").worker_busy.set(Duration::from_millis(1_500));
         metrics.count_bytes(10, 20);
         metrics.access_log_dropped().inc();
         metrics.task_ends("dns").inc();

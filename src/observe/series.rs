@@ -77,6 +77,17 @@ impl FloatGauge {
     }
 }
 
+/// Time that adds up elsewhere, shown in seconds as a counter.
+#[derive(Clone, Debug, Default)]
+pub struct TimeCounter(Arc<AtomicU64>);
+
+impl TimeCounter {
+    /// Shows that it has come to this.
+    pub fn set(&self, total: Duration) {
+        self.0.store(u64::try_from(total.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
 /// A distribution of times. It is two relaxed adds to note one: the count of all is the sum of the buckets.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Cells>);
@@ -158,6 +169,18 @@ impl Series for Counter {
     fn show(&self, metric: &mut Metric) {
         let mut shown = proto::Counter::default();
         shown.set_value(self.get() as f64);
+        metric.set_counter(shown);
+    }
+}
+
+impl Series for TimeCounter {
+    fn begin(_: &Arc<Bounds>) -> Self {
+        Self::default()
+    }
+
+    fn show(&self, metric: &mut Metric) {
+        let mut shown = proto::Counter::default();
+        shown.set_value(Duration::from_micros(self.0.load(Relaxed)).as_secs_f64());
         metric.set_counter(shown);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Gw, Raw, empty, eventually, post, refusing, request, with_field};
+use crate::support::{Backend, Gw, Raw, Sse, empty, eventually, post, refusing, request, with_field};
 
 const TO_ONE: &str = "routes: { all: { endpoints: ['{0}'] } }";
 
@@ -65,6 +65,28 @@ async fn finished_requests_are_counted_under_their_names() {
     assert!((1.0..=4.0).contains(&connects), "{connects}");
     assert_eq!(gw.metric("attache_connections_total", &[("listener", "http")]).await, 4.0);
     eventually("clients have left", || async { gw.metric("attache_downstream_connections", &[]).await == 0.0 }).await;
+}
+
+#[tokio::test]
+async fn each_worker_shows_what_it_has_to_do() {
+    let agent = Sse::new().await;
+    let gw = Gw::with(&format!("workers: 2\n{TO_ONE}"), &[agent.backend()]).await;
+    let mut client = gw.h1().await;
+    let stream = client.send(with_field("accept", "text/event-stream", post("/", "{}"))).await.unwrap();
+    let open = agent.stream().await;
+    let of = async |name: &str| [gw.metric(name, &[("worker", "0")]).await, gw.metric(name, &[("worker", "1")]).await];
+    eventually("the worker that has the connection shows it", || async {
+        let (connections, exchanges) = (of("attache_worker_connections").await, of("attache_worker_exchanges").await);
+        connections == exchanges && connections[0] + connections[1] == 1.0
+    })
+    .await;
+    eventually("both were busy for a moment", || async {
+        of("attache_worker_busy_seconds_total").await.iter().all(|seconds| *seconds > 0.0)
+    })
+    .await;
+    drop((stream, open, client));
+    eventually("nothing is left", || async { of("attache_worker_connections").await == [0.0, 0.0] }).await;
+    assert_eq!(of("attache_worker_exchanges").await, [0.0, 0.0]);
 }
 
 #[tokio::test]

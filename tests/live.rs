@@ -189,3 +189,42 @@ fn events_are_shown_whatever_the_level_of_the_log_and_that_can_be_set() {
     assert!(told.len() == 1 && told[0].contains("drained=false"), "the other one was not logged: {lines:?}");
     assert_eq!(world.gateway.signal("TERM"), 0);
 }
+
+/// An admin API that answers when it is told to.
+fn patient() -> (SocketAddr, std::sync::mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (answer, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        wait.recv().ok();
+        client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        // It reads the question whenever that comes.
+        client.read_to_end(&mut Vec::new()).ok();
+    });
+    (address, answer)
+}
+
+#[test]
+fn a_person_who_waits_is_told_what_for_and_a_program_is_not() {
+    let (address, answer) = patient();
+    let binary = assert_cmd::cargo::cargo_bin!("attache").display().to_string();
+    let asked = format!("{binary} reload --admin {address}");
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["--quiet", "--flush", "--command", &asked, "/dev/null"]).stdin(std::process::Stdio::null());
+    let mut terminal = Running::started(terminal, false);
+    terminal.until("waiting for the gateway to take its configuration");
+    answer.send(()).unwrap();
+    assert_eq!(terminal.wait(), 0);
+
+    let (address, answer) = patient();
+    std::thread::spawn(move || {
+        // Longer than the second after which a person would be told.
+        let (_silent, nobody) = std::sync::mpsc::channel::<()>();
+        nobody.recv_timeout(std::time::Duration::from_millis(1_500)).unwrap_err();
+        answer.send(()).unwrap();
+    });
+    let (code, _, error) = run(&["reload", "--admin", &address.to_string()]);
+    assert_eq!((code, error.as_str()), (0, ""));
+}

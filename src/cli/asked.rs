@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::operator::unreachable;
+use super::terminal::waiting;
 use crate::admin::client::Client;
 
 /// What a question needs of `admin.writes`.
@@ -28,7 +29,7 @@ pub(super) async fn ask(
     name: &str,
     needs: Needs,
 ) -> Result<Value, Failure> {
-    let asked = client.ask(method, path, PATIENCE).await;
+    let asked = waiting(format_args!("the admin API at {name}"), client.ask(method, path, PATIENCE)).await;
     let (status, body) = asked.map_err(|error| unreachable(&error, name))?;
     let text = String::from_utf8_lossy(&body);
     let answer: Option<Value> = serde_json::from_str(&text).ok();

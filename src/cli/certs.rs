@@ -36,6 +36,9 @@ struct Dev {
     /// Do nothing when all three files are there, for set-ups that run this at every start.
     #[arg(long, conflicts_with = "force")]
     if_missing: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Performs the verb.
@@ -49,6 +52,9 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
     let files = Files::within(&dev.out);
     let existing = files.existing();
     if dev.if_missing && existing.len() == 3 {
+        if dev.json {
+            return told(&files, false);
+        }
         terminal::mention(format_args!("{} holds all three files, nothing to do", dev.out.display()));
         return Ok(Ending::Done);
     }
@@ -71,6 +77,9 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
             "choose a directory you may write to with --out",
         )
     })?;
+    if dev.json {
+        return told(&files, true);
+    }
     terminal::mention(format_args!(
         "{}  authority, for clients (curl --cacert)\n{}  certificate for the gateway (tls.certificates[].certFile)\n\
          {}  its private key, mode 0600 (tls.certificates[].keyFile)\nvalid for a year; for development only",
@@ -78,6 +87,17 @@ fn make(dev: &Dev) -> Result<Ending, Failure> {
         files.chain.display(),
         files.key.display()
     ));
+    Ok(Ending::Done)
+}
+
+/// Where the files are, for programs, and whether they are new.
+fn told(files: &Files, is_new: bool) -> Result<Ending, Failure> {
+    terminal::print(serde_json::json!({
+        "authority": files.authority,
+        "certificate": files.chain,
+        "key": files.key,
+        "isNew": is_new,
+    }))?;
     Ok(Ending::Done)
 }
 

@@ -32,6 +32,9 @@ struct Show {
     /// Also the fields that are not written, with their defaults.
     #[arg(long)]
     defaults: bool,
+    /// As JSON instead of YAML.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Performs the verb.
@@ -41,12 +44,22 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             let document = wanted.source.document()?;
             let shown = show(document.path(), &document.environment(), wanted.defaults);
             let shown = shown.map_err(|report| invalid(document.path(), &report))?;
+            let shown = if wanted.json { as_json(&shown)? } else { shown };
             // A document, and so as it is.
             terminal::print_bytes(format!("{}\n", shown.trim_end()).as_bytes())?;
         }
         Kind::Schema => terminal::print(schema().trim_end())?,
     }
     Ok(Ending::Done)
+}
+
+/// The same document in JSON, which a YAML of ours always is in other letters.
+fn as_json(yaml: &str) -> Result<String, Failure> {
+    let read = serde_yaml::from_str::<serde_json::Value>(yaml).map_err(|error| error.to_string());
+    let written = read.and_then(|value| serde_json::to_string_pretty(&value).map_err(|error| error.to_string()));
+    written.map_err(|error| {
+        Failure::new(format_args!("the configuration cannot be written as JSON: {error}"), "leave out --json")
+    })
 }
 
 const HELP: &str = "\
@@ -56,4 +69,5 @@ Examples:
 const SHOW_HELP: &str = "\
 Examples:
   attache config show gateway.yaml
-  attache config show -c config/gateway.yaml --defaults";
+  attache config show -c config/gateway.yaml --defaults
+  attache config show -c config/gateway.yaml --json";

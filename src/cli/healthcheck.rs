@@ -24,12 +24,18 @@ pub(super) struct Arguments {
     /// Seconds to wait for the answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
+    /// Print one JSON object, whatever comes of it.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let url = &arguments.url()?;
     let asked = runtime()?.block_on(probe(url, Duration::from_secs(arguments.timeout)));
+    if arguments.json {
+        return told(url, &asked.map_err(|error| error.to_string()));
+    }
     match asked {
         Ok(200) => {
             terminal::mention("ok");
@@ -43,6 +49,14 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             Err(Failure::new(format_args!("{url}: {error}"), "is the gateway running, and is `metrics.address` there?"))
         }
     }
+}
+
+/// The outcome for programs.
+fn told(url: &str, asked: &Result<u16, String>) -> Result<Ending, Failure> {
+    let is_ok = *asked == Ok(200);
+    let (status, error) = (asked.as_ref().ok(), asked.as_ref().err());
+    terminal::print(serde_json::json!({ "ok": is_ok, "url": url, "status": status, "error": error }))?;
+    Ok(if is_ok { Ending::Done } else { Ending::Failed })
 }
 
 impl Arguments {
@@ -66,5 +80,6 @@ Examples:
   attache healthcheck
   attache healthcheck -c /etc/attache/gateway.yaml
   attache healthcheck --url http://127.0.0.1:9090/health --timeout 5
+  attache healthcheck --json
 
 Exit codes: 0 answered 200, 1 anything else, 2 wrong usage";

@@ -27,7 +27,8 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let (client, name) = arguments.operator.find()?;
     let path = if terminal::has_color() && !arguments.json { "/reload?color=true" } else { "/reload" };
     let limit = Duration::from_secs(arguments.timeout);
-    let asked = runtime()?.block_on(client.ask(Method::POST, path, limit));
+    let asked = terminal::waiting("the gateway to take its configuration", client.ask(Method::POST, path, limit));
+    let asked = runtime()?.block_on(asked);
     let (status, body) = asked.map_err(|error| unreachable(&error, &name))?;
     let text = String::from_utf8_lossy(&body);
     let ending = match status {

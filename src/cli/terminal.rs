@@ -2,11 +2,14 @@
 //! as the print macros would. A result that could not be written for another reason is a failure of the verb.
 
 use std::fmt::Display;
+use std::future::Future;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use crate::visible::visible_but;
@@ -83,6 +86,21 @@ pub(super) fn note(text: impl Display) {
     writeln!(io::stderr().lock(), "{text}").ok();
 }
 
+/// Waits for what takes its time. After a second a person at the terminal is told what for.
+pub(super) fn waiting<F: Future>(what: impl Display, work: F) -> impl Future<Output = F::Output> {
+    // Not part of the future that is returned, which callers hold in theirs.
+    let mut work = Box::pin(work);
+    async move {
+        if let Ok(done) = timeout(SECOND, &mut work).await {
+            return done;
+        }
+        if io::stderr().is_terminal() {
+            note(format_args!("waiting for {what} ..."));
+        }
+        work.await
+    }
+}
+
 /// Whether diagnostics on standard error may be coloured (<https://no-color.org>).
 pub(super) fn has_color() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -94,6 +112,9 @@ pub(super) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
+
+/// What a person waits for without asking why.
+const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// How problems are written.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,13 +34,14 @@ enum Format {
 
 /// Performs the verb.
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
+    let format = if arguments.json { Format::Json } else { arguments.format };
     let mut ending = Ending::Done;
     for path in &arguments.sources.configs {
         let document = document(path)?;
         match load(document.path(), &document.environment()) {
-            Ok(loaded) => accepted(document.path(), &loaded, arguments.format)?,
+            Ok(loaded) => accepted(document.path(), &loaded, format)?,
             Err(report) => {
-                show(&report, arguments.format)?;
+                show(&report, format)?;
                 ending = Ending::Failed;
             }
         }

@@ -7,6 +7,15 @@ pub(super) fn labelled(label: &str, facts: impl Display) -> String {
     format!("{label:<LABEL$}{facts}")
 }
 
+/// The label of a line and its facts; a line that goes on has the label of the one before, which is `previous`.
+pub(super) fn split<'l>(line: &'l str, previous: &'l str) -> (&'l str, &'l str) {
+    if let Some(others) = line.strip_prefix("not taken ") {
+        return ("not taken", others);
+    }
+    let (label, facts) = line.split_at_checked(LABEL).unwrap_or(("", line));
+    (if label.trim().is_empty() { previous } else { label.trim_end() }, facts)
+}
+
 /// A line with a label in lines that a terminal shows whole, broken between two facts and indented like their values.
 pub(super) fn wrapped(line: &str) -> String {
     let mut text = String::new();

@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// How to say it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// A header field for the request, such as `Authorization: Bearer ..`; may be repeated.
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     header: Vec<String>,
@@ -45,7 +48,8 @@ enum Format {
 pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
     let limit = Duration::from_secs(arguments.timeout);
     let request = Request::parse(&arguments.url, &arguments.header, arguments.ca_file.as_deref(), limit)?;
-    let card = runtime()?.block_on(fetch::fetch(&request))?;
+    let fetched = terminal::waiting(format!("the card of {}", arguments.url), fetch::fetch(&request));
+    let card = runtime()?.block_on(fetched)?;
     let fetched = Fetched { https: request.is_https(), host: request.host() };
     let found = inspect(&card.body, fetched).map_err(|error| {
         Failure::new(
@@ -53,7 +57,7 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             "is this the agent's base URL, and is its server the agent?",
         )
     })?;
-    match arguments.format {
+    match if arguments.json { Format::Json } else { arguments.format } {
         Format::Text => terminal::print(shown::text(&card.url, &found))?,
         Format::Json => terminal::print(shown::json(&card.url, &found))?,
     }

@@ -19,7 +19,7 @@ use clap::Args;
 
 use super::configuration::{Source, loaded};
 use super::summary::spoken;
-use super::words::{labelled, wrapped};
+use super::words::{labelled, split, wrapped};
 use super::{Ending, Failure, terminal};
 use crate::config::model::{Config, Listener, ListenerId};
 use crate::policy::auth::{Credential, Sender};
@@ -50,6 +50,9 @@ pub(super) struct Arguments {
     /// The address of the client, for lists of addresses and for rules.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<IpAddr>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -84,9 +87,24 @@ pub(super) fn perform(arguments: &Arguments) -> Result<Ending, Failure> {
             true
         }
     };
-    let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
-    terminal::print(lines.join("\n"))?;
+    if arguments.json {
+        terminal::print(as_json(&lines, is_found))?;
+    } else {
+        let lines: Vec<_> = lines.iter().map(|line| wrapped(line)).collect();
+        terminal::print(lines.join("\n"))?;
+    }
     Ok(if is_found { Ending::Done } else { Ending::Failed })
+}
+
+/// The same facts for programs: what each is about, in the order in which people read them.
+fn as_json(lines: &[String], is_found: bool) -> serde_json::Value {
+    let mut about = "";
+    let facts = lines.iter().map(|line| {
+        let (label, facts) = split(line, about);
+        about = label;
+        serde_json::json!({ "about": label, "says": facts })
+    });
+    serde_json::json!({ "matches": is_found, "facts": facts.collect::<Vec<_>>() })
 }
 
 /// The request, and whose it is said to be.
@@ -195,6 +213,7 @@ Examples:
   attache explain GET https://agents.example.com/research/tasks/42 -c config/gateway.yaml
   attache explain POST http://localhost:8080/ -H 'a2a-version: 1.0' -c config/gateway.yaml
   attache explain GET http://localhost:8080/tasks/42 --as token:ann.jwt -c config/gateway.yaml
+  attache explain GET http://localhost:8080/tasks/42 -c config/gateway.yaml --json
 
 Exit codes: 0 a route matches, 1 none does or the configuration is invalid, 2 wrong usage";
 

@@ -173,20 +173,22 @@ def variants(lab: Lab, labels: Iterable[str]) -> dict[str, tuple[str, int]]:
     return found
 
 
-def slope(lab: Lab, variant: str, valgrind: str, start: Callable[[list[str]], Proxy], method: str) -> dict[str, float]:
+def slope(lab: Lab, variant: str, valgrind: str, start: Callable[[list[str]], Proxy], method: str,
+          connections: int = VALGRIND_CONNECTIONS) -> dict[str, float]:
     low, high = VALGRIND_COUNTS
-    fewer, more = (collected(lab, variant, valgrind, start, method, requests) for requests in VALGRIND_COUNTS)
+    fewer, more = (collected(lab, variant, valgrind, start, method, requests, connections)
+                   for requests in VALGRIND_COUNTS)
     return {"instructions/request": (more - fewer) / (high - low)}
 
 
 def collected(lab: Lab, variant: str, valgrind: str, start: Callable[[list[str]], Proxy], method: str,
-              requests: int) -> int:
+              requests: int, connections: int) -> int:
     """Instructions of one whole life of the proxy. The profile stays in target/ for callgrind_annotate."""
     log = lab.directory / f"valgrind-{variant}-{requests}.log"
     profile = tools.WORK / f"callgrind.{variant}.{requests}"
     command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={profile}", f"--log-file={log}"]
     with start(command) as proxy:
-        with lab.load(proxy, False, VALGRIND_CONNECTIONS, VALGRIND_CONNECTIONS, requests, method) as load:
+        with lab.load(proxy, False, connections, connections, requests, method) as load:
             load.finish()
     found = re.search(r"Collected : (\d+)", log.read_text())
     if found is None:

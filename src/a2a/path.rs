@@ -142,13 +142,16 @@ const LAST_WORDS: [&str; 10] = [
 /// What may follow the id of a task.
 const VERBS: [&str; 4] = [":cancel", ":subscribe", "%3acancel", "%3asubscribe"];
 const CONFIGS: &str = "pushNotificationConfigs";
+const TASKS: &str = "/tasks/";
 
 /// The last `/tasks/` with something below it that can be an id, since the prefix may have a segment of that name too.
 fn last_tasks(path: &str) -> Option<(&str, &str)> {
-    let (prefix, rest) = path.rsplit_once("/tasks/")?;
+    // Most paths are short and have none: to prepare a search for it would cost more than the search.
+    let at = path.as_bytes().windows(TASKS.len()).rposition(|window| window == TASKS.as_bytes())?;
+    let (prefix, rest) = (path.get(..at)?, path.get(at + TASKS.len()..)?);
     // A task of the name `tasks`, with its webhooks.
     match prefix.strip_suffix("/tasks").filter(|_| rest.starts_with("pushNotificationConfigs")) {
-        Some(outer) => Some((outer, path.get(outer.len() + "/tasks/".len()..)?)),
+        Some(outer) => Some((outer, path.get(outer.len() + TASKS.len()..)?)),
         None => Some((prefix, rest)),
     }
 }

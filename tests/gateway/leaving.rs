@@ -22,7 +22,7 @@ const HEAD: &str = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000
 
 /// An agent that reads the head of a request and no more, and says when its connection was closed. Its small buffer
 /// keeps the number of writes small that fill what lies between it and a client.
-async fn deaf() -> (RawBackend, mpsc::Receiver<()>) {
+fn deaf() -> (RawBackend, mpsc::Receiver<()>) {
     let (left, leavings) = mpsc::channel(1);
     let agent = RawBackend::script_of_small_buffer(move |mut connection| {
         let left = left.clone();
@@ -132,7 +132,7 @@ async fn a_client_that_leaves_a_blocked_upload_is_noticed() {
     let tls = Tls::new(&ca, &["http/1.1"]);
     for over_tls in [false, true] {
         for leave in [Leave::Fin, Leave::Reset] {
-            let (agent, mut leavings) = deaf().await;
+            let (agent, mut leavings) = deaf();
             let identity = ca.issue(&["localhost"]);
             let template = if over_tls { TLS_TO_ONE } else { TO_ONE };
             let gw = Gw::with(template, &[&agent, &identity]).await;
@@ -150,7 +150,7 @@ async fn a_client_that_leaves_a_blocked_upload_is_noticed() {
 
 #[tokio::test]
 async fn half_an_upload_and_no_more_to_come_is_a_client_that_left() {
-    let (agent, mut leavings) = deaf().await;
+    let (agent, mut leavings) = deaf();
     let gw = Gw::with(TO_ONE, &[&agent]).await;
     let mut client = Uploader::connect(gw.address(), None, Leave::Fin).await;
     client.upload_until_blocked().await;
@@ -163,7 +163,7 @@ async fn half_an_upload_and_no_more_to_come_is_a_client_that_left() {
 
 #[tokio::test]
 async fn a_client_that_leaves_before_its_body_was_asked_for_is_noticed() {
-    let (agent, mut leavings) = deaf().await;
+    let (agent, mut leavings) = deaf();
     let gw = Gw::with(TO_ONE, &[&agent]).await;
     let mut client = Uploader::connect(gw.address(), None, Leave::Fin).await;
     let head = HEAD.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n");
@@ -179,7 +179,7 @@ async fn a_client_that_leaves_before_its_body_was_asked_for_is_noticed() {
 
 #[tokio::test]
 async fn a_client_that_sent_two_requests_and_leaves_is_noticed() {
-    let (agent, mut leavings) = deaf().await;
+    let (agent, mut leavings) = deaf();
     let gw = Gw::with(TO_ONE, &[&agent]).await;
     let mut client = Uploader::connect(gw.address(), None, Leave::Fin).await;
     let one = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -192,7 +192,7 @@ async fn a_client_that_sent_two_requests_and_leaves_is_noticed() {
 
 #[tokio::test]
 async fn a_client_that_leaves_a_blocked_upload_over_http2_is_noticed() {
-    let (agent, mut leavings) = deaf().await;
+    let (agent, mut leavings) = deaf();
     let gw = Gw::with(TO_ONE, &[&agent]).await;
     let client = gw.h2().await;
     let (sender, body) = channel();
@@ -276,7 +276,7 @@ async fn a_client_that_closes_its_direction_gets_its_answer() {
 #[tokio::test]
 async fn a_client_that_closes_its_direction_and_is_not_answered_has_left() {
     for limit in ["300ms", "off"] {
-        let (agent, mut leavings) = deaf().await;
+        let (agent, mut leavings) = deaf();
         let template = format!(
             "listeners: {{ http: {{ address: '127.0.0.1:0', limits: {{ halfCloseTimeout: {limit} }} }} }}\n{TO_ONE}"
         );

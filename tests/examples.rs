@@ -106,9 +106,9 @@ fn what_is_deployed_loads_without_a_warning() {
 
 /// Whether a service of compose runs our image.
 fn is_ours(service: &Yaml) -> bool {
-    let named = |fields: &Yaml| fields["image"].as_str().is_some_and(|image| image.starts_with("attache:"));
-    // The image stands in what the services share.
-    named(service) || service.get("<<").is_some_and(named)
+    // Its own, or the one in what the services share.
+    let image = service.get("image").or_else(|| service.get("<<")?.get("image"));
+    image.and_then(Yaml::as_str).is_some_and(|image| image.starts_with("attache:"))
 }
 
 #[test]

@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use tokio::time::Instant;
 use tracing::debug_span;
 
 use crate::acme::Challenges;
 use crate::cluster::Cluster;
 use crate::cluster::discovery::dns::Resolutions;
-use crate::config::model::{Config, CookieKey, ListenerId, Route};
+use crate::config::model::{ApiKeys, AuthKind, Config, CookieKey, KeyCarrier, ListenerId, Route};
 use crate::observe::record::RecordPlans;
 use crate::policy::Limits;
 use crate::policy::authorization::Policies;
@@ -124,7 +125,7 @@ impl Snapshot {
             agents: Agents::adopt(previous.map(|snapshot| &snapshot.agents)),
             abuse: Abuse::adopt(previous.map(|snapshot| &snapshot.abuse)),
             challenges: previous.map(|snapshot| Arc::clone(&snapshot.challenges)).unwrap_or_default(),
-            access_log: Arc::new(RecordPlans::new(&config.access_log)),
+            access_log: Arc::new(RecordPlans::new(&config.access_log, &key_fields(&config))),
             cookie_key,
             listeners,
             config,
@@ -239,4 +240,12 @@ impl Hub {
         self.current.store(Arc::new(snapshot));
         self.generation.fetch_add(1, Ordering::Release);
     }
+}
+/// Header fields that clients put their keys into.
+fn key_fields(config: &Config) -> Vec<HeaderName> {
+    let fields = config.auth_providers.iter().filter_map(|provider| match &provider.kind {
+        AuthKind::ApiKey(ApiKeys { carrier: KeyCarrier::Header(name), .. }) => Some(name.clone()),
+        _ => None,
+    });
+    fields.collect()
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::REFERER;
+use http::header::{CONTENT_LOCATION, LOCATION, REFERER};
 
 use super::text::{escape, masked_path};
 use super::{AccessRecord, AgentFacts, NotedField, RecordNames};
@@ -39,14 +39,14 @@ pub struct RecordPlans {
 }
 
 impl RecordPlans {
-    /// Those of these settings, in their order.
+    /// Those of these settings, in their order. `keys` are header fields that clients put keys into, which no log shows.
     #[must_use]
-    pub fn new(settings: &[AccessLog]) -> Self {
+    pub fn new(settings: &[AccessLog], keys: &[HeaderName]) -> Self {
         let logs = || settings.iter().filter(|log| log.output.is_some());
         let referrer = logs().any(|log| log.format == RecordFormat::Combined).then_some(&REFERER);
         let is_sampled = |log: &AccessLog| [log.sample.success, log.sample.error] != [Percentage::ALL; 2];
         Self {
-            plans: settings.iter().map(RecordPlan::new).collect(),
+            plans: settings.iter().map(|log| RecordPlan::new(log, keys)).collect(),
             request_headers: distinct(logs().flat_map(|log| &log.request_headers).chain(referrer)),
             response_headers: distinct(logs().flat_map(|log| &log.response_headers)),
             is_sampled: logs().any(is_sampled),
@@ -97,8 +97,9 @@ fn distinct<'a>(names: impl Iterator<Item = &'a HeaderName>) -> Box<[HeaderName]
 impl RecordPlan {
     /// That of these settings.
     #[must_use]
-    pub fn new(settings: &AccessLog) -> Self {
+    pub fn new(settings: &AccessLog, keys: &[HeaderName]) -> Self {
         let always = ALWAYS_HIDDEN.map(HeaderName::from_static);
+        let always = always.into_iter().chain(keys.iter().cloned());
         Self {
             fields: settings.fields.as_deref().map(Into::into),
             request_headers: settings.request_headers.as_slice().into(),
@@ -176,17 +177,27 @@ impl RecordPlan {
         &self.response_headers
     }
 
-    /// Appends the value of a noted field as it is shown, without quotes around it. An address of a page is one with a
-    /// query, which is masked as those of requests are.
+    /// Appends the value of a noted field as it is shown, without quotes around it. The query of an address is masked as
+    /// those of requests are.
     pub(super) fn write_value(&self, field: &NotedField, out: &mut Vec<u8>) {
         if self.redact_headers.contains(&field.name) {
             out.extend_from_slice(HIDDEN.as_bytes());
-        } else if field.name == REFERER {
-            masked_path(out, &String::from_utf8_lossy(&field.value));
+        } else if [REFERER, LOCATION, CONTENT_LOCATION].contains(&field.name) {
+            masked_path(out, &without_secrets(&String::from_utf8_lossy(&field.value)));
         } else {
             escape(out, &field.value);
         }
     }
+}
+
+/// An address without a name and password before its host, and without what follows `#`, which is the browser's.
+fn without_secrets(address: &str) -> String {
+    let address = address.split('#').next().unwrap_or_default();
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let Some((authority, path)) = rest.split_at_checked(end) else { return address.to_owned() };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn network_of(address: IpAddr) -> IpAddr {
@@ -211,13 +222,35 @@ const HIDDEN: &str = "*";
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{plans, record};
+    use super::super::tests::{plans, record, settings};
     use super::super::write_json_as;
     use super::*;
     use crate::observe::clock::Clock;
 
     fn names(route: &str) -> RecordNames {
         RecordNames::new(route, "agents".into())
+    }
+
+    #[test]
+    fn keys_of_clients_and_secrets_in_addresses_are_not_shown() {
+        let plans = RecordPlans::new(&settings("{}"), &[HeaderName::from_static("x-agent-key")]);
+        let plan = plans.of(0).unwrap();
+        for (name, value, shown) in [
+            ("x-agent-key", "k1", "*"),
+            ("x-api-key", "k1", "*"),
+            ("x-other", "k1", "k1"),
+            ("referer", "https://ann:secret@a.example/p?code=1#access_token=2", "https://a.example/p?code=*"),
+            ("location", "https://a.example?code=1", "https://a.example?code=*"),
+            ("content-location", "/p@q?code=1#x", "/p@q?code=*"),
+            ("location", "https://a.example/p@q", "https://a.example/p@q"),
+        ] {
+            let mut out = Vec::new();
+            plan.write_value(
+                &NotedField { name: HeaderName::from_static(name), value: value.as_bytes().into() },
+                &mut out,
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), shown, "{name}: {value}");
+        }
     }
 
     #[test]

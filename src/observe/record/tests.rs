@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::text::USER_AGENT_BYTES;
 use super::*;
-use crate::config::model::{RecordField, TlsVersion};
+use crate::config::model::{AccessLog, RecordField, TlsVersion};
 use crate::observe::clock::Clock;
 use crate::observe::trace::TraceContext;
 
@@ -53,6 +53,11 @@ pub(in crate::observe) fn record() -> AccessRecord<'static> {
 
 /// What the logs of a configuration make of records.
 pub(in crate::observe) fn plans(access_log: &str) -> RecordPlans {
+    RecordPlans::new(&settings(access_log), &[])
+}
+
+/// The logs of a configuration.
+pub(super) fn settings(access_log: &str) -> Vec<AccessLog> {
     let text = format!(
         "listeners: {{ a: {{ address: '127.0.0.1:80' }} }}
 routes: {{ billing: {{ respond: {{}} }}, search: {{ hosts: [search.test], respond: {{}} }} }}
@@ -60,7 +65,7 @@ accessLog: {access_log}"
     );
     let env = crate::config::Environment::empty(std::time::UNIX_EPOCH);
     let loaded = crate::config::parse(&text, "test.yaml", &env).unwrap_or_else(|report| panic!("{report}"));
-    RecordPlans::new(&loaded.config.access_log)
+    loaded.config.access_log
 }
 
 fn json_of(record: &AccessRecord<'_>) -> (String, Value) {

@@ -39,7 +39,8 @@ pub struct RecordPlans {
 }
 
 impl RecordPlans {
-    /// Those of these settings, in their order. `keys` are header fields that clients put keys into, which no log shows.
+    /// Those of these settings, in their order. `keys` are header fields that clients put keys into: no log shows
+    /// them.
     #[must_use]
     pub fn new(settings: &[AccessLog], keys: &[HeaderName]) -> Self {
         let logs = || settings.iter().filter(|log| log.output.is_some());
@@ -177,8 +178,8 @@ impl RecordPlan {
         &self.response_headers
     }
 
-    /// Appends the value of a noted field as it is shown, without quotes around it. The query of an address is masked as
-    /// those of requests are.
+    /// Appends the value of a noted field as it is shown, without quotes around it. The query of an address is masked
+    /// as those of requests are.
     pub(super) fn write_value(&self, field: &NotedField, out: &mut Vec<u8>) {
         if self.redact_headers.contains(&field.name) {
             out.extend_from_slice(HIDDEN.as_bytes());

@@ -77,7 +77,7 @@ pub(in crate::observe) fn masked_path(out: &mut Vec<u8>, path: &str) {
     mask_path(path, |piece| escape(out, piece.as_bytes()));
 }
 
-/// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by [`escape`].
+/// A user agent is as long as its sender likes; a cut in the middle of a character is repaired by `escape`.
 #[must_use]
 pub fn shortened(user_agent: &[u8]) -> &[u8] {
     user_agent.get(..USER_AGENT_BYTES).unwrap_or(user_agent)

@@ -74,7 +74,7 @@ fn what_happens_to_a_request_is_told_fact_by_fact() {
 #[test]
 fn a_running_gateway_is_asked() {
     let directory = TempDir::new().unwrap();
-    let file = written(&directory, "gateway.yaml", GOOD);
+    let file = written(&directory, "gateway.yaml", &format!("{GOOD}logging: {{ format: text }}\n"));
     let mut gateway = Running::start(&["run", "-c", &file], true);
     let lines = gateway.until("/metrics");
     let metrics = lines.last().unwrap().split_whitespace().find(|word| word.ends_with("/metrics")).unwrap();
